@@ -1,0 +1,61 @@
+# make demo    the whole study on a phantom cohort, from nothing to a report
+# make test    all checks
+# make setup   the virtual environment alone (.venv)
+# make docs    docs/configuration.md from the schema
+# make lock    pin the requirements anew (needs uv)
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test docs lock
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup: .venv/.run
+
+demo: .venv/.run
+	@echo "demo: a phantom cohort, four network topologies in three folds, their ensembles, tables and figures"
+	@$(BIN)/snakemake --profile profiles/demo
+	@test results/demo/report.zip -nt results/demo/report/results.html || \
+		$(BIN)/snakemake --profile profiles/demo --report results/demo/report.zip
+	@echo "demo: done. Open results/demo/report/results.html (tables and figures on one page);"
+	@echo "      results/demo/report.zip holds the same with every job's provenance (unpack it, open report.html)."
+
+test: .venv/.tests
+	@echo "test: ruff, snakefmt, mypy, snakemake --lint, then pytest"
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint --configfile profiles/demo/study.yaml
+	$(BIN)/pytest
+	@echo "test: all checks passed"
+
+# A stamp a requirement file: nothing is installed again unless the file changes.
+.venv/.run: envs/requirements.txt | .venv/bin/python
+	@echo "setup: installing the workflow's packages (envs/requirements.txt) into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.txt
+	@touch $@
+	@echo "setup: done. To call snakemake yourself: source .venv/bin/activate"
+
+.venv/.tests: envs/tests.txt | .venv/.run
+	@echo "setup: installing what the tests need (envs/tests.txt) into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/tests.txt
+	@touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: expected Python 3.11 or later, found %d.%d; name one: make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "setup: making the virtual environment .venv"
+	@# Debian's Python comes without the part that puts pip into a new environment; the system's pip fills it then.
+	@$(PYTHON) -m venv .venv 2>/dev/null || { \
+		rm -rf .venv && $(PYTHON) -m venv --without-pip .venv && \
+		$(PYTHON) -m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip; }
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt envs/tests.in -o envs/tests.txt
+
+docs: .venv/.run
+	$(BIN)/python docs/configuration.py

@@ -1,0 +1,32 @@
+"""Semantic segmentation of the lumbar spine in sagittal T1w and T2w MR: the study from DICOM to report, stage by stage."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/phantom.smk"
+include: "rules/convert.smk"
+include: "rules/register.smk"
+include: "rules/normalise.smk"
+include: "rules/patch.smk"
+include: "rules/split.smk"
+include: "rules/train.smk"
+include: "rules/stack.smk"
+include: "rules/threshold.smk"
+include: "rules/reconstruct.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+include: "rules/collect.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        all_tables(),
+        all_figures(),
+        result("report/results.html"),

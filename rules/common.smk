@@ -1,0 +1,318 @@
+"""Every path and every function the rules use. Nothing heavy is imported: each cluster job reads this again."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from lumbarseg import cohort  # noqa: E402
+from lumbarseg.errors import InputError  # noqa: E402
+from lumbarseg.study import Study  # noqa: E402
+
+# TensorFlow's start-up lines would fill the logs; errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+# ---- the study ---------------------------------------------------------------------------------------------------
+
+
+def read_study():
+    """The checked config; a mistake in it ends the run here, before any job."""
+    home = Path(workflow.basedir)
+    files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
+    return Study(config, home / "rules/schemas/config.schema.yaml", files)
+
+
+def read_sessions():
+    """The sheet's sessions; those of the phantom cohort follow from the config, for its sheet is made by the run."""
+    if "phantom" not in config:
+        return cohort.read_sheet(config["sessions"], config["channels"])
+    if config["split"]["stratify"]:
+        raise InputError(
+            f"config: `split.stratify` expects a sheet of sessions, found a phantom cohort whose facts are not known "
+            "before it is made; set `stratify: null`"
+        )
+    from lumbarseg.phantom.cohort import participant_ids
+
+    return [
+        cohort.Session(
+            participant,
+            "01",
+            result(f"phantom/dicom/{participant}/T2w"),
+            result(f"phantom/dicom/{participant}/T1w"),
+            result(f"phantom/masks/{participant}_mask.nii.gz"),
+        )
+        for participant in participant_ids(config["phantom"]["patients"])
+    ]
+
+
+def read_assignments():
+    """Which patient is in which subset of which fold: dealt anew, or read from the file the config names."""
+    split = config["split"]
+    if split["file"]:
+        return cohort.read_folds(split["file"], SESSIONS, split["folds"])
+    return cohort.split_patients(
+        SESSIONS,
+        split["folds"],
+        split["test_patients"],
+        split["stratify"],
+        split["seed"],
+    )
+
+
+def result(path):
+    """A path below the study's results."""
+    return f"results/{config['study']}/{path}"
+
+
+def sheet():
+    """The sheet of sessions."""
+    return result("phantom/sessions.tsv") if "phantom" in config else config["sessions"]
+
+
+try:
+    STUDY = read_study()
+    SESSIONS = read_sessions()
+    ASSIGNMENTS = read_assignments()
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+LABELLED = [session for session in SESSIONS if session.mask]
+CONTRASTS = config["channels"]
+LABEL = "sub-{participant}_ses-{session}"
+FOLDER = "sub-{participant}/ses-{session}/"
+SESSION_BY_IDS = {
+    (session.participant_id, session.session_id): session for session in SESSIONS
+}
+
+
+wildcard_constraints:
+    participant="[A-Za-z0-9]+",
+    session="[A-Za-z0-9]+",
+    contrast="T[12]w",
+    topology="[A-Za-z0-9]+",
+    model=r"[A-Za-z0-9]+(\+[A-Za-z]+)?",
+    fold=r"\d+",
+
+
+# ---- what the rules take -------------------------------------------------------------------------------------------
+
+
+def code(script, *modules):
+    """A rule's script and the library modules that define its result, as inputs: an edit of them remakes it, no other."""
+    files = [SCRIPTS / f"{script}.py"]
+    for module in modules:
+        place = SCRIPTS / "lumbarseg" / module
+        files += (
+            sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        )
+    return [str(file) for file in files]
+
+
+COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks"]
+
+
+def source(wildcards):
+    """The images of a session as the sheet names them; the phantom's come with its sheet."""
+    session = SESSION_BY_IDS[wildcards.participant, wildcards.session]
+    return (
+        sheet()
+        if "phantom" in config
+        else [getattr(session, contrast.lower()) for contrast in CONTRASTS]
+    )
+
+
+def source_by_contrast(wildcards):
+    """By contrast, the DICOM folder or the image file the sheet names."""
+    session = SESSION_BY_IDS[wildcards.participant, wildcards.session]
+    return {contrast: getattr(session, contrast.lower()) for contrast in CONTRASTS}
+
+
+def mask_source(wildcards):
+    """The mask of a session as the sheet names it."""
+    return SESSION_BY_IDS[wildcards.participant, wildcards.session].mask
+
+
+def nifti(contrast):
+    """A converted image."""
+    return result(f"nifti/{FOLDER}anat/{LABEL}_{contrast}.nii.gz")
+
+
+def sidecar(contrast):
+    """A converted image's description."""
+    return result(f"nifti/{FOLDER}anat/{LABEL}_{contrast}.json")
+
+
+MASK = result(f"nifti/{FOLDER}anat/{LABEL}_dseg.nii.gz")
+REGISTERED = result(f"registered/{FOLDER}{LABEL}_space-T2w_T1w.nii.gz")
+MATRIX = result(f"registered/{FOLDER}{LABEL}_from-T1w_to-T2w_xfm.mat")
+REGISTRATION = result(f"registered/{FOLDER}{LABEL}_from-T1w_to-T2w_xfm.json")
+PATCHES = result(f"patches/{FOLDER}{LABEL}_patches.json")
+
+
+def aligned(contrast):
+    """An image on the T2w grid."""
+    return nifti("T2w") if contrast == "T2w" else REGISTERED
+
+
+def normalised(contrast):
+    """A z-scored image on the T2w grid."""
+    return result(
+        f"normalised/{FOLDER}{LABEL}_space-T2w_desc-normalised_{contrast}.nii.gz"
+    )
+
+
+def of_sessions(sessions, *patterns):
+    """Each pattern's path for each session."""
+    return [
+        pattern.format(participant=session.participant_id, session=session.session_id)
+        for pattern in patterns
+        for session in sessions
+    ]
+
+
+def subset(fold, *names):
+    """The sessions of a fold's subsets (train, validation, test)."""
+    patients = {
+        row.participant_id
+        for row in ASSIGNMENTS
+        if row.fold == int(fold) and row.subset in names
+    }
+    return [session for session in LABELLED if session.participant_id in patients]
+
+
+def patches_of(*names):
+    """An input function: the patches of a fold's subsets."""
+
+    def files(wildcards):
+        return of_sessions(subset(wildcards.fold, *names), PATCHES)
+
+    return files
+
+
+def masks_of(*names):
+    """An input function: the masks of a fold's subsets."""
+
+    def files(wildcards):
+        return of_sessions(subset(wildcards.fold, *names), MASK)
+
+    return files
+
+
+def session_ids_of(*names):
+    """A params function: (participant, session) of a fold's subsets, in the order of `patches_of` and `masks_of`."""
+
+    def ids(wildcards):
+        return [
+            (session.participant_id, session.session_id)
+            for session in subset(wildcards.fold, *names)
+        ]
+
+    return ids
+
+
+def class_names():
+    """Class names in the order of their ids."""
+    return [tissue["name"] for tissue in config["classes"]]
+
+
+# ---- what the rules make ---------------------------------------------------------------------------------------------
+
+
+NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
+HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
+HEAD = result("heads/{model}/fold-{fold}/head.keras")
+HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
+THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
+COUNTS = result("counts/fold-{fold}.csv.gz")
+
+
+def of_models(pattern, models):
+    """A pattern for each of some models, with the fold left open."""
+    return [pattern.replace("{model}", model.name) for model in models]
+
+
+def networks_of_fold():
+    """The trained networks of a fold."""
+    return [NETWORK.replace("{topology}", name) for name in STUDY.networks]
+
+
+def of_folds(*patterns):
+    """Each pattern for each fold (and topology, where it has one), fold by fold."""
+    return [
+        path
+        for pattern in patterns
+        for fold in STUDY.folds
+        for path in dict.fromkeys(
+            pattern.format(fold=fold, topology=topology) for topology in STUDY.networks
+        )
+    ]
+
+
+def with_endings(stem, *endings):
+    """One file a format."""
+    return [f"{stem}.{ending}" for ending in endings]
+
+
+def table(name):
+    """A table's three files."""
+    return with_endings(result(f"tables/{name}"), "csv", "md", "tex")
+
+
+def all_tables():
+    """Every table in every format."""
+    return [
+        path
+        for name in ["table_1", "table_2", "table_3", *config["tables"]]
+        for path in table(name)
+    ]
+
+
+def figure(name):
+    """A figure's two files."""
+    return with_endings(result(f"figures/{name}"), "svg", "png")
+
+
+def all_figures():
+    """Every figure in both formats."""
+    names = ["fig_2", "fig_3", "learning_curves"]
+    names += ["fig_7"] if config["figures"]["cases"] else []
+    names += ["fig_8"] if config["figures"]["box_plots"] else []
+    names += (
+        ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
+    )
+    names += ["fig_9"] if STUDY.ensembles else []
+    return [path for name in names for path in figure(name)]
+
+
+def shown_models():
+    """The models whose predictions stand in Figure 7."""
+    shown = {experiment.rpartition("+")[0] for experiment in config["figures"]["cases"]}
+    return [model for model in STUDY.models if model.name in shown]
+
+
+def facts():
+    """What was run, for the page of results: the settings that change a result."""
+    training, stacking = config["training"], config["stacking"]
+    return {
+        "Sessions": f"{len(LABELLED)} with masks, channels {' and '.join(CONTRASTS)}",
+        "Registration": (
+            f"{config['registration']['engine']}, {config['registration']['degrees_of_freedom']} degrees of freedom"
+            if "T1w" in CONTRASTS
+            else "none, one contrast"
+        ),
+        "Normalisation": f"z-score of each {config['normalisation']['scope']}, non-zero voxels",
+        "Patches": f"{config['patches']['side']} × {config['patches']['side']}, stride {config['patches']['stride']}",
+        "Folds": f"{config['split']['folds']}, seed {config['split']['seed']}",
+        "Networks": f"{', '.join(STUDY.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
+        f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
+        "Ensembles": "; ".join(
+            f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()
+        ),
+        "Combiners": f"{', '.join(config['combine']['combiners'])}; stacking heads {stacking['epochs']} epochs",
+        "Labelling": ", ".join(config["labellings"]),
+    }

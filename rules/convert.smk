@@ -1,0 +1,57 @@
+"""Images and masks as users have them, turned into NIfTI on one grid a session."""
+
+
+rule convert_session:
+    input:
+        code("convert_session", "dicom", "geometry"),
+        source=source,
+    output:
+        images=[nifti(contrast) for contrast in CONTRASTS],
+        sidecars=[sidecar(contrast) for contrast in CONTRASTS],
+    log:
+        result(f"logs/convert_session/{LABEL}.log"),
+    benchmark:
+        result(f"benchmarks/convert_session/{LABEL}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    group:
+        "images"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        source=source_by_contrast,
+    message:
+        "convert_session: sub-{wildcards.participant} ses-{wildcards.session} to NIfTI"
+    script:
+        "../workflow_scripts/convert_session.py"
+
+
+rule mask_session:
+    input:
+        code("mask_session", "masks", "anatomy", "geometry"),
+        image=nifti("T2w"),
+        mask=lambda wildcards: (
+            sheet() if "phantom" in config else mask_source(wildcards)
+        ),
+    output:
+        MASK,
+    log:
+        result(f"logs/mask_session/{LABEL}.log"),
+    benchmark:
+        result(f"benchmarks/mask_session/{LABEL}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    group:
+        "images"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        source=mask_source,
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "mask_session: sub-{wildcards.participant} ses-{wildcards.session} onto the T2w grid"
+    script:
+        "../workflow_scripts/mask_session.py"

@@ -1,0 +1,26 @@
+"""Zero mean and unit variance, each channel by itself (Section 3.1.1)."""
+
+
+rule normalise_session:
+    input:
+        code("normalise_session", "intensity", "geometry"),
+        images=[aligned(contrast) for contrast in CONTRASTS],
+    output:
+        images=[normalised(contrast) for contrast in CONTRASTS],
+    log:
+        result(f"logs/normalise_session/{LABEL}.log"),
+    benchmark:
+        result(f"benchmarks/normalise_session/{LABEL}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    group:
+        "images"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        scope=config["normalisation"]["scope"],
+    message:
+        "normalise_session: sub-{wildcards.participant} ses-{wildcards.session}"
+    script:
+        "../workflow_scripts/normalise_session.py"

@@ -1,0 +1,30 @@
+"""Slices cut into overlapping patches (Section 3.1.3)."""
+
+
+rule patch_session:
+    input:
+        code("patch_session", "patches", "patchset", "arrays", "geometry"),
+        images=[normalised(contrast) for contrast in CONTRASTS],
+        mask=MASK,
+    output:
+        description=PATCHES,
+        images=PATCHES.replace("_patches.json", "_images.b2nd"),
+        labels=PATCHES.replace("_patches.json", "_labels.b2nd"),
+    log:
+        result(f"logs/patch_session/{LABEL}.log"),
+    benchmark:
+        result(f"benchmarks/patch_session/{LABEL}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    group:
+        "images"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        patches=config["patches"],
+        background=config["background"],
+    message:
+        "patch_session: sub-{wildcards.participant} ses-{wildcards.session} into {params.patches[side]} x {params.patches[side]}"
+    script:
+        "../workflow_scripts/patch_session.py"

@@ -1,0 +1,27 @@
+"""The phantom cohort: patients with known truth, as DICOM series and masks."""
+
+
+rule phantom:
+    input:
+        code("phantom", "phantom"),
+    output:
+        sheet=result("phantom/sessions.tsv"),
+        dicom=directory(result("phantom/dicom")),
+        masks=directory(result("phantom/masks")),
+        truth=directory(result("phantom/truth")),
+    log:
+        result("logs/phantom.log"),
+    benchmark:
+        result("benchmarks/phantom.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=config.get("phantom", {}),
+    message:
+        "phantom: making {params.settings[patients]} patients with known truth"
+    script:
+        "../workflow_scripts/phantom.py"

@@ -1,0 +1,42 @@
+"""Test slices put together, labelled by every experiment, and counted (Section 4.3)."""
+
+
+rule reconstruct_fold:
+    input:
+        code("reconstruct_fold", "labelling", "metrics", *COMMITTEE_MODULES),
+        patches=patches_of("test"),
+        masks=masks_of("test"),
+        networks=networks_of_fold(),
+        heads=of_models(HEAD, STUDY.heads),
+        thresholds=(
+            of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []
+        ),
+    output:
+        counts=COUNTS,
+        masks=[
+            directory(result(f"masks/{experiment}/fold-{{fold}}"))
+            for experiment in STUDY.experiments
+        ],
+    log:
+        result("logs/reconstruct_fold/fold-{fold}.log"),
+    benchmark:
+        result("benchmarks/reconstruct_fold/fold-{fold}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=720,
+    params:
+        sessions=session_ids_of("test"),
+        models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
+        networks=STUDY.networks,
+        experiments=STUDY.experiments,
+        labellings=config["labellings"],
+        training=config["training"],
+        classes=class_names(),
+        background=config["background"],
+    message:
+        "reconstruct_fold: masks of the test patients by the models of fold {wildcards.fold}"
+    script:
+        "../workflow_scripts/reconstruct_fold.py"

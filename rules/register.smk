@@ -1,0 +1,29 @@
+"""T1w moved onto T2w (Section 3.1.1)."""
+
+
+rule register_session:
+    input:
+        code("register_session", "registration", "geometry"),
+        fixed=nifti("T2w"),
+        moving=nifti("T1w"),
+    output:
+        image=REGISTERED,
+        matrix=MATRIX,
+        report=REGISTRATION,
+    log:
+        result(f"logs/register_session/{LABEL}.log"),
+    benchmark:
+        result(f"benchmarks/register_session/{LABEL}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    group:
+        "images"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=config["registration"],
+    message:
+        "register_session: T1w of sub-{wildcards.participant} ses-{wildcards.session} onto T2w with {params.settings[engine]}"
+    script:
+        "../workflow_scripts/register_session.py"

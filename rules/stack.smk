@@ -1,0 +1,40 @@
+"""Stacking heads: all of a fold trained side by side on the outputs of its frozen networks (Sections 4.2.2 and 5.4)."""
+
+
+rule stack_fold:
+    input:
+        code(
+            "stack_fold",
+            "training",
+            "patchset",
+            "augmentation",
+            "committee",
+            "networks",
+        ),
+        training=patches_of("train"),
+        validation=patches_of("validation"),
+        networks=networks_of_fold(),
+    output:
+        heads=of_models(HEAD, STUDY.heads),
+        history=HEAD_HISTORY,
+    log:
+        result("logs/stack_fold/fold-{fold}.log"),
+    benchmark:
+        result("benchmarks/stack_fold/fold-{fold}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=2880,
+    params:
+        heads=[(model.name, model.networks, model.combiner) for model in STUDY.heads],
+        networks=STUDY.networks,
+        stacking=config["stacking"],
+        training=config["training"],
+        classes=class_names(),
+        background=config["background"],
+    message:
+        "stack_fold: fold {wildcards.fold}, {params.stacking[epochs]} epochs"
+    script:
+        "../workflow_scripts/stack_fold.py"

@@ -1,0 +1,61 @@
+"""Networks: what they are made of, and the training of each topology in each fold (Sections 4.1 and 5.1 to 5.3)."""
+
+
+rule networks:
+    input:
+        code("networks", "networks"),
+    output:
+        result("metrics/networks.csv"),
+    log:
+        result("logs/networks.log"),
+    benchmark:
+        result("benchmarks/networks.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        topologies={name: STUDY.topology(name) for name in STUDY.networks},
+        shape={
+            "side": config["patches"]["side"],
+            "channels": len(CONTRASTS),
+            "classes": len(config["classes"]),
+            "width": config["training"]["width"],
+        },
+    message:
+        "networks: counting parameters and operations of {params.topologies}"
+    script:
+        "../workflow_scripts/networks.py"
+
+
+rule train_network:
+    input:
+        code("train_network", "training", "patchset", "augmentation", "networks"),
+        ancient(result("folds.tsv")),
+        training=patches_of("train"),
+        validation=patches_of("validation"),
+    output:
+        network=NETWORK,
+        history=HISTORY,
+    log:
+        result("logs/train_network/{topology}_fold-{fold}.log"),
+    benchmark:
+        result("benchmarks/train_network/{topology}_fold-{fold}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=2880,
+    params:
+        topology=lambda wildcards: STUDY.topology(wildcards.topology),
+        training=config["training"],
+        side=config["patches"]["side"],
+        channels=CONTRASTS,
+        classes=class_names(),
+        background=config["background"],
+    message:
+        "train_network: {wildcards.topology}, fold {wildcards.fold}, {params.training[epochs]} epochs"
+    script:
+        "../workflow_scripts/train_network.py"

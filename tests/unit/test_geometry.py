@@ -1,0 +1,183 @@
+"""Where voxels lie: the sagittal view, one grid for two images, and reading images."""
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 (its usual name)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from lumbarseg.errors import InputError
+from lumbarseg.geometry import (
+    codes_of,
+    corner_displacement,
+    from_sagittal_view,
+    load_image,
+    require_same_grid,
+    sagittal_spacing,
+    sagittal_view,
+    volume,
+)
+
+ORIENTATIONS = [
+    "".join(letters) for axes in itertools.permutations(["LR", "PA", "IS"]) for letters in itertools.product(*axes)
+]
+SIZE = {"L": 3, "R": 3, "P": 4, "A": 4, "I": 5, "S": 5}
+MM = {"L": 4.4, "R": 4.4, "P": 0.7, "A": 0.7, "I": 0.6, "S": 0.6}
+
+
+def affine_of(codes, tilt=0.0):
+    """An affine whose axes run towards `codes`, tilted by `tilt` degrees about every world axis."""
+    matrix = np.zeros((3, 3))
+    for axis, code in enumerate(codes):
+        world = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}[code]
+        matrix[world, axis] = MM[code] * (1 if code in "RAS" else -1)
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [tilt] * 3, degrees=True).as_matrix() @ matrix
+    affine[:3, 3] = [7.0, -11.0, 23.0]
+    return affine
+
+
+def world_of(index, affine):
+    return (affine @ [*index, 1])[:3]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(ORIENTATIONS), st.floats(-20, 20), st.sampled_from(["uint8", "int16", "float32"]), st.booleans())
+def test_sagittal_view_runs_right_to_left_superior_to_inferior_anterior_to_posterior(codes, tilt, dtype, with_channels):
+    assert len(set(ORIENTATIONS)) == 48
+    affine = affine_of(codes, tilt)
+    shape = tuple(SIZE[code] for code in codes)
+    voxels = np.arange(np.prod(shape) * (2 if with_channels else 1)).reshape(*shape, *([2] if with_channels else []))
+    view = sagittal_view(voxels.astype(dtype), affine)
+    assert view.shape[:3] == (3, 5, 4)
+    assert view.dtype == dtype
+    assert sagittal_spacing(affine) == pytest.approx((4.4, 0.6, 0.7))
+
+    # where a voxel of the view lies, found through its value, which is its place in the file
+    def place(*index):
+        value = int(view[index].flat[0]) // (2 if with_channels else 1)
+        return world_of(np.unravel_index(value, shape), affine)
+
+    for step, world in (((1, 0, 0), 0), ((0, 1, 0), 2), ((0, 0, 1), 1)):
+        assert place(*step)[world] < place(0, 0, 0)[world]
+
+    back = from_sagittal_view(view, affine)
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back, voxels.astype(dtype))
+
+
+def test_a_corner_that_moves_is_found_whichever_it_is():
+    affine = affine_of("PSR")
+    turned = affine.copy()
+    turned[:3, :3] = Rotation.from_euler("x", 1, degrees=True).as_matrix() @ affine[:3, :3]
+    expected = max(
+        np.linalg.norm(world_of(corner, affine) - world_of(corner, turned))
+        for corner in itertools.product((0, 99), (0, 79), (0, 11))
+    )
+    assert corner_displacement((100, 80, 12), affine, turned) == pytest.approx(expected)
+
+
+def test_the_same_grid_is_accepted_and_another_refused_with_the_numbers():
+    affine = affine_of("PSR")
+    image = volume(np.zeros((6, 5, 4), "int16"), affine)
+    shifted = affine.copy()
+    shifted[0, 3] += 0.05
+    require_same_grid(image, volume(np.zeros((6, 5, 4), "uint8"), shifted), ("t2.nii.gz", "mask.nii.gz"), 0.1)
+    shifted[0, 3] += 0.2
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: expected the grid of t2\.nii\.gz .* 0\.25 mm away"):
+        require_same_grid(image, volume(np.zeros((6, 5, 4), "uint8"), shifted), ("t2.nii.gz", "mask.nii.gz"), 0.1)
+    with pytest.raises(InputError, match=r"6 × 5 × 4 voxels, found 6 × 5 × 3"):
+        require_same_grid(image, volume(np.zeros((6, 5, 3), "uint8"), affine), ("t2.nii.gz", "mask.nii.gz"), 0.1)
+    shifted[0, 3] = np.nan
+    with pytest.raises(InputError):
+        require_same_grid(image, volume(np.zeros((6, 5, 4), "uint8"), shifted, (1, 0)), ("a", "b"), 0.1)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".nrrd"])
+@pytest.mark.parametrize("codes", ["LPS", "PSR", "ASL"])
+def test_an_itk_file_lies_where_the_nifti_file_of_the_same_image_lies(tmp_path, ending, codes):
+    affine = affine_of(codes, tilt=7)
+    voxels = np.arange(60, dtype="int16").reshape(5, 4, 3)
+    nib.save(volume(voxels, affine), tmp_path / "image.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "image.nii.gz")), str(tmp_path / f"image{ending}"))
+    loaded = load_image(tmp_path / f"image{ending}")
+    np.testing.assert_array_equal(loaded.get_fdata(), voxels)
+    np.testing.assert_allclose(loaded.affine, affine, atol=1e-4)
+    assert codes_of(loaded) == (1, 1)
+    assert loaded.get_data_dtype() == np.int16
+
+
+def test_scaled_integers_big_endian_files_and_a_single_fourth_volume_are_read_as_they_are_meant(tmp_path):
+    voxels = np.arange(24, dtype=">i2").reshape(2, 3, 4, 1)
+    image = nib.Nifti1Image(voxels, affine_of("LPS"), nib.Nifti1Header(endianness=">"))
+    image.header.set_slope_inter(0.5, 3)
+    nib.save(image, tmp_path / "image.nii")
+    loaded = load_image(tmp_path / "image.nii")
+    assert loaded.shape == (2, 3, 4)
+    np.testing.assert_allclose(loaded.get_fdata(), nib.load(tmp_path / "image.nii").get_fdata()[..., 0])
+    assert np.asanyarray(loaded.dataobj).dtype.isnative
+    (tmp_path / "image.nii").unlink()
+    assert loaded.get_fdata().max() > 0  # it does not lean on the file
+
+
+def test_a_volume_of_our_making_carries_its_affine_twice_and_no_text():
+    affine = affine_of("PSR", tilt=5)
+    image = volume(np.ones((2, 3, 4), "float32"), affine, (2, 1))
+    np.testing.assert_allclose(image.get_sform(), affine, atol=1e-5)
+    np.testing.assert_allclose(image.get_qform(), affine, atol=1e-5)
+    assert codes_of(image) == (2, 1)
+    assert all(image.header[name] == b"" for name in ("descrip", "db_name", "aux_file", "intent_name"))
+
+
+def save(path, voxels, affine=None, codes=(1, 1)):
+    nib.save(volume(voxels, affine_of("PSR") if affine is None else affine, codes), path)
+    return path
+
+
+def test_what_is_no_image_is_refused_in_one_sentence(tmp_path):
+    good = np.ones((4, 4, 3), "float32")
+    holed = good.copy()
+    holed[1, 2, 1] = np.nan
+    holed[0, 0, 0] = np.inf
+    sheared = affine_of("LPS")
+    sheared[:3, 1] += 0.1 * sheared[:3, 2]
+    nib.save(nib.Nifti1Image(good, sheared), tmp_path / "sheared.nii")
+    flat = bytearray(save(tmp_path / "flat.nii", good).read_bytes())
+    flat[280:328] = bytes(48)  # the sform's three rows
+    (tmp_path / "flat.nii").write_bytes(flat)
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 3, 2), "f4"), np.eye(4)), tmp_path / "four.nii")
+    colours = np.zeros((4, 4, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii")
+    whole = save(tmp_path / "whole.nii.gz", np.random.default_rng(0).normal(size=(30, 30, 5))).read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.nii").write_text("this is no image" * 100)
+    (tmp_path / "text.mha").write_text("this is no image" * 100)
+    (tmp_path / "empty.nii.gz").touch()
+    (tmp_path / "image.png").write_bytes(b"png")
+    sitk.WriteImage(sitk.Image(5, 5, sitk.sitkUInt8), str(tmp_path / "two.mha"))
+    cases = {
+        tmp_path / "none.nii.gz": "no such file",
+        tmp_path / "empty.nii.gz": "empty file",
+        tmp_path / "cut.nii.gz": "cannot be read",
+        tmp_path / "text.nii": "cannot be read",
+        tmp_path / "text.mha": "cannot be read",
+        tmp_path / "image.png": "ends in",
+        tmp_path / "four.nii": "one volume, found 4 × 4 × 3 × 2",
+        tmp_path / "two.mha": "2 dimensions",
+        tmp_path / "colours.nii": "one number a voxel",
+        tmp_path / "flat.nii": "three axes",
+        tmp_path / "sheared.nii": "perpendicular",
+        save(tmp_path / "nowhere.nii", good, codes=(0, 0)): "neither set",
+        save(tmp_path / "holed.nii.gz", holed): "found 2 voxels that are not",
+    }
+    for path, expected in cases.items():
+        with pytest.raises(InputError) as caught:
+            load_image(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: expected")
+        assert expected in message, message
+        assert "\n" not in message

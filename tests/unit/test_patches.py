@@ -1,0 +1,111 @@
+"""Patches: where they start, and that a slice survives being cut and put together."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lumbarseg.patches import Tiling, assemble, extract, starts
+
+
+def starts_by_a_plain_loop(length, side, stride):
+    """Add patches until steps are no longer than the stride, then spread them evenly."""
+    if length <= side:
+        return [0]
+    steps = 1
+    while (length - side) / steps > stride:
+        steps += 1
+    return [round(step * (length - side) / steps) for step in range(steps + 1)]
+
+
+def test_the_paper_s_sizes_give_two_to_five_patches_a_side():
+    assert [len(starts(length, 256, 192)) for length in (320, 512, 640, 800, 1024)] == [2, 3, 3, 4, 5]
+    assert starts(512, 256, 192) == [0, 128, 256]
+    assert starts(1024, 256, 192) == [0, 192, 384, 576, 768]
+
+
+def test_starts_of_every_length_are_those_of_a_plain_loop_and_cover_the_side():
+    for length in range(64, 1101):
+        found = starts(length, 256, 192)
+        assert found == starts_by_a_plain_loop(length, 256, 192)
+        assert found[0] == 0
+        assert found[-1] == max(0, length - 256)
+        assert all(0 < after - before <= 192 for before, after in itertools.pairwise(found))
+
+
+sides = st.integers(1, 40)
+
+
+@settings(deadline=None)
+@given(
+    rows=sides,
+    columns=sides,
+    side=st.integers(1, 24),
+    part=st.floats(0.2, 1),
+    channels=st.sampled_from([(), (1,), (3,)]),
+)
+def test_a_slice_cut_into_patches_and_put_together_is_the_same_slice(rows, columns, side, part, channels):
+    image = (
+        np.random.default_rng(rows * 41 + columns).integers(-9, 99, size=(rows, columns, *channels)).astype("float32")
+    )
+    tiling = Tiling(rows, columns, side, max(1, math.floor(part * side)))
+    patches = extract(image, tiling)
+    assert patches.shape == (tiling.count, side, side, *channels)
+    assert patches.dtype == image.dtype
+    np.testing.assert_allclose(assemble(patches, tiling), image, rtol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(1, 16), columns=st.integers(1, 16), side=st.integers(2, 10), part=st.floats(0.2, 1))
+def test_overlapping_scores_are_averaged_as_by_a_plain_loop(rows, columns, side, part):
+    tiling = Tiling(rows, columns, side, max(1, math.floor(part * side)))
+    patches = np.random.default_rng(0).random((tiling.count, side, side, 2))
+    expected = np.zeros((rows, columns, 2))
+    for row in range(rows):
+        for column in range(columns):
+            seen = [
+                patch[row - top, column - left]
+                for (top, left), patch in zip(tiling.positions, patches, strict=True)
+                if 0 <= row - top < side and 0 <= column - left < side
+            ]
+            assert len(seen) == tiling.overlaps[row, column] >= 1
+            expected[row, column] = np.mean(seen, axis=0)
+    np.testing.assert_allclose(assemble(patches, tiling), expected, rtol=1e-12)
+    np.testing.assert_allclose(assemble((patch for patch in patches), tiling), expected, rtol=1e-12)
+
+
+def test_patches_go_row_by_row_and_show_the_slice_at_their_position():
+    image = np.arange(20 * 30).reshape(20, 30)
+    tiling = Tiling(20, 30, 12, 9)
+    assert tiling.positions == [(0, 0), (0, 9), (0, 18), (8, 0), (8, 9), (8, 18)]
+    for (row, column), patch in zip(tiling.positions, extract(image, tiling), strict=True):
+        np.testing.assert_array_equal(patch, image[row : row + 12, column : column + 12])
+
+
+def test_a_slice_smaller_than_a_patch_is_filled_up_at_its_end():
+    image = np.ones((5, 20), dtype=np.uint8)
+    patches = extract(image, Tiling(5, 20, 8, 6), padding=7)
+    assert patches.shape == (3, 8, 8)
+    assert (patches[:, :5] == 1).all()
+    assert (patches[:, 5:] == 7).all()
+
+
+def test_half_precision_scores_are_summed_in_single_precision():
+    tiling = Tiling(24, 24, 16, 4)
+    patches = np.full((tiling.count, 16, 16, 3), 1 / 3, dtype=np.float16)
+    assembled = assemble(patches, tiling)
+    assert assembled.dtype == np.float32
+    np.testing.assert_allclose(assembled, np.float32(np.float16(1 / 3)), rtol=1e-6)
+
+
+def test_a_slice_or_a_number_of_patches_that_does_not_fit_is_an_error():
+    tiling = Tiling(20, 30, 12, 9)
+    with pytest.raises(ValueError, match="does not fit"):
+        extract(np.zeros((30, 20)), tiling)
+    with pytest.raises(ValueError, match="shorter"):
+        assemble(np.zeros((5, 12, 12, 2)), tiling)
+    with pytest.raises(ValueError, match="longer"):
+        assemble(np.zeros((7, 12, 12, 2)), tiling)

@@ -1,0 +1,112 @@
+"""The workflow before it runs anything: the full study's graph, profiles, and mistakes that stop it at once."""
+
+import time
+
+import pytest
+
+from workflow_runs import copy_workflow, small_study, snakemake, write_cohort, write_study
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory):
+    """A copy of the workflow with a cohort of six."""
+    folder = copy_workflow(tmp_path_factory.mktemp("dry") / "workflow")
+    write_cohort(folder / "cohort", 6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full_cohort(tmp_path_factory):
+    """A sheet of 181 sessions; nothing opens its files before a job runs."""
+    folder = tmp_path_factory.mktemp("full")
+    rows = ["participant_id\tsession_id\tt2w\tt1w\tmask\tage\tsex\tweight\tsite"]
+    for number in range(181):
+        names = [f"{number}_{kind}.nii.gz" for kind in ("t2w", "t1w", "mask")]
+        for name in names:
+            (folder / name).touch()
+        rows.append("\t".join([f"p{number}", "01", *names, "53", "F", "74.1", "north"]))
+    (folder / "sessions.tsv").write_text("\n".join(rows) + "\n")
+    return folder / "sessions.tsv"
+
+
+def test_the_papers_study_is_planned_in_under_thirty_seconds(workflow, full_cohort):
+    started = time.monotonic()
+    run = snakemake(workflow, "--dry-run", "--quiet", "rules", "--config", f"sessions={full_cohort}")
+    seconds = time.monotonic() - started
+    assert run.status == 0, run.output
+    assert run.jobs["train_network"] == 13 * 3
+    assert run.jobs["convert_session"] == run.jobs["register_session"] == run.jobs["patch_session"] == 181
+    assert run.jobs["stack_fold"] == run.jobs["threshold_fold"] == run.jobs["reconstruct_fold"] == 3
+    assert seconds < 30
+
+
+def test_the_slurm_profile_is_found_by_its_name(workflow, full_cohort):
+    run = snakemake(
+        workflow, "--profile", "slurm", "--dry-run", "--quiet", "rules", "--config", f"sessions={full_cohort}"
+    )
+    assert run.status == 0, run.output
+    assert run.jobs["train_network"] == 39
+
+
+def test_the_demo_profile_plans_the_phantom_study(workflow):
+    run = snakemake(workflow, "--profile", "profiles/demo", "--dry-run", "--quiet", "rules")
+    assert run.status == 0, run.output
+    assert run.jobs["phantom"] == 1
+    assert run.jobs["train_network"] == 12
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "convert",
+        "register",
+        "normalise",
+        "patch",
+        "split",
+        "networks",
+        "train",
+        "stack",
+        "threshold",
+        "reconstruct",
+        "evaluate",
+        "tables",
+        "figures",
+    ],
+)
+def test_every_stage_is_a_target(workflow, target):
+    run = snakemake(workflow, target, "--profile", "profiles/demo", "--dry-run", "--quiet", "rules")
+    assert run.status == 0, run.output
+    assert run.jobs
+
+
+def edit_sheet(folder, change):
+    sheet = folder / "cohort/edited.tsv"
+    sheet.write_text(change((folder / "cohort/sessions.tsv").read_text()))
+    return "cohort/edited.tsv"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sheet", "message"),
+    [
+        ({}, lambda text: text.replace("\tmask", "\tlabels"), "edited.tsv: expected the columns"),
+        ({"channels": ["T2w", "T1w"]}, None, "add t1w"),
+        (
+            {"channels": ["T2w", "T1w"]},
+            lambda text: "\n".join(
+                line + ("\tt1w" if number == 0 else "\t") for number, line in enumerate(text.splitlines())
+            ),
+            "edited.tsv, line 2: expected a T1w image for patient p0, found an empty cell",
+        ),
+        ({"trainning": {}}, None, "my_study.yaml: expected one of the keys"),
+        ({"ensembles": {"E2": ["U1", "UX"]}}, None, "my_study.yaml: `ensembles.E2` names `UX`"),
+        ({}, lambda text: text.replace("3_mask", "33_mask"), "edited.tsv, line 5: expected `mask`"),
+    ],
+)  # fmt: skip
+def test_a_mistake_stops_the_run_with_one_sentence_before_any_job(workflow, changes, sheet, message):
+    sessions = edit_sheet(workflow, sheet) if sheet else "cohort/sessions.tsv"
+    study = write_study(workflow, small_study(sessions, **changes))
+    run = snakemake(workflow, "--configfile", study.name, "--cores", "1")
+    assert run.status == 1
+    assert message in run.output
+    assert "Traceback" not in run.output
+    assert not (workflow / "results").exists()

@@ -1,0 +1,96 @@
+"""What is made again, and what is not, after a change."""
+
+import os
+import time
+
+import pandas as pd
+import yaml
+
+from workflow_runs import snakemake
+
+DRY = ("--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
+
+
+def change_study(folder, change):
+    file = folder / "my_study.yaml"
+    content = yaml.safe_load(file.read_text())
+    change(content)
+    file.write_text(yaml.safe_dump(content))
+
+
+def test_a_study_that_is_done_has_nothing_to_do(finished):
+    run = snakemake(finished, *DRY)
+    assert run.status == 0, run.output
+    assert "Nothing to be done" in run.output
+
+
+def test_touching_every_file_remakes_nothing(again):
+    for path in again.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts and "results" not in path.parts:
+            os.utime(path)
+    assert "Nothing to be done" in snakemake(again, *DRY).output
+
+
+def test_touching_intermediate_results_remakes_nothing(again):
+    time.sleep(0.1)
+    for path in sorted(again.glob("results/small/patches/**/*.*")):
+        os.utime(path)
+    assert "Nothing to be done" in snakemake(again, *DRY).output
+
+
+def test_an_edit_of_a_plotting_module_redraws_figures_and_retrains_nothing(again):
+    module = again / "workflow_scripts/lumbarseg/figures/style.py"
+    module.write_text(module.read_text() + "\n# a comment\n")
+    jobs = snakemake(again, *DRY).jobs
+    assert jobs["figure_box_plots"] == 1
+    assert set(jobs) <= {
+        "all", "figure_examples", "figure_cases", "figure_box_plots", "figure_ensembles", "figure_learning",
+        "figure_thresholds", "results_page", "total",
+    }  # fmt: skip
+
+
+def test_an_edit_of_the_networks_retrains_them(again):
+    module = again / "workflow_scripts/lumbarseg/networks/blocks.py"
+    module.write_text(module.read_text() + "\n# a comment\n")
+    assert snakemake(again, *DRY).jobs["train_network"] == 6
+
+
+def test_a_changed_learning_rate_retrains_just_that_topology(again):
+    change_study(again, lambda study: study["topologies"]["UD"].update(learning_rate=0.02))
+    run = snakemake(again, *DRY)
+    assert run.jobs["train_network"] == 3
+    assert run.jobs["patch_session"] == 0
+    assert run.jobs["stack_fold"] == 3
+
+    networks = [again / f"results/small/networks/{name}/fold-1/network.keras" for name in ("U1", "UD")]
+    before = [network.read_bytes() for network in networks]
+    run = snakemake(again, *DRY[:2], "--cores", "2", networks[1].relative_to(again))
+    assert run.status == 0, run.output[-3000:]
+    assert networks[0].read_bytes() == before[0]
+    assert networks[1].read_bytes() != before[1]
+
+
+def test_one_stage_can_be_forced_by_itself(again):
+    jobs = snakemake(again, "threshold", *DRY, "--forcerun", "threshold_fold", "--until", "threshold_fold").jobs
+    assert jobs["threshold_fold"] == 3
+    assert jobs["train_network"] == jobs["reconstruct_fold"] == 0
+
+
+def test_another_combiner_makes_only_what_it_is_in(again):
+    change_study(again, lambda study: study["combine"]["combiners"].append("Geo"))
+    jobs = snakemake(again, *DRY).jobs
+    assert jobs["train_network"] == 0
+    assert jobs["reconstruct_fold"] == 3
+
+
+def test_figures_and_tables_are_targets_of_their_own(again):
+    for folder in ("figures", "tables"):
+        for path in (again / "results/small" / folder).iterdir():
+            path.unlink()
+    jobs = snakemake(again, "figures", *DRY).jobs
+    assert jobs["figure_cases"] == 1
+    assert jobs["iou_tables"] == jobs["train_network"] == 0
+    run = snakemake(again, "tables", *DRY[:2], "--cores", "2")
+    assert run.status == 0, run.output[-3000:]
+    table = pd.read_csv(again / "results/small/tables/table_7.csv")
+    assert list(table.columns) == ["class_id", "class_name", "U1+TH", "UD+TH", "E2+NAD+TH", "E2+Geo+TH"]

@@ -1,0 +1,22 @@
+"""The paper's figures and ours. Each function takes data frames or arrays and gives a matplotlib figure."""
+
+from lumbarseg.figures.boxes import box_plots
+from lumbarseg.figures.cases import Case, case_comparison, choose_cases
+from lumbarseg.figures.curves import iou_against_networks, learning_curves, threshold_curves
+from lumbarseg.figures.slices import LabelledSlice, Preprocessing, labelled_slices, preprocessing_steps
+from lumbarseg.figures.style import save_figure
+
+__all__ = [
+    "Case",
+    "LabelledSlice",
+    "Preprocessing",
+    "box_plots",
+    "case_comparison",
+    "choose_cases",
+    "iou_against_networks",
+    "labelled_slices",
+    "learning_curves",
+    "preprocessing_steps",
+    "save_figure",
+    "threshold_curves",
+]

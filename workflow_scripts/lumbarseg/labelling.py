@@ -1,0 +1,116 @@
+"""From scores to labels: maximum a posteriori (MAP) and threshold optimisation (TH), Section 4.3.
+
+Scores are float32 and thresholds are compared as float32, so that `score >= threshold` means the same everywhere: a score
+stored as float32(0.35) reaches the threshold 0.35.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+THRESHOLDS: NDArray[np.float64] = np.arange(1, 20) / 20
+"""The 19 thresholds tried for each class, 0.05 … 0.95 every 0.05 (Section 4.3.2)."""
+THRESHOLDS.setflags(write=False)
+
+
+def maximum_a_posteriori(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Give each pixel the class with the highest score (Section 4.3.1).
+
+    Args:
+        scores: (…, K) float32, 0 … 1.
+
+    Returns:
+        Class ids, uint8, (…); of equal scores the lower id wins.
+    """
+    return scores.argmax(axis=-1).astype(np.uint8)
+
+
+def by_thresholds(scores: NDArray[np.float32], thresholds: ArrayLike, background: int) -> NDArray[np.uint8]:
+    """Give each pixel the first class, in descending order of score, whose score reaches its threshold (Section 4.3.2).
+
+    That is the highest of the scores that reach their class's threshold. The background has a threshold like any class.
+
+    Args:
+        scores: (…, K) float32, 0 … 1.
+        thresholds: (K,), the threshold of each class.
+        background: the id of a pixel at which no score reaches its threshold.
+
+    Returns:
+        Class ids, uint8, (…); of equal scores the lower id wins.
+
+    Raises:
+        ValueError: there is not one threshold for each class.
+    """
+    limits = np.asarray(thresholds, dtype=np.float32)
+    if limits.shape != scores.shape[-1:]:
+        raise ValueError(f"expected a threshold for each of {scores.shape[-1]} classes, found shape {limits.shape}")
+    reached = scores >= limits
+    labels = np.where(reached, scores, np.float32(-1)).argmax(axis=-1).astype(np.uint8)
+    labels[~reached.any(axis=-1)] = background
+    return labels
+
+
+def score_histogram(
+    scores: NDArray[np.float32], truth: NDArray[np.uint8], out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Count how many of the 19 thresholds the scores reach: all that tuning needs to know of them.
+
+    Histograms of several slices add up, so scores are never stored.
+
+    Args:
+        scores: (…, K) float32, 0 … 1.
+        truth: (…) uint8, class ids.
+        out: a histogram to add to; a new one is made when left out.
+
+    Returns:
+        (K, 2, 20) int64: for each class, the number of pixels whose score for it reaches exactly 0 … 19 thresholds;
+        first of the pixels that are of this class in `truth`, then of the others.
+    """
+    classes = scores.shape[-1]
+    histogram = np.zeros((classes, 2, THRESHOLDS.size + 1), np.int64) if out is None else out
+    limits = THRESHOLDS.astype(np.float32)
+    for tissue in range(classes):
+        everywhere = np.ascontiguousarray(scores[..., tissue])
+        inside = _reaching_exactly(everywhere[truth == tissue], limits)
+        histogram[tissue, 0] += inside
+        histogram[tissue, 1] += _reaching_exactly(everywhere, limits) - inside
+    return histogram
+
+
+def _reaching_exactly(scores: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.int64]:
+    reached = [scores.size, *(np.count_nonzero(scores >= limit) for limit in limits), 0]
+    at_least = np.array(reached, dtype=np.int64)
+    return at_least[:-1] - at_least[1:]
+
+
+def threshold_curves(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute the IoU of each class against the rest at each of the 19 thresholds (equation 3), exactly.
+
+    Args:
+        histogram: (K, 2, 20) as `score_histogram` makes it.
+
+    Returns:
+        IoU (K, 19), 0 … 1; NaN where the class is neither in the truth nor reached by any score.
+    """
+    reached = histogram[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:]
+    common, elsewhere = reached[:, 0], reached[:, 1]
+    union = histogram[:, 0].sum(axis=-1, keepdims=True) + elsewhere
+    return np.divide(common, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def tune_thresholds(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Choose the threshold of each class: the one with the highest IoU on the validation slices (Section 4.3.2).
+
+    A tie goes to the threshold nearest to 0.5, then to the lower one. A class that is nowhere in the validation truth
+    says nothing about its threshold (its IoU is 0 or NaN throughout) and gets 0.5.
+
+    Args:
+        histogram: (K, 2, 20) as `score_histogram` makes it, of all validation slices of a fold.
+
+    Returns:
+        (K,) float64, each one of `THRESHOLDS`.
+    """
+    curves = np.nan_to_num(threshold_curves(histogram), nan=0.0)
+    middle = THRESHOLDS.size // 2
+    # The stable sort leaves the lower of two thresholds equally far from the middle before the higher.
+    by_preference = np.argsort(np.abs(np.arange(THRESHOLDS.size) - middle), kind="stable")
+    return THRESHOLDS[by_preference[np.argmax(curves[:, by_preference], axis=1)]]

@@ -1,0 +1,225 @@
+"""The interchangeable blocks of Section 4.1 and Figure 4, written with Keras layers alone.
+
+Every tensor is (batch, rows, columns, channels). A block takes the start of its layers' names, and a `Style`.
+Convolutions pad with zeros to keep the size ("same") and have a bias. Kernels before or after a rectifier start from
+He's normal distribution (He et al., 2015), all others from Glorot's uniform one (Glorot and Bengio, 2010).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+# said to every layer: a user's keras.json may have another default
+_DATA_FORMAT = "channels_last"
+_CHANNEL_AXIS = -1
+
+INPUT_KERNELS = (1, 3, 5, 7)
+DENSE_KERNELS = (5, 3, 1)
+
+
+@dataclass(frozen=True)
+class Style:
+    """What all blocks of a network share.
+
+    Attributes:
+        seed: of the initial weights.
+        activation: of the hidden convolutions, "relu" or "prelu" (Table 4, Act-Conv).
+    """
+
+    seed: int
+    activation: str
+
+
+def layer_seed(seed: int, layer_name: str) -> int:
+    """Give a layer its own seed, which depends on nothing that was built before it.
+
+    Args:
+        seed: of the network.
+        layer_name: unique in the network.
+
+    Returns:
+        A whole number in 0 … 2³¹ − 1.
+    """
+    digest = hashlib.sha256(f"{seed}/{layer_name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def convolution(tensor: Any, channels: int, kernel: int, *, name: str, style: Style) -> Any:
+    """Convolve (kernel × kernel, stride 1) beside a rectifier."""
+    return keras.layers.Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        data_format=_DATA_FORMAT,
+        kernel_initializer=keras.initializers.HeNormal(layer_seed(style.seed, name)),
+        name=name,
+    )(tensor)
+
+
+def projection(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
+    """Convolve 1×1 with nothing after it: a linear map of each pixel's channels."""
+    return keras.layers.Conv2D(
+        channels,
+        1,
+        data_format=_DATA_FORMAT,
+        kernel_initializer=keras.initializers.GlorotUniform(layer_seed(style.seed, name)),
+        name=name,
+    )(tensor)
+
+
+def transposed_convolution(tensor: Any, channels: int, *, name: str, style: Style, kernel: int, stride: int) -> Any:
+    """Convolve transposed (kernel × kernel): rows and columns grow by `stride` (Section 4.1.6)."""
+    return keras.layers.Conv2DTranspose(
+        channels,
+        kernel,
+        strides=stride,
+        padding="same",
+        data_format=_DATA_FORMAT,
+        kernel_initializer=keras.initializers.GlorotUniform(layer_seed(style.seed, name)),
+        name=name,
+    )(tensor)
+
+
+def activation(tensor: Any, *, name: str, style: Style) -> Any:
+    """Rectify: ReLU, or PReLU with one slope a channel (He et al., 2015) that starts at 0."""
+    if style.activation == "prelu":
+        return keras.layers.PReLU(shared_axes=[1, 2], name=name)(tensor)
+    return keras.layers.ReLU(name=name)(tensor)
+
+
+def normalisation(tensor: Any, *, name: str) -> Any:
+    """Normalise each channel over the batch (Ioffe and Szegedy, 2015)."""
+    return keras.layers.BatchNormalization(axis=_CHANNEL_AXIS, name=name)(tensor)
+
+
+def max_pool(tensor: Any, *, name: str) -> Any:
+    """Halve rows and columns by the maximum of 2×2 pixels (Section 4.1.3)."""
+    return keras.layers.MaxPooling2D(2, data_format=_DATA_FORMAT, name=name)(tensor)
+
+
+def up_sample(tensor: Any, *, name: str) -> Any:
+    """Double rows and columns by repeating each pixel."""
+    return keras.layers.UpSampling2D(2, data_format=_DATA_FORMAT, interpolation="nearest", name=name)(tensor)
+
+
+def concatenate(tensors: list[Any], *, name: str) -> Any:
+    """Concatenate along the channels."""
+    return keras.layers.Concatenate(axis=_CHANNEL_AXIS, name=name)(tensors)
+
+
+def add(tensors: list[Any], *, name: str) -> Any:
+    """Add element by element."""
+    return keras.layers.Add(name=name)(tensors)
+
+
+def unet_block(tensor: Any, channels: int, *, name: str, style: Style, kernel: int = 3) -> Any:
+    """Block U: convolution, batch normalisation, activation, twice (Section 4.1.1 (i); Ronneberger et al., 2015).
+
+    Args:
+        tensor: (batch, rows, columns, any channels).
+        channels: of both convolutions.
+        name: that the layers' names begin with.
+        style: of the network.
+        kernel: side of both kernels; not 3 in the multi-kernel input alone.
+
+    Returns:
+        (batch, rows, columns, channels).
+    """
+    for i in (1, 2):
+        tensor = convolution(tensor, channels, kernel, name=f"{name}_conv_{i}", style=style)
+        tensor = normalisation(tensor, name=f"{name}_normalisation_{i}")
+        tensor = activation(tensor, name=f"{name}_activation_{i}", style=style)
+    return tensor
+
+
+def vgg_block(tensor: Any, channels: int, *, name: str, style: Style, convolutions: int) -> Any:
+    """Block V: two or three 3×3 convolutions, each with its activation (4.1.1 (ii); Simonyan and Zisserman, 2015).
+
+    Args:
+        tensor: (batch, rows, columns, any channels).
+        channels: of all convolutions.
+        name: that the layers' names begin with.
+        style: of the network.
+        convolutions: how many.
+
+    Returns:
+        (batch, rows, columns, channels).
+    """
+    for i in range(1, convolutions + 1):
+        tensor = convolution(tensor, channels, 3, name=f"{name}_conv_{i}", style=style)
+        tensor = activation(tensor, name=f"{name}_activation_{i}", style=style)
+    return tensor
+
+
+def dense_block(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
+    """Block Q: three densely connected convolutions, 5×5, 3×3, 1×1 (4.1.1 (iii); Roy et al., 2019).
+
+    Each is preceded by batch normalisation and activation, and takes the block's input and all outputs before it.
+
+    Args:
+        tensor: (batch, rows, columns, any channels).
+        channels: of all convolutions.
+        name: that the layers' names begin with.
+        style: of the network.
+
+    Returns:
+        (batch, rows, columns, channels), the third convolution's output.
+    """
+    known = [tensor]
+    for i, kernel in enumerate(DENSE_KERNELS, start=1):
+        joined = known[0] if i == 1 else concatenate(known, name=f"{name}_concatenate_{i}")
+        output = normalisation(joined, name=f"{name}_normalisation_{i}")
+        output = activation(output, name=f"{name}_activation_{i}", style=style)
+        output = convolution(output, channels, kernel, name=f"{name}_conv_{i}", style=style)
+        known.append(output)
+    return known[-1]
+
+
+def multi_kernel_input(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
+    """Block M: four U blocks with kernels of 1, 3, 5 and 7 side by side (4.1.2; Szegedy et al., 2015).
+
+    Args:
+        tensor: (batch, rows, columns, image channels).
+        channels: of each of the four.
+        name: that the layers' names begin with.
+        style: of the network.
+
+    Returns:
+        (batch, rows, columns, 4 · channels), concatenated in the kernels' order.
+    """
+    scales = [
+        unet_block(tensor, channels, name=f"{name}_kernel_{kernel}", style=style, kernel=kernel)
+        for kernel in INPUT_KERNELS
+    ]
+    return concatenate(scales, name=f"{name}_concatenate")
+
+
+def attention_gate(features: Any, gate: Any, *, name: str, style: Style) -> Any:
+    """Attention gate AG: keep what the decoder asks for (4.1.4 (iii); Schlemper et al., 2019).
+
+    S = C · sigmoid(ψ(ReLU(θ(C) + φ(G)))), with θ, φ: 1×1 convolutions to half of C's channels, ψ: 1×1 to one.
+
+    Args:
+        features: C_n of the encoder, (batch, rows, columns, channels).
+        gate: G = transposed_conv(T_{n+1}) of the decoder, of the same rows and columns.
+        name: that the layers' names begin with.
+        style: of the network.
+
+    Returns:
+        S_n, the shape of `features`.
+    """
+    between = max(1, features.shape[_CHANNEL_AXIS] // 2)
+    summed = add(
+        [
+            projection(features, between, name=f"{name}_features", style=style),
+            projection(gate, between, name=f"{name}_gate", style=style),
+        ],
+        name=f"{name}_add",
+    )
+    # the text says ReLU here, whatever the hidden convolutions have
+    rectified = keras.layers.ReLU(name=f"{name}_relu")(summed)
+    energy = projection(rectified, 1, name=f"{name}_energy", style=style)
+    mask = keras.layers.Activation("sigmoid", name=f"{name}_mask")(energy)
+    return keras.layers.Multiply(name=f"{name}_multiply")([features, mask])

@@ -1,0 +1,110 @@
+"""The patches of sessions on disk: written session by session, read as one list."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.arrays import open_array, write_array
+from lumbarseg.errors import InputError
+from lumbarseg.files import read_json, write_json
+from lumbarseg.patches import Tiling, extract
+
+
+def write_patches(
+    images: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    *,
+    side: int,
+    stride: int,
+    background: int,
+    description: Path,
+    images_path: Path,
+    labels_path: Path,
+) -> int:
+    """Cut a session's slices into patches and write them (Section 3.1.3).
+
+    The description says how a slice is rebuilt: patches stand slice by slice, each slice's in the order of
+    `Tiling(rows, columns, side, stride).positions`. Its `digest` changes whenever an image or a label does.
+
+    Args:
+        images: (slices, rows, columns, channels) float32 z-scores, in sagittal view.
+        labels: (slices, rows, columns) uint8 class ids.
+        side: rows and columns of a patch.
+        stride: greatest step between patches.
+        background: class id that fills up labels of slices smaller than a patch.
+        description: where the JSON goes: slices, rows, columns, side, stride, patches, images, labels, digest.
+        images_path: where (patches, side, side, channels) float32 goes; in the folder of `description`.
+        labels_path: where (patches, side, side) uint8 goes; in the folder of `description`.
+
+    Returns:
+        The number of patches.
+    """
+    slices, rows, columns, _ = images.shape
+    tiling = Tiling(rows, columns, side, stride)
+    write_array(images_path, np.concatenate([extract(image, tiling) for image in images]))
+    write_array(labels_path, np.concatenate([extract(label, tiling, background) for label in labels]))
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
+    content = {"slices": slices, "rows": rows, "columns": columns, "side": side, "stride": stride}
+    content |= {
+        "patches": slices * tiling.count,
+        "images": images_path.name,
+        "labels": labels_path.name,
+        "digest": digest,
+    }
+    write_json(description, content)
+    return slices * tiling.count
+
+
+class PatchSet:
+    """The patches of several sessions as one list, read from disk when asked for.
+
+    Attributes:
+        side: rows and columns of a patch.
+        channels: number of channels.
+        digest: changes whenever a patch or label does.
+    """
+
+    def __init__(self, descriptions: Sequence[str | Path]) -> None:
+        """Open the patches that `patch` wrote.
+
+        Args:
+            descriptions: each session's `…_patches.json`; images and labels lie beside it.
+
+        Raises:
+            InputError: there is none, or a file is missing or damaged.
+        """
+        if not descriptions:
+            raise InputError("the fold's subset: expected at least one session, found none; see folds.tsv")
+        self._images, self._labels, digests = [], [], []
+        for description in map(Path, descriptions):
+            content = read_json(description)
+            self._images.append(open_array(description.parent / content["images"]))
+            self._labels.append(open_array(description.parent / content["labels"]))
+            digests.append(content["digest"])
+        self.digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+        self.side, self.channels = self._images[0].shape[1], self._images[0].shape[3]
+        self._ends = np.cumsum([len(images) for images in self._images])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Read some patches.
+
+        Args:
+            indices: positions in the list, each 0 … len − 1.
+
+        Returns:
+            Images (n, side, side, channels) float32 z-scores and labels (n, side, side) uint8.
+        """
+        images = np.empty((len(indices), self.side, self.side, self.channels), np.float32)
+        labels = np.empty((len(indices), self.side, self.side), np.uint8)
+        for place, index in enumerate(indices):
+            session = int(np.searchsorted(self._ends, index, side="right"))
+            within = int(index - (self._ends[session - 1] if session else 0))
+            images[place] = self._images[session][within]
+            labels[place] = self._labels[session][within]
+        return images, labels

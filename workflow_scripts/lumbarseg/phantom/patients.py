@@ -1,0 +1,280 @@
+"""Who is scanned where: patients as in Table 1, sites and protocols within Table 2."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.phantom.spine import L5, LEVELS, S1, Body
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Ranges a site sets one contrast's sequence within; they lie inside those of Table 2.
+
+    Attributes:
+        repetition_time, echo_time: ms.
+        echo_train: echoes a train.
+        flip_angle: of the refocusing pulses, degrees.
+    """
+
+    repetition_time: Range
+    echo_time: Range
+    echo_train: tuple[int, int]
+    flip_angle: float
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hospital with its scanner.
+
+    Attributes:
+        name: of the site in the sheet.
+        institution, manufacturer, model: as the DICOM headers say.
+        frequency: of the protons, MHz (1.5 T).
+        matrix: the matrix it likes; the one of the study's nearest to it is the likeliest.
+        field_of_view: mm.
+        coil_depth, coil_strength: see `signal.coil_profile`.
+        noise: standard deviation of the noise in each receiver channel by the signal of fat.
+        fat_value: mean stored value of fat.
+        saturation: how far before the spine the saturation slab begins (mm), or None where there is no slab.
+        ghosting: relative height of motion ghosts.
+        left_to_right: whether the first slice lies to the patient's left.
+        protocols: by contrast.
+    """
+
+    name: str
+    institution: str
+    manufacturer: str
+    model: str
+    frequency: float
+    matrix: int
+    field_of_view: Range
+    coil_depth: float
+    coil_strength: float
+    noise: float
+    fat_value: float
+    saturation: float | None
+    ghosting: float
+    left_to_right: bool
+    protocols: Mapping[str, Protocol]
+
+
+# The whole of Table 2's ranges is not one scanner's: sites share them out.
+SITES = (
+    Site(
+        "north", "Hospital Ficticio del Norte", "SIEMENS", "Avanto", 63.676, 512, (280, 320), 90.0, 0.65, 0.016, 620.0,
+        52.0, 0.010, False,
+        {
+            "T2w": Protocol((3000, 4200), (94, 108), (15, 19), 150.0),
+            "T1w": Protocol((480, 640), (9.6, 12.0), (3, 5), 150.0),
+        },
+    ),
+    Site(
+        "south", "Clinica Imaginaria del Sur", "Philips Medical Systems", "Achieva", 63.885, 640, (290, 330), 120.0,
+        0.45, 0.020, 900.0, 60.0, 0.014, True,
+        {
+            "T2w": Protocol((2000, 3600), (100, 120), (20, 36), 90.0),
+            "T1w": Protocol((400, 560), (6.9, 8.5), (4, 6), 90.0),
+        },
+    ),
+    Site(
+        "east", "Centro Inventado del Este", "HITACHI", "Echelon", 63.861, 512, (260, 310), 80.0, 0.70,
+        0.018, 1500.0, None, 0.008, False,
+        {
+            "T2w": Protocol((2600, 5200), (96, 125), (16, 24), 111.0),
+            "T1w": Protocol((420, 700), (8.5, 14.5), (2, 4), 111.0),
+        },
+    ),
+    Site(
+        "west", "Hospital de Mentira Oeste", "TOSHIBA", "Vantage Titan", 63.552, 384, (280, 320), 100.0, 0.60, 0.024,
+        3200.0, None, 0.018, True,
+        {
+            "T2w": Protocol((4200, 10172), (105, 145), (13, 21), 160.0),
+            "T1w": Protocol((500, 764), (10.0, 17.4), (2, 4), 160.0),
+        },
+    ),
+    Site(
+        "centre", "Hospital Supuesto Central", "SIEMENS", "Aera", 63.616, 800, (290, 340), 100.0, 0.55, 0.013, 480.0,
+        46.0, 0.012, True,
+        {
+            "T2w": Protocol((2800, 4000), (84.6, 100), (17, 25), 170.0),
+            "T1w": Protocol((420, 600), (7.2, 10.5), (3, 10), 140.0),
+        },
+    ),
+)  # fmt: skip
+
+# Pixel spacings of Table 2, mm, for matrices of its range.
+SPACING: Mapping[str, Range] = {"T2w": (0.3704, 1.0), "T1w": (0.4688, 1.0)}
+MATRIX: Mapping[str, tuple[int, int]] = {"T2w": (320, 1024), "T1w": (320, 800)}
+
+
+@dataclass(frozen=True)
+class Sequence2D:
+    """The protocol of one series: times in ms, lengths in mm."""
+
+    contrast: str
+    repetition_time: float
+    echo_time: float
+    echo_train: int
+    flip_angle: float
+    matrix: int
+    spacing: float
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient at one site; `session_random` and `body.seed` are what images are drawn from.
+
+    Attributes:
+        number: 1, 2, 3 …
+        participant: participant id of the sheet.
+        age: years.
+        sex: F or M.
+        weight: kg.
+        height: cm.
+        body: the anatomy's parameters.
+        site: where the scanner stands.
+        slices: of both series.
+        slice_spacing, slice_thickness: mm.
+        sequences: by contrast.
+        tilts: of the T2w stack about the R, A and S axes, degrees.
+        rotation: of the motion between the scans about the R, A and S axes, degrees.
+        translation: of that motion, mm.
+        seed: of noise and tissue.
+    """
+
+    number: int
+    participant: str
+    age: int
+    sex: str
+    weight: float
+    height: float
+    body: Body
+    site: Site
+    slices: int
+    slice_spacing: float
+    slice_thickness: float
+    sequences: Mapping[str, Sequence2D]
+    tilts: tuple[float, float, float]
+    rotation: tuple[float, float, float]
+    translation: tuple[float, float, float]
+    seed: int
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    first, second, third = (round(float(value), 3) for value in values)
+    return first, second, third
+
+
+def _between(random: np.random.Generator, limits: Range) -> float:
+    return float(random.uniform(*limits))
+
+
+def _person(random: np.random.Generator) -> tuple[int, str, float, float]:
+    """Age (years), sex, weight (kg) and height (cm) as in Table 1: 53 ± 16.5 years in 9 … 88, 74.1 ± 14.6 kg in 29 … 120."""
+    sex = "F" if random.random() < 105 / 181 else "M"
+    age = int(np.clip(round(random.normal(53.0, 16.5)), 9, 88))
+    usual = 162.0 if sex == "F" else 174.5
+    height = random.normal(usual, 6.2)
+    weight = random.normal(74.1, 12.8) + (-4.2 if sex == "F" else 5.8) + 0.8 * (height - usual)
+    weight = max(weight, 17.0 * (height / 100.0) ** 2)
+    if age < 17:  # children are smaller
+        height *= 0.80 + 0.20 * (age - 9) / 8
+        weight *= 0.48 + 0.45 * (age - 9) / 8
+    return age, sex, round(float(np.clip(weight, 29.0, 120.0)), 1), round(float(height), 0)
+
+
+def _body(random: np.random.Generator, age: int, sex: str, weight: float, height: float) -> Body:
+    wear = np.clip((age - 18) / 62.0, 0.0, 1.0)
+    grades = []
+    for level in range(len(LEVELS)):
+        lumbar = {L5 - 1: 0.16, L5: 0.20, L5 - 2: 0.06}.get(level, 0.0)
+        grade = 0.72 * wear + lumbar + random.normal(0.0, 0.16) - (0.12 if level < L5 - 4 else 0.0)
+        grades.append(float(np.clip(grade, 0.0, 1.0)) if level < S1 else 0.0)
+    index = weight / (height / 100.0) ** 2
+    fat = float(np.clip((index - 18.0) / 17.0 + random.normal(0.0, 0.06), 0.05, 1.0))
+    return Body(
+        size=float(height / 170.0 * random.normal(1.0, 0.015)),
+        lordosis=float(np.clip(random.normal(47.0, 8.5), 28.0, 66.0)),
+        scoliosis=float(abs(random.normal(0.0, 1.0))),
+        degeneration=tuple(grades),
+        fat=fat,
+        muscle_fat=float(
+            np.clip(0.08 + 0.65 * wear + (0.1 if sex == "F" else 0.0) + random.normal(0.0, 0.12), 0.05, 1.0)
+        ),
+        abdomen=float(np.clip(62.0 + 95.0 * fat + random.normal(0.0, 8.0), 58.0, 175.0) * (height / 170.0)),
+        marrow_fat=float(np.clip(0.24 + 0.005 * (age - 15) + random.normal(0.0, 0.04), 0.2, 0.65)),
+        seed=int(random.integers(2**31)),
+    )
+
+
+def _sequence(random: np.random.Generator, site: Site, contrast: str, matrix: int, field_of_view: float) -> Sequence2D:
+    protocol = site.protocols[contrast]
+    spacing = field_of_view / matrix
+    if MATRIX[contrast][0] <= matrix <= MATRIX[contrast][1]:
+        spacing = float(np.clip(spacing, SPACING[contrast][0] + 5e-5, SPACING[contrast][1]))
+    return Sequence2D(
+        contrast=contrast,
+        repetition_time=round(_between(random, protocol.repetition_time), 1),
+        echo_time=round(_between(random, protocol.echo_time), 2),
+        echo_train=int(random.integers(protocol.echo_train[0], protocol.echo_train[1] + 1)),
+        flip_angle=protocol.flip_angle,
+        matrix=matrix,
+        spacing=round(spacing, 4),
+    )
+
+
+def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[int], slices: tuple[int, int]) -> Patient:
+    """Draw a patient; the same whatever the size of the cohort.
+
+    Args:
+        number: 1, 2, 3 …; sites take turns.
+        participant: participant id.
+        seed: of the cohort.
+        matrices: sides of the images to choose from, pixels.
+        slices: least and greatest number of slices.
+    """
+    random = np.random.default_rng([seed, number])
+    site = SITES[(number - 1) % len(SITES)]
+    age, sex, weight, height = _person(random)
+    body = _body(random, age, sex, weight, height)
+    sides = np.array(sorted(matrices))
+    liking = np.exp(-4.0 * np.abs(np.log(sides / site.matrix)))
+    matrix = int(random.choice(sides, p=liking / liking.sum()))
+    view = _between(random, site.field_of_view) * float(np.clip(height / 168.0, 0.88, 1.04))
+    view = float(np.clip(view, 240.0, 340.0))
+    largest = MATRIX["T1w"][1]
+    t1_matrix = matrix
+    if matrix > largest:
+        t1_matrix = max([int(side) for side in sides if side <= largest], default=matrix)
+    count = int(random.integers(slices[0], slices[1] + 1))
+    # enough width to reach the foramina, at most as much as sites take
+    cover = _between(random, (46.0, 62.0)) * body.size
+    slice_spacing = round(float(np.clip(cover / count, 3.6, 6.0)), 2)
+    sequences = {
+        contrast: _sequence(random, site, contrast, side, view)
+        for contrast, side in (("T2w", matrix), ("T1w", t1_matrix))
+    }
+    limits = np.array([4.0, 2.0, 2.0])
+    return Patient(
+        number=number,
+        participant=participant,
+        age=age,
+        sex=sex,
+        weight=weight,
+        height=height,
+        body=body,
+        site=site,
+        slices=count,
+        slice_spacing=slice_spacing,
+        slice_thickness=round(slice_spacing * _between(random, (0.8, 0.92)), 1),
+        sequences=sequences,
+        tilts=(0.0, round(float(random.uniform(-1.5, 1.5)), 2), round(float(random.uniform(-2.0, 2.0)), 2)),
+        rotation=_triple(random.uniform(-limits, limits)),
+        translation=_triple(random.uniform(-4.0, 4.0, 3)),
+        seed=int(random.integers(2**31)),
+    )

@@ -1,0 +1,84 @@
+"""A series of sections: the anatomy sampled on the pixels of a tilted stack of slices."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.phantom.bone import paint_bones
+from lumbarseg.phantom.canvas import Array, Canvas, make_canvas
+from lumbarseg.phantom.soft_tissue import (
+    paint_back,
+    paint_belly,
+    paint_epidural_fat,
+    paint_retroperitoneum,
+    paint_roots,
+    paint_sac,
+    paint_vessels,
+)
+from lumbarseg.phantom.spine import Spine
+
+BAND_ROWS = 96  # rows painted at a time; a band's arrays then stay in the processor's cache
+
+
+def _paint(canvas: Canvas) -> None:
+    """Paint the anatomy from the outermost layers to the innermost; later tissues cover earlier ones."""
+    bands = canvas.bands(max(1, canvas.r.shape[0] // BAND_ROWS))
+    for band in bands:
+        paint_belly(band)
+        paint_retroperitoneum(band)
+        paint_vessels(band)
+        paint_back(band)
+        paint_epidural_fat(band)
+    paint_bones(canvas)
+    for band in bands:
+        paint_sac(band)
+    paint_roots(canvas)
+
+
+def label_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Class ids of the anatomy at the middle of each pixel.
+
+    Args:
+        spine: the anatomy.
+        affine: 3×3; columns are the step to the next row, to the next column, and the place of pixel (0, 0), in
+            anatomical coordinates (r, a, s) and mm.
+        shape: rows, columns.
+
+    Returns:
+        uint8 class ids 0 … 11, of `shape`.
+    """
+    canvas = make_canvas(spine, affine, shape, None)
+    _paint(canvas)
+    return np.asarray(canvas.pixels, dtype=np.uint8)
+
+
+def signal_section(
+    spine: Spine,
+    affine: NDArray[np.float64],
+    shape: tuple[int, int],
+    signals: Mapping[str, float],
+    thickness: NDArray[np.float64],
+    planes: int = 2,
+) -> Array:
+    """Noise-free signal of a slice, partial volume included.
+
+    Args:
+        spine: the anatomy.
+        affine: as for `label_section`, of the middle of the slice.
+        shape: rows, columns.
+        signals: signal of each tissue.
+        thickness: vector through the slice, as long as the slice is thick, mm.
+        planes: how many planes spread over the thickness are averaged.
+
+    Returns:
+        float32 signal of `shape`.
+    """
+    total = np.zeros(shape, np.float32)
+    for plane in range(planes):
+        shifted = affine.copy()
+        shifted[:, 2] += thickness * ((plane + 0.5) / planes - 0.5)
+        canvas = make_canvas(spine, shifted, shape, signals)
+        _paint(canvas)
+        total += canvas.pixels
+    return total / np.float32(planes)

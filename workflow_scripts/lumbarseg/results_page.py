@@ -1,0 +1,106 @@
+"""The page of results: what was run, every table and every figure, in one file that opens without a network."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+CAPTIONS = {
+    "fig_2": ("Figure 2", "Two slices of one session with their ground truth in the colours of the label table."),
+    "fig_3": (
+        "Figure 3",
+        "From images to patches: T1w before and after registration, z-scores, and the overlapping patches.",
+    ),
+    "fig_7": (
+        "Figure 7",
+        "Best, median and worst test slice of the last experiment shown. Above each prediction stands the slice's mean IoU; "
+        "below it the place where predictions differ most from the truth.",
+    ),
+    "fig_8": (
+        "Figure 8",
+        "IoU of each class over the test slices. A star marks what differs from the reference (Wilcoxon signed-rank, "
+        "unadjusted, slices as units; adjusted values and those by patient stand in metrics/wilcoxon.csv).",
+    ),
+    "fig_9": (
+        "Figure 9",
+        "Mean IoU without background against the number of networks in an ensemble, for each combiner.",
+    ),
+    "learning_curves": (
+        "Learning curves",
+        "Loss on training (thin) and validation patches (thick) by epoch; the mark is the epoch that was kept.",
+    ),
+    "threshold_curves": (
+        "Thresholds",
+        "IoU of each class on the validation slices against its threshold; the dot is the threshold that was chosen.",
+    ),
+}
+"""Title and caption of each figure: what to see in it."""
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+def results_page(
+    study: str, averages: pd.DataFrame, tables: Sequence[Path], figures: Sequence[Path], facts: Mapping[str, str]
+) -> str:
+    """Make the page.
+
+    Args:
+        study: the study's name.
+        averages: experiment, mean, sd, folds of the mean IoU without background (0 … 1), as `metrics.over_folds` gives.
+        tables: CSV files written by `tables.write_table`.
+        figures: PNG files; those named in `CAPTIONS` get a caption.
+        facts: what was run, name and text.
+
+    Returns:
+        The HTML, with the figures inside.
+    """
+    known = averages.dropna(subset=["mean"])
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        study=study,
+        experiments=len(averages),
+        best=None if known.empty else known.iloc[int(known["mean"].argmax())],
+        facts=facts,
+        tables=[_table(path) for path in tables],
+        figures=[_figure(path) for path in figures],
+    )
+
+
+def _table(path: Path) -> dict[str, Any]:
+    frame = pd.read_csv(path).drop(columns="class_id", errors="ignore")
+    numbers = frame.select_dtypes("number")
+    of_experiments = "class_name" in frame
+    rows = []
+    for place in range(len(frame)):
+        printed = [_text(value) for value in frame.iloc[place]]
+        best = max((_text(value) for value in numbers.iloc[place].dropna()), key=float, default=None)
+        rows.append(
+            [
+                {"text": text, "best": of_experiments and name in numbers and text == best}
+                for name, text in zip(frame.columns, printed, strict=True)
+            ]
+        )
+    title = path.stem.replace("table_", "Table ")
+    title = f"{title[:7]}.{title[7:]}" if title[6:7].isalpha() else title
+    return {"title": title, "columns": ["Class" if c == "class_name" else c for c in frame], "rows": rows}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.1f}"
+
+
+def _figure(path: Path) -> dict[str, str]:
+    title, caption = CAPTIONS.get(path.stem, (path.stem.replace("_", " ").capitalize(), ""))
+    return {
+        "name": path.stem,
+        "title": title,
+        "caption": caption,
+        "content": base64.b64encode(path.read_bytes()).decode("ascii"),
+    }

@@ -1,0 +1,208 @@
+"""A study as its config describes it: checked, with defaults filled in, and its networks, ensembles and experiments by name.
+
+This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from lumbarseg.errors import InputError
+from lumbarseg.networks.topology import TOPOLOGY_DEFAULTS
+
+MEANS = ("Arith", "Geo")
+"""Combiners without weights: equations 1 and 2."""
+
+HEADS = ("NAD", "NCD", "NSD", "TAD", "TCD", "TSD")
+"""Stacking combiners: input {N: scores, T: head inputs}, merging {A: average, C: concatenate, S: sum}, dense (Table 6)."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network or an ensemble: what gives one set of scores.
+
+    Attributes:
+        name: `UMD` or `E12+NAD`.
+        networks: the topologies whose outputs it combines; one for a network.
+        combiner: one of `MEANS` or `HEADS`; empty for a network.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    combiner: str = ""
+
+    @property
+    def ensemble(self) -> str:
+        """The ensemble's short name (`E12`), or the network's."""
+        return self.name.split("+")[0]
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether its combiner has weights that are trained."""
+        return self.combiner in HEADS
+
+
+class Study:
+    """The config of a study, with questions the rules ask of it."""
+
+    def __init__(self, config: dict[str, Any], schema: Path, files: Sequence[Path] = ()) -> None:
+        """Check the config and fill in defaults (in place, so that Snakemake's own `config` has them too).
+
+        Args:
+            config: all config files merged, later ones over earlier ones.
+            schema: the JSON schema (YAML), with a default for every key that may be left out.
+            files: the config files, in the order they were laid over each other, to name the one that is wrong.
+
+        Raises:
+            InputError: an unknown key, a value out of range, or a name that is not defined.
+        """
+        self.config = config
+        self._files = files
+        self._validate(yaml.safe_load(schema.read_text(encoding="utf-8")))
+        self._check_names()
+
+    def __getitem__(self, key: str) -> Any:
+        return self.config[key]
+
+    # ---- what the study consists of -------------------------------------------------------------------------------
+
+    @property
+    def networks(self) -> list[str]:
+        """The topologies that are trained, in the config's order."""
+        return list(self["train"])
+
+    def topology(self, name: str) -> dict[str, Any]:
+        """A topology's entry with every default filled in (Table 4)."""
+        return TOPOLOGY_DEFAULTS | self["topologies"][name]
+
+    @property
+    def ensembles(self) -> dict[str, list[str]]:
+        """The ensembles that are combined, with their networks (Table 5)."""
+        return {name: self["ensembles"][name] for name in self["combine"]["ensembles"]}
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """All networks, then all ensembles with each combiner."""
+        single = [Model(name, (name,)) for name in self.networks]
+        combined = [
+            Model(f"{ensemble}+{combiner}", tuple(members), combiner)
+            for ensemble, members in self.ensembles.items()
+            for combiner in self["combine"]["combiners"]
+        ]
+        return single + combined
+
+    @property
+    def heads(self) -> list[Model]:
+        """The models whose combiner is trained."""
+        return [model for model in self.models if model.is_stacked]
+
+    @property
+    def experiments(self) -> list[str]:
+        """Every model with every labelling: `UMD+TH`, `E12+NAD+TH`, …"""
+        return [f"{model.name}+{labelling}" for model in self.models for labelling in self["labellings"]]
+
+    @property
+    def folds(self) -> list[int]:
+        """1 … number of folds."""
+        return list(range(1, self["split"]["folds"] + 1))
+
+    def columns(self, entries: Iterable[str]) -> list[str]:
+        """The experiments that entries of a table stand for.
+
+        `networks+MAP` stands for every network, `ensembles+NAD+TH` for every ensemble; anything else for itself.
+        """
+        found: list[str] = []
+        for entry in entries:
+            kind, _, rest = entry.partition("+")
+            names = {"networks": self.networks, "ensembles": list(self.ensembles)}.get(kind, [kind])
+            found += [f"{name}+{rest}" for name in names]
+        return found
+
+    # ---- checks ---------------------------------------------------------------------------------------------------
+
+    def _validate(self, schema: dict[str, Any]) -> None:
+        error = jsonschema.exceptions.best_match(_FillingValidator(schema).iter_errors(self.config))
+        if error is None:
+            return
+        path = [str(part) for part in error.absolute_path]
+        if error.validator == "additionalProperties":
+            known = sorted(error.schema.get("properties", {}))
+            for key in (key for key in error.instance if key not in known):
+                close = difflib.get_close_matches(str(key), known, n=1)
+                remedy = f"did you mean `{close[0]}`?" if close else "take it out"
+                raise InputError(
+                    f"{self._file([*path, str(key)])}: expected one of the keys {', '.join(known)}"
+                    f"{' under `' + '.'.join(path) + '`' if path else ''}, found `{key}`; {remedy}"
+                )
+        expected = error.schema.get("description", "")
+        raise InputError(
+            f"{self._file(path)}: `{'.'.join(path) or 'the config'}` cannot be used: {error.message}"
+            f"{'; expected: ' + expected if expected else ''}; correct it there (docs/configuration.md lists every key)"
+        )
+
+    def _file(self, path: Sequence[str]) -> str:
+        """Name the last config file that says something at `path`, for it is the one that counts."""
+        for file in reversed(self._files):
+            content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            for part in path:
+                if isinstance(content, Mapping) and part in content:
+                    content = content[part]
+                elif isinstance(content, list) and part.isdigit() and int(part) < len(content):
+                    content = content[int(part)]
+                else:
+                    break
+            else:
+                return str(file)
+        return str(self._files[-1]) if self._files else "config"
+
+    def _check_names(self) -> None:
+        self._require(self["train"], self["topologies"], ["train"], "a topology", "define it under `topologies`")
+        for name, members in self["ensembles"].items():
+            where = ["ensembles", name]
+            self._require(members, self["topologies"], where, "a topology", "define it under `topologies`")
+        chosen = self["combine"]["ensembles"]
+        self._require(chosen, self["ensembles"], ["combine", "ensembles"], "an ensemble", "define it under `ensembles`")
+        for name in chosen:
+            remedy = "add it to `train`, or leave the ensemble out of `combine.ensembles`"
+            self._require(
+                self["ensembles"][name], self["train"], ["ensembles", name], "a network that is trained", remedy
+            )
+        for section, entries in (("tables", self["tables"]), ("figures", self["figures"])):
+            for name, listed in entries.items():
+                remedy = "add what it needs to `train`, `combine` or `labellings`, or leave it out here"
+                experiments = self.columns(listed) if section == "figures" else []
+                self._require(experiments, self.experiments, [section, name], "an experiment of this study", remedy)
+        reference = self["comparison"]["reference"]
+        remedy = "name one of them under `comparison.reference`"
+        self._require([reference], self.experiments, ["comparison", "reference"], "an experiment of this study", remedy)
+
+    def _require(
+        self, names: Iterable[str], defined: Iterable[str], path: Sequence[str], what: str, remedy: str
+    ) -> None:
+        known = list(defined)
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                shown = ", ".join(known[:13]) + (", …" if len(known) > 13 else "")
+                raise InputError(
+                    f"{self._file(path)}: `{'.'.join(path)}` names `{name}`; expected {what} ({shown or 'there is none'})"
+                    f"{'; did you mean ' + close[0] + '?' if close else ''}; {remedy}"
+                )
+
+
+def _fill_defaults(validator: Any, properties: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Any:
+    if isinstance(instance, dict):
+        for key, subschema in properties.items():
+            if "default" in subschema:
+                instance.setdefault(key, copy.deepcopy(subschema["default"]))
+    yield from jsonschema.Draft202012Validator.VALIDATORS["properties"](validator, properties, instance, schema)
+
+
+_FillingValidator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"properties": _fill_defaults})

@@ -1,0 +1,16 @@
+"""Z-score each channel of a session."""
+
+import nibabel as nib
+
+from lumbarseg.files import whole
+from lumbarseg.geometry import codes_of, from_sagittal_view, load_image, sagittal_view, volume
+from lumbarseg.intensity import zscore
+from lumbarseg.joblog import job
+
+with job(snakemake.log[0]):
+    for source, target in zip(snakemake.input.images, snakemake.output.images, strict=True):
+        image = load_image(source)
+        view = sagittal_view(image.get_fdata(dtype="float32"), image.affine)
+        scores = from_sagittal_view(zscore(view, snakemake.params.scope), image.affine)
+        with whole(target) as temporary:
+            nib.save(volume(scores, image.affine, codes_of(image)), temporary)

@@ -1,0 +1,26 @@
+"""Cut a session's slices and mask into overlapping patches."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from lumbarseg.geometry import sagittal_view
+from lumbarseg.joblog import job
+from lumbarseg.patchset import write_patches
+
+with job(snakemake.log[0]) as logger:
+    images = [nib.load(path) for path in snakemake.input.images]
+    channels = np.stack([sagittal_view(image.get_fdata(dtype="float32"), image.affine) for image in images], axis=-1)
+    mask = nib.load(snakemake.input.mask)
+    count = write_patches(
+        channels,
+        sagittal_view(np.asarray(mask.dataobj, dtype=np.uint8), mask.affine),
+        side=snakemake.params.patches["side"],
+        stride=snakemake.params.patches["stride"],
+        background=snakemake.params.background,
+        description=Path(snakemake.output.description),
+        images_path=Path(snakemake.output.images),
+        labels_path=Path(snakemake.output.labels),
+    )
+    logger.info("%d patches of %d slices", count, len(channels))

@@ -1,0 +1,18 @@
+"""Make the phantom cohort: DICOM series, masks, the known motion of each T1w, and the sheet of sessions."""
+
+from pathlib import Path
+
+from lumbarseg.joblog import job
+from lumbarseg.phantom import write_cohort
+
+with job(snakemake.log[0]) as logger:
+    settings = snakemake.params.settings
+    write_cohort(
+        Path(snakemake.output.sheet).parent,
+        patients=settings["patients"],
+        seed=settings["seed"],
+        matrices=settings["matrices"],
+        slices=tuple(settings["slices"]),
+        processes=snakemake.threads,
+        progress=lambda participant: logger.info("%s made", participant),
+    )

@@ -1,0 +1,20 @@
+"""Move a session's T1w onto its T2w."""
+
+from pathlib import Path
+
+from lumbarseg.joblog import job
+from lumbarseg.registration import register
+
+with job(snakemake.log[0]):
+    settings = snakemake.params.settings
+    register(
+        Path(snakemake.input.fixed),
+        Path(snakemake.input.moving),
+        Path(snakemake.output.image),
+        Path(snakemake.output.matrix),
+        engine=settings["engine"],
+        degrees_of_freedom=settings["degrees_of_freedom"],
+        report_path=Path(snakemake.output.report),
+        max_shift_mm=settings["maximum_shift"],
+        max_rotation_degrees=settings["maximum_rotation"],
+    )
