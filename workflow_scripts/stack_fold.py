@@ -35,7 +35,7 @@ with job(snakemake.log[0]):
                 channels=stacking["channels"],
                 seed=settings["seed"],
             ),
-            optimiser(stacking),
+            optimiser({key: stacking[key] for key in ("optimiser", "learning_rate")}),
             head_inputs(head),
         )
         for head in (Model(name, tuple(members), combiner) for name, members, combiner in params.heads)

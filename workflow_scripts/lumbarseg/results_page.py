@@ -62,7 +62,7 @@ def results_page(
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         study=study,
         experiments=len(averages),
-        best=None if known.empty else known.iloc[int(known["mean"].argmax())],
+        best=None if known.empty else known.iloc[int(known["mean"].argmax())].to_dict(),
         facts=facts,
         tables=[_table(path) for path in tables],
         figures=[_figure(path) for path in figures],
