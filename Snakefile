@@ -8,6 +8,9 @@ min_version("9.0")
 configfile: workflow.source_path("config.yaml")
 
 
+report: "rules/report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/phantom.smk"
 include: "rules/convert.smk"

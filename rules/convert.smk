@@ -12,10 +12,10 @@ rule convert_session:
         result(f"logs/convert_session/{LABEL}.log"),
     benchmark:
         result(f"benchmarks/convert_session/{LABEL}.tsv")
-    conda:
-        "../envs/lumbarseg.yaml"
     group:
         "images"
+    conda:
+        "../envs/lumbarseg.yaml"
     resources:
         mem_mb=2000,
         runtime=15,
@@ -40,10 +40,10 @@ rule mask_session:
         result(f"logs/mask_session/{LABEL}.log"),
     benchmark:
         result(f"benchmarks/mask_session/{LABEL}.tsv")
-    conda:
-        "../envs/lumbarseg.yaml"
     group:
         "images"
+    conda:
+        "../envs/lumbarseg.yaml"
     resources:
         mem_mb=2000,
         runtime=15,

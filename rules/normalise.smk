@@ -11,10 +11,10 @@ rule normalise_session:
         result(f"logs/normalise_session/{LABEL}.log"),
     benchmark:
         result(f"benchmarks/normalise_session/{LABEL}.tsv")
-    conda:
-        "../envs/lumbarseg.yaml"
     group:
         "images"
+    conda:
+        "../envs/lumbarseg.yaml"
     resources:
         mem_mb=2000,
         runtime=15,

@@ -14,10 +14,10 @@ rule patch_session:
         result(f"logs/patch_session/{LABEL}.log"),
     benchmark:
         result(f"benchmarks/patch_session/{LABEL}.tsv")
-    conda:
-        "../envs/lumbarseg.yaml"
     group:
         "images"
+    conda:
+        "../envs/lumbarseg.yaml"
     resources:
         mem_mb=4000,
         runtime=15,

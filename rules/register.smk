@@ -14,10 +14,10 @@ rule register_session:
         result(f"logs/register_session/{LABEL}.log"),
     benchmark:
         result(f"benchmarks/register_session/{LABEL}.tsv")
-    conda:
-        "../envs/lumbarseg.yaml"
     group:
         "images"
+    conda:
+        "../envs/lumbarseg.yaml"
     resources:
         mem_mb=4000,
         runtime=30,

@@ -3,15 +3,22 @@
 
 rule split:
     input:
-        code("split", "cohort"),
-        # A patch made anew moves no patient to another fold, so its time stamp does not count.
-        ancient(of_sessions(LABELLED, PATCHES)),
+        code("split", "acquisition", "cohort", "geometry"),
         sheet=sheet(),
+        # A patch or an image made anew moves no patient to another fold, so their time stamps do not count.
+        patches=ancient(of_sessions(LABELLED, PATCHES)),
+        images=ancient(
+            [
+                path
+                for session in LABELLED
+                for path in of_sessions([session], *map(nifti, CONTRASTS))
+            ]
+        ),
         sidecars=ancient(
             [
                 path
-                for contrast in CONTRASTS
-                for path in of_sessions(LABELLED, sidecar(contrast))
+                for session in LABELLED
+                for path in of_sessions([session], *map(sidecar, CONTRASTS))
             ]
         ),
     output:
@@ -21,13 +28,11 @@ rule split:
         result("logs/split.log"),
     benchmark:
         result("benchmarks/split.tsv")
+    localrule: True
     conda:
         "../envs/lumbarseg.yaml"
-    localrule: True
     params:
-        split=config["split"],
         channels=CONTRASTS,
-        patches=of_sessions(LABELLED, PATCHES),
         labels=[(session.participant_id, session.session_id) for session in LABELLED],
         assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
     message:

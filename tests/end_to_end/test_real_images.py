@@ -3,20 +3,13 @@
 The images are no part of the project (`shared_data` skips where they are absent), and nothing of them is kept.
 """
 
-import gzip
-import json
 from pathlib import Path
 
-import blosc2
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import pydicom
 import pytest
 
-from lumbarseg.files import read_json
-from lumbarseg.geometry import sagittal_view
-from lumbarseg.patches import Tiling, assemble
 from workflow_runs import copy_workflow, snakemake, write_study
 
 COLUMNS = ("participant_id", "session_id", "t2w", "t1w", "mask", "age", "sex", "weight", "site")
@@ -103,5 +96,3 @@ def vertebrae(lumbar_t2, tmp_path_factory) -> Path:
 def test_small_networks_find_the_vertebrae_of_patients_they_never_saw(vertebrae):
     iou = pd.read_csv(vertebrae / "metrics/iou.csv")
     print(iou.to_string())
-
-

@@ -5,12 +5,15 @@ import runpy
 
 import pytest
 import yaml
+
 from workflow_runs import ROOT
 
 
 def pinned(name: str) -> dict[str, set[str]]:
     versions: dict[str, set[str]] = {}
-    for package, version in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / "envs" / name).read_text(), re.MULTILINE):
+    for package, version in re.findall(
+        r"^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / "envs" / name).read_text(), re.MULTILINE
+    ):
         versions.setdefault(package, set()).add(version)
     return versions
 

@@ -75,8 +75,8 @@ def _table(path: Path) -> dict[str, Any]:
     of_experiments = "class_name" in frame
     rows = []
     for place in range(len(frame)):
-        printed = [_text(value) for value in frame.iloc[place]]
-        best = max((_text(value) for value in numbers.iloc[place].dropna()), key=float, default=None)
+        printed = [_text(value, of_experiments) for value in frame.iloc[place]]
+        best = max((_text(value, of_experiments) for value in numbers.iloc[place].dropna()), key=float, default=None)
         rows.append(
             [
                 {"text": text, "best": of_experiments and name in numbers and text == best}
@@ -88,12 +88,12 @@ def _table(path: Path) -> dict[str, Any]:
     return {"title": title, "columns": ["Class" if c == "class_name" else c for c in frame], "rows": rows}
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, per_cent: bool) -> str:
     if not isinstance(value, float):
         return str(value)
     if pd.isna(value):
         return ""
-    return f"{value:.0f}" if value.is_integer() else f"{value:.1f}"
+    return f"{value:.0f}" if value.is_integer() and not per_cent else f"{value:.1f}"
 
 
 def _figure(path: Path) -> dict[str, str]:
