@@ -3,34 +3,30 @@
 
 rule convert:
     input:
-        [
-            path
-            for contrast in CONTRASTS
-            for path in of_sessions(SESSIONS, nifti(contrast))
-        ],
-        of_sessions(LABELLED, MASK),
+        with_sheet(
+            *of_sessions(SESSIONS, *map(nifti, CONTRASTS)),
+            *of_sessions(LABELLED, MASK),
+        ),
     localrule: True
 
 
 rule register:
     input:
-        of_sessions(SESSIONS, REGISTERED, MATRIX) if "T1w" in CONTRASTS else [],
+        with_sheet(
+            *of_sessions(SESSIONS, REGISTERED, MATRIX) if "T1w" in CONTRASTS else []
+        ),
     localrule: True
 
 
 rule normalise:
     input:
-        [
-            path
-            for contrast in CONTRASTS
-            for path in of_sessions(SESSIONS, normalised(contrast))
-        ],
+        with_sheet(*of_sessions(SESSIONS, *map(normalised, CONTRASTS))),
     localrule: True
 
 
 rule patch:
     input:
-        of_sessions(LABELLED, PATCHES),
+        with_sheet(*of_sessions(LABELLED, PATCHES)),
     localrule: True
 
 

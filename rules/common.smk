@@ -28,9 +28,17 @@ def read_study():
 
 
 def read_sessions():
-    """The sheet's sessions; those of the phantom cohort follow from the config, for its sheet is made by the run."""
+    """The sheet's sessions; those of the phantom cohort follow from the config, for its sheet is made by the run.
+
+    A sheet that is not there is no mistake yet: `networks` needs none. Whatever does asks `with_sheet`.
+    """
     if "phantom" not in config:
-        return cohort.read_sheet(config["sessions"], config["channels"])
+        is_there = Path(config["sessions"]).exists()
+        return (
+            cohort.read_sheet(config["sessions"], config["channels"])
+            if is_there
+            else []
+        )
     if config["split"]["stratify"]:
         raise InputError(
             f"config: `split.stratify` expects a sheet of sessions, found a phantom cohort whose facts are not known "
@@ -53,6 +61,8 @@ def read_sessions():
 def read_assignments():
     """Which patient is in which subset of which fold: dealt anew, or read from the file the config names."""
     split = config["split"]
+    if not SESSIONS:
+        return []
     if split["file"]:
         return cohort.read_folds(split["file"], SESSIONS, split["folds"])
     return cohort.split_patients(
@@ -72,6 +82,20 @@ def result(path):
 def sheet():
     """The sheet of sessions."""
     return result("phantom/sessions.tsv") if "phantom" in config else config["sessions"]
+
+
+def with_sheet(*paths):
+    """An input function that gives these paths, or says that there is no sheet of sessions."""
+
+    def files(wildcards):
+        if not SESSIONS:
+            raise WorkflowError(
+                f"{config['sessions']}: expected the sheet of sessions, found no such file; write one "
+                "(docs/your_own_data.md) or name it as `sessions` in the config"
+            )
+        return list(paths)
+
+    return files
 
 
 try:

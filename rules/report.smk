@@ -45,7 +45,7 @@ rule iou_tables:
         classes=config["classes"],
         background=config["background"],
     message:
-        "iou_tables: {params.columns}"
+        "iou_tables: IoU of each class and experiment"
     script:
         "../workflow_scripts/iou_tables.py"
 

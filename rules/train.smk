@@ -24,7 +24,7 @@ rule networks:
             "width": config["training"]["width"],
         },
     message:
-        "networks: counting parameters and operations of {params.topologies}"
+        "networks: parameters and operations of each topology"
     script:
         "../workflow_scripts/networks.py"
 

@@ -110,3 +110,14 @@ def test_a_mistake_stops_the_run_with_one_sentence_before_any_job(workflow, chan
     assert message in run.output
     assert "Traceback" not in run.output
     assert not (workflow / "results").exists()
+
+
+def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_the_sheet(tmp_path):
+    folder = copy_workflow(tmp_path / "workflow")
+    run = snakemake(folder, "networks", "--dry-run", "--quiet", "rules")
+    assert run.status == 0, run.output
+    assert run.jobs["networks"] == 1
+    for target in ("all", "convert", "patch", "train"):
+        run = snakemake(folder, target, "--dry-run", "--quiet", "rules")
+        assert run.status == 1
+        assert "sessions.tsv: expected the sheet of sessions, found no such file; write one" in run.output

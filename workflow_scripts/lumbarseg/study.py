@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 from lumbarseg.errors import InputError
-from lumbarseg.networks.topology import TOPOLOGY_DEFAULTS
+from lumbarseg.networks.topology import complete_topology
 
 MEANS = ("Arith", "Geo")
 """Combiners without weights: equations 1 and 2."""
@@ -80,7 +80,7 @@ class Study:
 
     def topology(self, name: str) -> dict[str, Any]:
         """A topology's entry with every default filled in (Table 4)."""
-        return TOPOLOGY_DEFAULTS | self["topologies"][name]
+        return complete_topology(name, self["topologies"][name])
 
     @property
     def ensembles(self) -> dict[str, list[str]]:
@@ -164,6 +164,8 @@ class Study:
 
     def _check_names(self) -> None:
         self._require(self["train"], self["topologies"], ["train"], "a topology", "define it under `topologies`")
+        for name in self["train"]:
+            self.topology(name)
         for name, members in self["ensembles"].items():
             where = ["ensembles", name]
             self._require(members, self["topologies"], where, "a topology", "define it under `topologies`")
