@@ -3,18 +3,23 @@
 The images are no part of the project (`shared_data` skips where they are absent), and nothing of them is kept.
 """
 
+import gzip
 from pathlib import Path
 
+import blosc2
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
+from lumbarseg.files import read_json
+from lumbarseg.geometry import sagittal_view
+from lumbarseg.patches import Tiling, assemble
 from workflow_runs import copy_workflow, snakemake, write_study
 
 COLUMNS = ("participant_id", "session_id", "t2w", "t1w", "mask", "age", "sex", "weight", "site")
 ONE_THREAD = [f"{rule}=1" for rule in ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")]
-
 BACKGROUND = {"id": 0, "name": "Background", "colour": "#000000"}
 
 # The study that docs/real_images.md shows. The masks count the vertebrae; all of them are one class here.
