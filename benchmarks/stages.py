@@ -43,7 +43,9 @@ if __name__ == "__main__":
     stages = by_rule(study)
     for row in stages.itertuples():
         print(f"| {row.Index} | {row.jobs} | {row.wall:.0f} | {row.cpu:.0f} | {row.memory:.0f} |")
-    print(f"| all | {stages.jobs.sum()} | {stages.wall.sum():.0f} | {stages.cpu.sum():.0f} | {stages.memory.max():.0f} |\n")
+    print(
+        f"| all | {stages.jobs.sum()} | {stages.wall.sum():.0f} | {stages.cpu.sum():.0f} | {stages.memory.max():.0f} |\n"
+    )
     folders = by_folder(study)
     print("| folder | MiB |\n|---|---|")
     for name, size in folders.items():

@@ -15,6 +15,8 @@ from lumbarseg.study import Study  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if config.get("training", {}).get("device") == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 # ---- the study ---------------------------------------------------------------------------------------------------
@@ -93,17 +95,33 @@ def with_sheet(*paths):
                 f"{config['sessions']}: expected the sheet of sessions, found no such file; write one "
                 "(docs/your_own_data.md) or name it as `sessions` in the config"
             )
-        return list(paths)
+        return paths[0] if len(paths) == 1 else list(paths)
 
     return files
+
+
+def with_split(path):
+    """An input function that gives the sheet, or says why its patients cannot be split into folds."""
+
+    def file(wildcards):
+        if SPLIT_PROBLEM:
+            raise WorkflowError(SPLIT_PROBLEM)
+        return with_sheet(path)(wildcards)
+
+    return file
 
 
 try:
     STUDY = read_study()
     SESSIONS = read_sessions()
-    ASSIGNMENTS = read_assignments()
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# Images of too few patients for folds can still be converted and cut into patches; `split` says what is missing.
+try:
+    SPLIT_PROBLEM, ASSIGNMENTS = "", read_assignments()
+except InputError as error:
+    SPLIT_PROBLEM, ASSIGNMENTS = str(error), []
 
 LABELLED = [session for session in SESSIONS if session.mask]
 CONTRASTS = config["channels"]
@@ -127,14 +145,17 @@ wildcard_constraints:
 
 
 def code(script, *modules):
-    """A rule's script and the library modules that define its result, as inputs: an edit of them remakes it, no other."""
+    """A rule's script and the library modules that define its result, as inputs: an edit of them remakes it, no other.
+
+    The paths are relative to where the run is, so that a folder that was moved or copied is as done as it was.
+    """
     files = [SCRIPTS / f"{script}.py"]
     for module in modules:
         place = SCRIPTS / "lumbarseg" / module
         files += (
             sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
         )
-    return [str(file) for file in files]
+    return [os.path.relpath(file) for file in files]
 
 
 COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks"]
@@ -285,6 +306,15 @@ def with_endings(stem, *endings):
 def table(name):
     """A table's three files."""
     return with_endings(result(f"tables/{name}"), "csv", "md", "tex")
+
+
+def iou_table_columns():
+    """By table, the experiments that are its columns; a table set to null is not made."""
+    return {
+        name: STUDY.columns(entries)
+        for name, entries in config["tables"].items()
+        if entries is not None
+    }
 
 
 def all_tables():

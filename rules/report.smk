@@ -30,7 +30,7 @@ rule iou_tables:
         code("iou_tables", "tables", "metrics"),
         iou=result("metrics/iou.csv"),
     output:
-        [path for name in config["tables"] for path in table(name)],
+        [path for name in iou_table_columns() for path in table(name)],
     log:
         result("logs/iou_tables.log"),
     benchmark:
@@ -38,10 +38,8 @@ rule iou_tables:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        paths=[table(name) for name in config["tables"]],
-        columns={
-            name: STUDY.columns(entries) for name, entries in config["tables"].items()
-        },
+        paths=[table(name) for name in iou_table_columns()],
+        columns=iou_table_columns(),
         classes=config["classes"],
         background=config["background"],
     message:

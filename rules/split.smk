@@ -4,7 +4,7 @@
 rule split:
     input:
         code("split", "acquisition", "cohort", "geometry"),
-        sheet=with_sheet(sheet()),
+        sheet=with_split(sheet()),
         # A patch or an image made anew moves no patient to another fold, so their time stamps do not count.
         patches=ancient(of_sessions(LABELLED, PATCHES)),
         images=ancient(

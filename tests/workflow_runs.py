@@ -15,7 +15,7 @@ import yaml
 from scipy import ndimage
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "profiles", "slurm")
+PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 
 
 @dataclass

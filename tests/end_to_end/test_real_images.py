@@ -118,7 +118,7 @@ def test_every_test_patient_has_masks_on_the_grid_of_the_t2w_image_that_agree_wi
     for experiment in EXPERIMENTS:
         for fold in (1, 2, 3):
             patients = set(folds.query(f"fold == '{fold}' and subset == 'test'")["participant_id"])
-            files = list((vertebrae / f"masks/{experiment}/fold-{fold}").iterdir())
+            files = list((vertebrae / f"masks/{experiment}/fold-{fold}").glob("sub-*"))
             assert {file.name for file in files} == {f"sub-{patient}_ses-01_dseg.nii.gz" for patient in patients}
             common = union = 0
             for patient in patients:
