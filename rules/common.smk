@@ -276,6 +276,13 @@ THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
 COUNTS = result("counts/fold-{fold}.csv.gz")
 
 
+def masks_of_experiments():
+    """The folders of every experiment's masks, with the fold left open."""
+    return [
+        result(f"masks/{experiment}/fold-{{fold}}") for experiment in STUDY.experiments
+    ]
+
+
 def of_models(pattern, models):
     """A pattern for each of some models, with the fold left open."""
     return [pattern.replace("{model}", model.name) for model in models]

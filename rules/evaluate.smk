@@ -5,6 +5,8 @@ rule evaluate:
     input:
         code("evaluate", "metrics", "statistics"),
         counts=of_folds(COUNTS),
+        # Asked for by name, so that an experiment added to the config is made.
+        masks=of_folds(*masks_of_experiments()),
     output:
         iou=result("metrics/iou.csv"),
         per_slice=result("metrics/iou_per_slice.csv"),

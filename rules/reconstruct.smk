@@ -13,10 +13,7 @@ rule reconstruct_fold:
         ),
     output:
         counts=COUNTS,
-        masks=[
-            directory(result(f"masks/{experiment}/fold-{{fold}}"))
-            for experiment in STUDY.experiments
-        ],
+        masks=[directory(folder) for folder in masks_of_experiments()],
     log:
         result("logs/reconstruct_fold/fold-{fold}.log"),
     benchmark:

@@ -207,8 +207,7 @@ rule figure_thresholds:
 
 rule results_page:
     input:
-        code("results_page", "results_page", "metrics"),
-        str(SCRIPTS / "lumbarseg/results_page.html"),
+        code("results_page", "results_page", "results_page.html", "metrics"),
         tables=all_tables(),
         figures=all_figures(),
         iou=result("metrics/iou.csv"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+
 from lumbarseg.acquisition import describe_session
 from lumbarseg.cohort import read_sheet
 from lumbarseg.files import whole
