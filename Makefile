@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
 
 .PHONY: help setup demo test docs lock
 .DEFAULT_GOAL := help
@@ -16,7 +17,7 @@ help:
 setup: .venv/.run
 
 demo: .venv/.run
-	@echo "demo: a phantom cohort, four network topologies in three folds, their ensembles, tables and figures"
+	@echo "demo: a phantom cohort, three network topologies in three folds, their ensembles, tables and figures"
 	@$(BIN)/snakemake --profile profiles/demo
 	@test results/demo/report.zip -nt results/demo/report/results.html || \
 		$(BIN)/snakemake --profile profiles/demo --report results/demo/report.zip
@@ -30,19 +31,21 @@ test: .venv/.tests
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile profiles/demo/study.yaml
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 	@echo "test: all checks passed"
 
 # A stamp a requirement file: nothing is installed again unless the file changes.
 .venv/.run: envs/requirements.txt | .venv/bin/python
 	@echo "setup: installing the workflow's packages (envs/requirements.txt) into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.txt
+	@$(INSTALL) -r envs/requirements.txt
+	@# pip compiles on one core; this takes all. Some packages carry files of other Python versions, which may fail.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@touch $@
 	@echo "setup: done. To call snakemake yourself: source .venv/bin/activate"
 
 .venv/.tests: envs/tests.txt | .venv/.run
 	@echo "setup: installing what the tests need (envs/tests.txt) into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/tests.txt
+	@$(INSTALL) -r envs/tests.txt
 	@touch $@
 
 .venv/bin/python:

@@ -40,16 +40,7 @@ with job(snakemake.log[0]):
         )
         for head in (Model(name, tuple(members), combiner) for name, members, combiner in params.heads)
     ]
-    schedule = Schedule(
-        epochs=stacking["epochs"],
-        batch_size=settings["batch_size"],
-        best_epoch_by=settings["best_epoch_by"],
-        augmentation=settings["augmentation"],
-        seed=settings["seed"],
-        background=params.background,
-        class_names=params.classes,
-        xla=settings["xla"],
-    )
+    schedule = Schedule.of_config(settings, stacking["epochs"], params.classes, params.background)
     state = Path(snakemake.output.history).parent / f"state_fold-{snakemake.wildcards.fold}"
     results = fit(
         learners,

@@ -24,16 +24,7 @@ with job(snakemake.log[0]):
         seed=settings["seed"],
         name=name,
     )
-    schedule = Schedule(
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
-        best_epoch_by=settings["best_epoch_by"],
-        augmentation=settings["augmentation"],
-        seed=settings["seed"],
-        background=params.background,
-        class_names=params.classes,
-        xla=settings["xla"],
-    )
+    schedule = Schedule.of_config(settings, settings["epochs"], params.classes, params.background)
     folder = Path(snakemake.output.network).parent
     results = fit(
         [Learner(name, network, optimiser(params.topology))],

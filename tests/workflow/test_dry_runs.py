@@ -52,7 +52,7 @@ def test_the_demo_profile_plans_the_phantom_study(workflow):
     run = snakemake(workflow, "--profile", "profiles/demo", "--dry-run", "--quiet", "rules")
     assert run.status == 0, run.output
     assert run.jobs["phantom"] == 1
-    assert run.jobs["train_network"] == 12
+    assert run.jobs["train_network"] == 9
 
 
 @pytest.mark.parametrize(

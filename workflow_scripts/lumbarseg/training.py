@@ -118,6 +118,15 @@ class Schedule:
     class_names: Sequence[str]
     xla: bool = False
 
+    @classmethod
+    def of_config(
+        cls, training: Mapping[str, Any], epochs: int, class_names: Sequence[str], background: int
+    ) -> "Schedule":
+        """Make a schedule from the config's `training`; heads differ in the number of epochs alone."""
+        names = ("batch_size", "best_epoch_by", "augmentation", "seed", "xla")
+        settings = {name: training[name] for name in names}
+        return cls(epochs=epochs, class_names=class_names, background=background, **settings)
+
 
 def see_images(images: Any) -> Features:
     """What a network sees of a batch: the patches themselves."""
