@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes
 
 .PHONY: help setup demo test docs lock
 .DEFAULT_GOAL := help
