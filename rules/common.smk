@@ -16,7 +16,7 @@ from lumbarseg.study import Study  # noqa: E402
 # TensorFlow's start-up lines would fill the logs; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if config.get("training", {}).get("device") == "cpu":
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
 
 # ---- the study ---------------------------------------------------------------------------------------------------
