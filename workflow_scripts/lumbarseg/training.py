@@ -339,7 +339,7 @@ class _State:
         content: dict[str, Any] = {"record": np.frombuffer(json.dumps(record, default=float).encode(), np.uint8)}
         for learner in self._learners:
             for number, variable in enumerate(learner.variables):
-                content[f"{learner.name}/{number}"] = variable.numpy()
+                content[f"{learner.name}/{number}"] = variable.value.numpy()
         buffer = io.BytesIO()
         np.savez(buffer, **content)
         with whole(self._file) as temporary:
