@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lumbarseg.errors import InputError
+from lumbarseg.networks.topology import TOPOLOGY_CHOICES, TOPOLOGY_DEFAULTS
 from lumbarseg.study import Study
 from workflow_runs import ROOT
 
@@ -96,3 +97,10 @@ def test_a_mistake_is_told_in_one_sentence_with_file_and_remedy(tmp_path, change
     with pytest.raises(InputError, match=message) as caught:
         study(tmp_path, **changes)
     assert "\n" not in str(caught.value)
+
+
+def test_the_schema_allows_what_networks_can_be_made_of_and_nothing_else():
+    entry = yaml.safe_load(SCHEMA.read_text())["properties"]["topologies"]["additionalProperties"]["properties"]
+    assert set(entry) == set(TOPOLOGY_DEFAULTS)
+    for key, values in TOPOLOGY_CHOICES.items():
+        assert set(entry[key]["enum"]) == set(values), key

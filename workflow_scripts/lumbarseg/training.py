@@ -48,7 +48,7 @@ def prepare_device(device: str, threads: int, precision: str, seed: int) -> None
     if device == "gpu" and not cards:
         raise InputError(
             "config, training.device: expected a GPU for `gpu`, found none that TensorFlow can use on this node; ask the "
-            "scheduler for one, install envs/gpu.txt, or set `auto` or `cpu`"
+            "scheduler for one, or set `auto` or `cpu`"
         )
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
