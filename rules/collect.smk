@@ -12,9 +12,7 @@ rule convert:
 
 rule register:
     input:
-        with_sheet(
-            *of_sessions(SESSIONS, REGISTERED, MATRIX) if "T1w" in CONTRASTS else []
-        ),
+        with_sheet(*of_sessions(SESSIONS, REGISTERED, MATRIX) if "T1w" in CONTRASTS else []),
     localrule: True
 
 

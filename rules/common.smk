@@ -36,11 +36,7 @@ def read_sessions():
     """
     if "phantom" not in config:
         is_there = Path(config["sessions"]).exists()
-        return (
-            cohort.read_sheet(config["sessions"], config["channels"])
-            if is_there
-            else []
-        )
+        return cohort.read_sheet(config["sessions"], config["channels"]) if is_there else []
     if config["split"]["stratify"]:
         raise InputError(
             f"config: `split.stratify` expects a sheet of sessions, found a phantom cohort whose facts are not known "
@@ -121,15 +117,15 @@ except InputError as error:
 try:
     SPLIT_PROBLEM, ASSIGNMENTS = "", read_assignments()
 except InputError as error:
+    if config["split"]["file"]:
+        raise WorkflowError(str(error)) from None
     SPLIT_PROBLEM, ASSIGNMENTS = str(error), []
 
 LABELLED = [session for session in SESSIONS if session.mask]
 CONTRASTS = config["channels"]
 LABEL = "sub-{participant}_ses-{session}"
 FOLDER = "sub-{participant}/ses-{session}/"
-SESSION_BY_IDS = {
-    (session.participant_id, session.session_id): session for session in SESSIONS
-}
+SESSION_BY_IDS = {(session.participant_id, session.session_id): session for session in SESSIONS}
 
 
 wildcard_constraints:
@@ -152,9 +148,10 @@ def code(script, *modules):
     files = [SCRIPTS / f"{script}.py"]
     for module in modules:
         place = SCRIPTS / "lumbarseg" / module
-        files += (
-            sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-        )
+        if place.is_dir():
+            files += sorted(place.glob("*.py"))
+        else:
+            files.append(place if place.suffix else place.with_suffix(".py"))
     return [os.path.relpath(file) for file in files]
 
 
@@ -164,11 +161,7 @@ COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks"
 def source(wildcards):
     """The images of a session as the sheet names them; the phantom's come with its sheet."""
     session = SESSION_BY_IDS[wildcards.participant, wildcards.session]
-    return (
-        sheet()
-        if "phantom" in config
-        else [getattr(session, contrast.lower()) for contrast in CONTRASTS]
-    )
+    return sheet() if "phantom" in config else [getattr(session, contrast.lower()) for contrast in CONTRASTS]
 
 
 def source_by_contrast(wildcards):
@@ -206,9 +199,7 @@ def aligned(contrast):
 
 def normalised(contrast):
     """A z-scored image on the T2w grid."""
-    return result(
-        f"normalised/{FOLDER}{LABEL}_space-T2w_desc-normalised_{contrast}.nii.gz"
-    )
+    return result(f"normalised/{FOLDER}{LABEL}_space-T2w_desc-normalised_{contrast}.nii.gz")
 
 
 def of_sessions(sessions, *patterns):
@@ -222,11 +213,7 @@ def of_sessions(sessions, *patterns):
 
 def subset(fold, *names):
     """The sessions of a fold's subsets (train, validation, test)."""
-    patients = {
-        row.participant_id
-        for row in ASSIGNMENTS
-        if row.fold == int(fold) and row.subset in names
-    }
+    patients = {row.participant_id for row in ASSIGNMENTS if row.fold == int(fold) and row.subset in names}
     return [session for session in LABELLED if session.participant_id in patients]
 
 
@@ -252,10 +239,7 @@ def session_ids_of(*names):
     """A params function: (participant, session) of a fold's subsets, in the order of `patches_of` and `masks_of`."""
 
     def ids(wildcards):
-        return [
-            (session.participant_id, session.session_id)
-            for session in subset(wildcards.fold, *names)
-        ]
+        return [(session.participant_id, session.session_id) for session in subset(wildcards.fold, *names)]
 
     return ids
 
@@ -278,9 +262,7 @@ COUNTS = result("counts/fold-{fold}.csv.gz")
 
 def masks_of_experiments():
     """The folders of every experiment's masks, with the fold left open."""
-    return [
-        result(f"masks/{experiment}/fold-{{fold}}") for experiment in STUDY.experiments
-    ]
+    return [result(f"masks/{experiment}/fold-{{fold}}") for experiment in STUDY.experiments]
 
 
 def of_models(pattern, models):
@@ -299,9 +281,7 @@ def of_folds(*patterns):
         path
         for pattern in patterns
         for fold in STUDY.folds
-        for path in dict.fromkeys(
-            pattern.format(fold=fold, topology=topology) for topology in STUDY.networks
-        )
+        for path in dict.fromkeys(pattern.format(fold=fold, topology=topology) for topology in STUDY.networks)
     ]
 
 
@@ -317,20 +297,12 @@ def table(name):
 
 def iou_table_columns():
     """By table, the experiments that are its columns; a table set to null is not made."""
-    return {
-        name: STUDY.columns(entries)
-        for name, entries in config["tables"].items()
-        if entries is not None
-    }
+    return {name: STUDY.columns(entries) for name, entries in config["tables"].items() if entries is not None}
 
 
 def all_tables():
     """Every table in every format."""
-    return [
-        path
-        for name in ["table_1", "table_2", "table_3", *config["tables"]]
-        for path in table(name)
-    ]
+    return [path for name in ["table_1", "table_2", "table_3", *config["tables"]] for path in table(name)]
 
 
 def figure(name):
@@ -343,9 +315,7 @@ def all_figures():
     names = ["fig_2", "fig_3", "learning_curves"]
     names += ["fig_7"] if config["figures"]["cases"] else []
     names += ["fig_8"] if config["figures"]["box_plots"] else []
-    names += (
-        ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
-    )
+    names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
     names += ["fig_9"] if STUDY.ensembles else []
     return [path for name in names for path in figure(name)]
 
@@ -371,9 +341,7 @@ def facts():
         "Folds": f"{config['split']['folds']}, seed {config['split']['seed']}",
         "Networks": f"{', '.join(STUDY.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
         f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
-        "Ensembles": "; ".join(
-            f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()
-        ),
+        "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()),
         "Combiners": f"{', '.join(config['combine']['combiners'])}; stacking heads {stacking['epochs']} epochs",
         "Labelling": ", ".join(config["labellings"]),
     }

@@ -31,9 +31,7 @@ rule mask_session:
     input:
         code("mask_session", "masks", "anatomy", "geometry"),
         image=nifti("T2w"),
-        mask=lambda wildcards: (
-            sheet() if "phantom" in config else mask_source(wildcards)
-        ),
+        mask=lambda wildcards: (sheet() if "phantom" in config else mask_source(wildcards)),
     output:
         MASK,
     log:

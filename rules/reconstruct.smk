@@ -8,9 +8,7 @@ rule reconstruct_fold:
         masks=masks_of("test"),
         networks=networks_of_fold(),
         heads=of_models(HEAD, STUDY.heads),
-        thresholds=(
-            of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []
-        ),
+        thresholds=(of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []),
     output:
         counts=COUNTS,
         masks=[directory(folder) for folder in masks_of_experiments()],

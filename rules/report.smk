@@ -52,16 +52,8 @@ rule figure_examples:
     input:
         code("figure_examples", "figures", "geometry", "patches"),
         t2w=of_sessions(LABELLED[:1], nifti("T2w")),
-        t1w=(
-            of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED)
-            if "T1w" in CONTRASTS
-            else []
-        ),
-        normalised=[
-            path
-            for contrast in CONTRASTS
-            for path in of_sessions(LABELLED[:1], normalised(contrast))
-        ],
+        t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
+        normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],
         mask=of_sessions(LABELLED[:1], MASK),
     output:
         fig_2=figure("fig_2"),
@@ -89,10 +81,7 @@ rule figure_cases:
         t2w=of_sessions(subset(1, "test"), nifti("T2w")),
         t1w=of_sessions(subset(1, "test"), REGISTERED) if "T1w" in CONTRASTS else [],
         truth=of_sessions(subset(1, "test"), MASK),
-        masks=[
-            result(f"masks/{experiment}/fold-1")
-            for experiment in config["figures"]["cases"]
-        ],
+        masks=[result(f"masks/{experiment}/fold-1") for experiment in config["figures"]["cases"]],
     output:
         figure("fig_7"),
     log:
@@ -102,10 +91,7 @@ rule figure_cases:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        sessions=[
-            (session.participant_id, session.session_id)
-            for session in subset(1, "test")
-        ],
+        sessions=[(session.participant_id, session.session_id) for session in subset(1, "test")],
         experiments=config["figures"]["cases"],
         classes=config["classes"],
         background=config["background"],
@@ -173,9 +159,7 @@ rule figure_learning:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        trainings=[
-            (topology, fold) for fold in STUDY.folds for topology in STUDY.networks
-        ],
+        trainings=[(topology, fold) for fold in STUDY.folds for topology in STUDY.networks],
         best_epoch_by=config["training"]["best_epoch_by"],
     message:
         "figure_learning: loss and accuracy by epoch"

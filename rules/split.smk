@@ -7,20 +7,8 @@ rule split:
         sheet=with_split(sheet()),
         # A patch or an image made anew moves no patient to another fold, so their time stamps do not count.
         patches=ancient(of_sessions(LABELLED, PATCHES)),
-        images=ancient(
-            [
-                path
-                for session in LABELLED
-                for path in of_sessions([session], *map(nifti, CONTRASTS))
-            ]
-        ),
-        sidecars=ancient(
-            [
-                path
-                for session in LABELLED
-                for path in of_sessions([session], *map(sidecar, CONTRASTS))
-            ]
-        ),
+        images=ancient([path for session in LABELLED for path in of_sessions([session], *map(nifti, CONTRASTS))]),
+        sidecars=ancient([path for session in LABELLED for path in of_sessions([session], *map(sidecar, CONTRASTS))]),
     output:
         folds=result("folds.tsv"),
         cohort=result("metrics/cohort.csv"),

@@ -1,10 +1,11 @@
 """The workflow before it runs anything: the full study's graph, profiles, and mistakes that stop it at once."""
 
+import runpy
 import time
 
 import pytest
 
-from workflow_runs import copy_workflow, small_study, snakemake, write_cohort, write_study
+from workflow_runs import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +19,8 @@ def workflow(tmp_path_factory):
 @pytest.fixture(scope="module")
 def full_cohort(tmp_path_factory):
     """A sheet of 181 sessions; nothing opens its files before a job runs."""
-    folder = tmp_path_factory.mktemp("full")
-    rows = ["participant_id\tsession_id\tt2w\tt1w\tmask\tage\tsex\tweight\tsite"]
-    for number in range(181):
-        names = [f"{number}_{kind}.nii.gz" for kind in ("t2w", "t1w", "mask")]
-        for name in names:
-            (folder / name).touch()
-        rows.append("\t".join([f"p{number}", "01", *names, "53", "F", "74.1", "north"]))
-    (folder / "sessions.tsv").write_text("\n".join(rows) + "\n")
-    return folder / "sessions.tsv"
+    write_sheet = runpy.run_path(str(ROOT / "benchmarks/full_graph.py"))["write_sheet"]
+    return write_sheet(tmp_path_factory.mktemp("full"))
 
 
 def test_the_papers_study_is_planned_in_under_thirty_seconds(workflow, full_cohort):
@@ -121,3 +115,13 @@ def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_t
         run = snakemake(folder, target, "--dry-run", "--quiet", "rules")
         assert run.status == 1
         assert "sessions.tsv: expected the sheet of sessions, found no such file; write one" in run.output
+
+
+def test_a_split_that_leaks_stops_the_run_before_any_job(workflow):
+    rows = ["participant_id\tfold\tsubset", *(f"p{patient}\t1\ttrain" for patient in (0, 0, 1, 2, 3, 4, 5))]
+    (workflow / "leaky.tsv").write_text("\n".join(rows) + "\n")
+    study = write_study(workflow, small_study("cohort/sessions.tsv", split={"file": "leaky.tsv"}))
+    run = snakemake(workflow, "--configfile", study.name, "--dry-run")
+    assert run.status == 1
+    assert "leaky.tsv: expected each patient once a fold" in run.output
+    assert "Traceback" not in run.output

@@ -49,6 +49,13 @@ def test_an_edit_of_a_plotting_module_redraws_figures_and_retrains_nothing(again
     }  # fmt: skip
 
 
+def test_an_edit_of_the_pages_template_remakes_the_page_alone(again):
+    template = again / "workflow_scripts/lumbarseg/results_page.html"
+    template.write_text(template.read_text() + "<!-- a comment -->\n")
+    jobs = snakemake(again, *DRY).jobs
+    assert set(jobs) == {"results_page", "all", "total"}
+
+
 def test_an_edit_of_the_networks_retrains_them(again):
     module = again / "workflow_scripts/lumbarseg/networks/blocks.py"
     module.write_text(module.read_text() + "\n# a comment\n")
