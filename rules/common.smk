@@ -121,6 +121,10 @@ except InputError as error:
         raise WorkflowError(str(error)) from None
     SPLIT_PROBLEM, ASSIGNMENTS = str(error), []
 
+# The settings of training that change its result. The others are read from the config by the scripts: as parameters of the
+# rules they would have every network trained anew by a change of them.
+TRAINING = {key: value for key, value in config["training"].items() if key not in ("device", "tensorboard")}
+
 LABELLED = [session for session in SESSIONS if session.mask]
 CONTRASTS = config["channels"]
 LABEL = "sub-{participant}_ses-{session}"
@@ -254,6 +258,7 @@ def class_names():
 
 NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
 HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
+TENSORBOARD = result("tensorboard/fold-{fold}")
 HEAD = result("heads/{model}/fold-{fold}/head.keras")
 HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
 THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")

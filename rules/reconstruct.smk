@@ -28,7 +28,7 @@ rule reconstruct_fold:
         networks=STUDY.networks,
         experiments=STUDY.experiments,
         labellings=config["labellings"],
-        training=config["training"],
+        training=TRAINING,
         classes=class_names(),
         background=config["background"],
     message:

@@ -31,7 +31,7 @@ rule stack_fold:
         heads=[(model.name, model.networks, model.combiner) for model in STUDY.heads],
         networks=STUDY.networks,
         stacking=config["stacking"],
-        training=config["training"],
+        training=TRAINING,
         classes=class_names(),
         background=config["background"],
     message:

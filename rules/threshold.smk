@@ -24,7 +24,7 @@ rule threshold_fold:
         sessions=session_ids_of("validation"),
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
         networks=STUDY.networks,
-        training=config["training"],
+        training=TRAINING,
         classes=class_names(),
     message:
         "threshold_fold: tuning all models of fold {wildcards.fold} on its validation slices"

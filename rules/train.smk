@@ -50,9 +50,8 @@ rule train_network:
         runtime=2880,
     params:
         topology=lambda wildcards: STUDY.topology(wildcards.topology),
-        training=config["training"],
-        side=config["patches"]["side"],
-        channels=CONTRASTS,
+        training=TRAINING,
+        events=TENSORBOARD,
         classes=class_names(),
         background=config["background"],
     message:

@@ -9,11 +9,11 @@ with job(snakemake.log[0]):
 
     from lumbarseg.files import read_json, whole
     from lumbarseg.inference import SlicePass, label_sessions, load_committee, session_files
-    from lumbarseg.training import prepare_device
+    from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
-    prepare_device(settings["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
     committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
     thresholds = {}
     for path in snakemake.input.thresholds:

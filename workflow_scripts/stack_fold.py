@@ -10,15 +10,17 @@ with job(snakemake.log[0]):
     import pandas as pd
 
     from lumbarseg.committee import Committee, build_head, head_inputs
-    from lumbarseg.files import copy_whole, whole
+    from lumbarseg.files import copy_whole, digest, whole
     from lumbarseg.networks.build import optimiser
     from lumbarseg.patchset import PatchSet
     from lumbarseg.study import Model
-    from lumbarseg.training import Learner, Schedule, fit, prepare_device
+    from lumbarseg.training.device import prepare_device
+    from lumbarseg.training.learner import Learner, Schedule
+    from lumbarseg.training.loop import fit
 
     params = snakemake.params
     settings, stacking = params.training, params.stacking
-    prepare_device(settings["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
     networks = {
         name: keras.models.load_model(path, compile=False)
         for name, path in zip(params.networks, snakemake.input.networks, strict=True)
@@ -48,7 +50,10 @@ with job(snakemake.log[0]):
         PatchSet(snakemake.input.validation),
         schedule,
         state,
-        identity={key: getattr(params, key) for key in ("heads", "stacking", "training", "classes", "background")},
+        identity={
+            "networks": [digest(path) for path in snakemake.input.networks],
+            **{key: getattr(params, key) for key in ("heads", "stacking", "training", "classes", "background")},
+        },
         see=Committee(networks, [], {}).see,
     )
     for learner, target in zip(learners, snakemake.output.heads, strict=True):

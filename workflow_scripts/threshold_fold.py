@@ -8,11 +8,11 @@ with job(snakemake.log[0]):
     from lumbarseg.files import write_json
     from lumbarseg.inference import SlicePass, load_committee, score_histograms, session_files
     from lumbarseg.labelling import THRESHOLDS, threshold_curves, tune_thresholds
-    from lumbarseg.training import prepare_device
+    from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
-    prepare_device(settings["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
     committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
     sessions = session_files(params.sessions, snakemake.input.patches, snakemake.input.masks)
     histograms = score_histograms(SlicePass(committee, settings["batch_size"]), committee, sessions)

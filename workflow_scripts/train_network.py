@@ -7,35 +7,27 @@ from lumbarseg.joblog import job
 
 with job(snakemake.log[0]):
     from lumbarseg.files import copy_whole, whole
-    from lumbarseg.networks.build import build_network, optimiser
     from lumbarseg.patchset import PatchSet
-    from lumbarseg.training import Learner, Schedule, fit, prepare_device
+    from lumbarseg.training.device import prepare_device
+    from lumbarseg.training.network import train_network
 
     params = snakemake.params
-    settings = params.training
-    prepare_device(settings["device"], snakemake.threads, settings["precision"], settings["seed"])
-    name = snakemake.wildcards.topology
-    network = build_network(
+    # Where it runs and how it is watched change nothing of the result, so they are no parameters of the rule.
+    running = snakemake.config["training"]
+    prepare_device(running["device"], snakemake.threads, params.training["precision"], params.training["seed"])
+    state = Path(snakemake.output.network).parent / "state"
+    best, history = train_network(
+        snakemake.wildcards.topology,
         params.topology,
-        side=params.side,
-        channels=len(params.channels),
-        classes=len(params.classes),
-        width=settings["width"],
-        seed=settings["seed"],
-        name=name,
-    )
-    schedule = Schedule.of_config(settings, settings["epochs"], params.classes, params.background)
-    folder = Path(snakemake.output.network).parent
-    results = fit(
-        [Learner(name, network, optimiser(params.topology))],
         PatchSet(snakemake.input.training),
         PatchSet(snakemake.input.validation),
-        schedule,
-        folder / "state",
-        identity={key: getattr(params, key) for key in ("topology", "training", "classes", "background")},
+        settings=params.training,
+        class_names=params.classes,
+        background=params.background,
+        state_folder=state,
+        events=Path(snakemake.params.events) if running["tensorboard"] else None,
     )
-    best, history = results[name]
     copy_whole(best, snakemake.output.network)
     with whole(snakemake.output.history) as temporary:
         history.to_csv(temporary, index=False)
-    shutil.rmtree(folder / "state")
+    shutil.rmtree(state)

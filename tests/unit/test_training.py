@@ -15,7 +15,8 @@ import pytest
 from lumbarseg.errors import InputError
 from lumbarseg.networks.build import build_network, optimiser
 from lumbarseg.patchset import PatchSet, write_patches
-from lumbarseg.training import Learner, Schedule, fit
+from lumbarseg.training.learner import Learner, Schedule
+from lumbarseg.training.loop import fit
 from workflow_runs import ROOT
 
 TOPOLOGY = {"optimiser": "adam", "learning_rate": 0.01, "output": "ds3"}
@@ -138,7 +139,7 @@ from pathlib import Path
 sys.path[:0] = [{unit!r}, {tests!r}, {library!r}]
 import conftest
 from lumbarseg.joblog import job
-from lumbarseg.training import prepare_device
+from lumbarseg.training.device import prepare_device
 from test_training import train
 with job({log!r}):
     prepare_device("cpu", 1, "float32", 1)

@@ -1,5 +1,7 @@
 """Whole files or none: everything is written to a temporary name beside its target and moved there when complete."""
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lumbarseg.errors import InputError
 
 
 @contextmanager
@@ -21,6 +25,9 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Yields:
         The temporary path, in the same folder.
+
+    Raises:
+        InputError: the disk is full, or the quota used up; what stood at `path` is still there.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +35,13 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise InputError(
+                f"{target}: expected room to write it, found none ({os.strerror(error.errno)}); make room or ask for more, then "
+                "run the same command again; what was finished is kept"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,3 +61,9 @@ def copy_whole(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
     """Copy a file, whole or not at all."""
     with whole(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,7 +35,8 @@ def write_patches(
         side: rows and columns of a patch.
         stride: greatest step between patches.
         background: class id that fills up labels of slices smaller than a patch.
-        description: where the JSON goes: slices, rows, columns, side, stride, patches, images, labels, digest.
+        description: where the JSON goes: slices, rows, columns, side, stride, patches, pixels (of the patches, by class
+            id), images, labels, digest.
         images_path: where (patches, side, side, channels) float32 goes; in the folder of `description`.
         labels_path: where (patches, side, side) uint8 goes; in the folder of `description`.
 
@@ -45,11 +46,13 @@ def write_patches(
     slices, rows, columns, _ = images.shape
     tiling = Tiling(rows, columns, side, stride)
     write_array(images_path, np.concatenate([extract(image, tiling) for image in images]))
-    write_array(labels_path, np.concatenate([extract(label, tiling, background) for label in labels]))
+    label_patches = np.concatenate([extract(label, tiling, background) for label in labels])
+    write_array(labels_path, label_patches)
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
     content = {"slices": slices, "rows": rows, "columns": columns, "side": side, "stride": stride}
     content |= {
         "patches": slices * tiling.count,
+        "pixels": np.bincount(label_patches.ravel()).tolist(),
         "images": images_path.name,
         "labels": labels_path.name,
         "digest": digest,
@@ -78,9 +81,11 @@ class PatchSet:
         """
         if not descriptions:
             raise InputError("the fold's subset: expected at least one session, found none; see folds.tsv")
-        self._images, self._labels, digests = [], [], []
-        for description in map(Path, descriptions):
+        self._descriptions = [Path(description) for description in descriptions]
+        self._images, self._labels, self._pixels, digests = [], [], [], []
+        for description in self._descriptions:
             content = read_json(description)
+            self._pixels.append(content["pixels"])
             self._images.append(open_array(description.parent / content["images"]))
             self._labels.append(open_array(description.parent / content["labels"]))
             digests.append(content["digest"])
@@ -91,6 +96,21 @@ class PatchSet:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    def pixels(self, classes: int) -> NDArray[np.int64]:
+        """Pixels of each class in all patches, overlaps counted as often as they are there: (classes,) int64.
+
+        Raises:
+            InputError: a label is none of the classes.
+        """
+        total = np.zeros(classes, np.int64)
+        for description, counts in zip(self._descriptions, self._pixels, strict=True):
+            if any(counts[classes:]):
+                raise InputError(
+                    f"{description}: expected labels 0 … {classes - 1}, found {len(counts) - 1}; run `snakemake patch` again"
+                )
+            total[: len(counts)] += counts[:classes]
+        return total
+
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Read some patches.
 
@@ -99,12 +119,28 @@ class PatchSet:
 
         Returns:
             Images (n, side, side, channels) float32 z-scores and labels (n, side, side) uint8.
+
+        Raises:
+            InputError: a patch holds a value that is not finite, or cannot be read.
         """
         images = np.empty((len(indices), self.side, self.side, self.channels), np.float32)
         labels = np.empty((len(indices), self.side, self.side), np.uint8)
         for place, index in enumerate(indices):
             session = int(np.searchsorted(self._ends, index, side="right"))
             within = int(index - (self._ends[session - 1] if session else 0))
-            images[place] = self._images[session][within]
-            labels[place] = self._labels[session][within]
+            try:
+                images[place] = self._images[session][within]
+                labels[place] = self._labels[session][within]
+            except RuntimeError as error:
+                raise self._unusable(session, within, f"damaged data ({error})") from error
+            # A sum is finite if, and but for overflow only if, all its terms are; it is the cheapest such test.
+            if not np.isfinite(images[place].sum()):
+                raise self._unusable(session, within, "NaN or infinite values")
         return images, labels
+
+    def _unusable(self, session: int, within: int, found: str) -> InputError:
+        description = self._descriptions[session]
+        return InputError(
+            f"{description}: expected finite z-scores in every patch, found {found} in patch {within}; delete this file and "
+            "run `snakemake patch` again, and look at the session's images if it comes back"
+        )
