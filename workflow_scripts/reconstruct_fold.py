@@ -13,7 +13,7 @@ with job(snakemake.log[0]):
 
     params = snakemake.params
     settings = params.training
-    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
     committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
     thresholds = {}
     for path in snakemake.input.thresholds:

@@ -20,7 +20,7 @@ with job(snakemake.log[0]):
 
     params = snakemake.params
     settings, stacking = params.training, params.stacking
-    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
     networks = {
         name: keras.models.load_model(path, compile=False)
         for name, path in zip(params.networks, snakemake.input.networks, strict=True)

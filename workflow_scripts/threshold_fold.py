@@ -12,7 +12,7 @@ with job(snakemake.log[0]):
 
     params = snakemake.params
     settings = params.training
-    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings["precision"], settings["seed"])
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
     committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
     sessions = session_files(params.sessions, snakemake.input.patches, snakemake.input.masks)
     histograms = score_histograms(SlicePass(committee, settings["batch_size"]), committee, sessions)

@@ -14,7 +14,7 @@ with job(snakemake.log[0]):
     params = snakemake.params
     # Where it runs and how it is watched change nothing of the result, so they are no parameters of the rule.
     running = snakemake.config["training"]
-    prepare_device(running["device"], snakemake.threads, params.training["precision"], params.training["seed"])
+    prepare_device(running["device"], snakemake.threads, params.training)
     state = Path(snakemake.output.network).parent / "state"
     best, history = train_network(
         snakemake.wildcards.topology,

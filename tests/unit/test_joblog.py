@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lumbarseg.joblog import GRACE
 from workflow_runs import ROOT
 
 JOB = """
@@ -49,11 +50,22 @@ def test_a_fault_of_ours_names_the_log(tmp_path):
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM])
-def test_a_schedulers_signal_is_answered_and_written_down(tmp_path, sign):
-    process = run(tmp_path, "time.sleep(60)")
+def test_a_warning_is_shown_and_logged_and_what_is_only_told_is_not_shown(tmp_path):
+    process = run(tmp_path, "logger.warning('a class is missing'); logger.info('epoch 1')")
+    assert process.communicate(timeout=30) == ("", "a class is missing\n")
+    assert process.returncode == 0
+    assert "a class is missing" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    "work", ["time.sleep(60)", "import numpy; numpy.convolve(numpy.ones(10**6), numpy.ones(10**6))"],
+    ids=["between two steps of Python", "within one"],
+)  # fmt: skip
+def test_a_schedulers_signal_is_answered_within_seconds_and_written_down(tmp_path, work):
+    process = run(tmp_path, work)
     while not (tmp_path / "log").exists() or "noise" not in (tmp_path / "log").read_text():
         time.sleep(0.02)
-    process.send_signal(sign)
-    assert process.wait(timeout=5) == 143
-    assert "stopped by SIGTERM" in (tmp_path / "log").read_text()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=GRACE + 3) == 143
+    assert (tmp_path / "log").read_text().count("stopped by SIGTERM") == 1

@@ -1,19 +1,23 @@
 """What a job computes on: the device, its threads, the precision, and determinism."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from lumbarseg.errors import InputError
 
 
-def prepare_device(device: str, threads: int, precision: str, seed: int) -> None:
+def prepare_device(device: str, threads: int, settings: Mapping[str, Any]) -> None:
     """Set up TensorFlow for one job: device, threads, precision and determinism. Called before anything is built.
 
     Args:
         device: `auto`, `cpu` or `gpu`.
         threads: CPU threads of the job.
-        precision: a Keras dtype policy: float32, mixed_float16, mixed_bfloat16.
-        seed: for every generator of Python, NumPy and TensorFlow.
+        settings: the config's `training`, of which `precision` (a Keras dtype policy), `seed` (of Python's, NumPy's and
+            TensorFlow's generators) and `xla` are used. XLA has no deterministic form of some operations on a GPU; with it
+            two runs of one seed differ by rounding there.
 
     Raises:
         InputError: a GPU is insisted on and there is none.
@@ -31,6 +35,7 @@ def prepare_device(device: str, threads: int, precision: str, seed: int) -> None
     else:
         for card in cards:
             tf.config.experimental.set_memory_growth(card, True)
-    keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(precision)
-    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings["seed"])
+    keras.config.set_dtype_policy(settings["precision"])
+    if not settings["xla"]:
+        tf.config.experimental.enable_op_determinism()

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def fit(
         DivergedError: a loss is not finite. In either case the epochs so far are kept.
     """
     state = State(state_folder, {**identity, "patches": [training.digest, validation.digest]}, learners)
-    learn, update, judge = _steps(learners, see, schedule)
+    steps = _steps(learners, see, schedule)
     _warn_of_absent_classes(training, validation, schedule.class_names)
     first = state.resume() + 1
     if first > 1:
@@ -76,11 +77,11 @@ def fit(
     for epoch in range(first, schedule.epochs + 1):
         started = time.perf_counter()
         try:
-            trained = _train_epoch(learn, update, training, schedule, epoch)
+            trained = _train_epoch(steps, training, schedule, epoch)
             _require_finite(trained["loss"], learners, epoch)
             waited = trained.pop("waited")
-            validated = _validate(judge, validation, schedule, len(learners))
-        except tf.errors.ResourceExhaustedError as error:
+            validated = _validate(steps, validation, schedule, len(learners))
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             part = -(-schedule.batch_size // schedule.batch_parts)
             raise InputError(
                 f"{', '.join(learner.name for learner in learners)}: expected {part} patches at a time to fit into the "
@@ -169,16 +170,31 @@ def _warn_of_lost_classes(name: str, history: Sequence[Mapping[str, Any]], class
 # ---- an epoch ----------------------------------------------------------------------------------------------------------
 
 
-def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule: Schedule) -> tuple[Any, Any, Any]:
-    """Make the compiled functions of the loop: gradients of a part of a batch, their use, and validation."""
+@dataclass(frozen=True)
+class _Steps:
+    """The compiled functions of the loop.
+
+    Attributes:
+        move: warps images and labels.
+        learn: gives loss, accuracy and gradients of a part of a batch, by learner.
+        update: changes the weights by gradients.
+        judge: gives loss and confusion matrix of validation patches, by learner.
+    """
+
+    move: Callable[..., Any]
+    learn: Callable[..., Any]
+    update: Callable[..., Any]
+    judge: Callable[..., Any]
+
+
+def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule: Schedule) -> _Steps:
     classes = len(schedule.class_names)
 
     def entropy(labels: Any, logits: Any) -> Any:
         return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
     @tf.function(jit_compile=schedule.xla, reduce_retracing=True)
-    def learn(images: Any, labels: Any, warps: Any, share: Any) -> tuple[Any, Any, Any]:
-        images, labels = warp(images, labels, warps)
+    def learn(images: Any, labels: Any, share: Any) -> tuple[Any, Any, Any]:
         features = see(images)
         losses, accuracies, gradients = [], [], []
         for learner in learners:
@@ -199,7 +215,8 @@ def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule
         for learner, own in zip(learners, gradients, strict=True):
             learner.optimiser.apply(own, learner.network.trainable_variables)
 
-    @tf.function(jit_compile=schedule.xla, reduce_retracing=True)
+    # XLA knows neither the counting of pairs nor the warp's projective transform.
+    @tf.function(reduce_retracing=True)
     def judge(images: Any, labels: Any) -> tuple[Any, Any]:
         features = see(images)
         labels = keras.ops.cast(labels, "int32")
@@ -212,7 +229,7 @@ def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule
             confusions.append(tf.math.bincount(pairs, minlength=classes**2, maxlength=classes**2))
         return tf.stack(losses), tf.stack(confusions)
 
-    return learn, update, judge
+    return _Steps(tf.function(warp, reduce_retracing=True), learn, update, judge)
 
 
 def _ahead(batches: Sequence[NDArray[np.integer]], patches: PatchSet) -> Iterator[tuple[Any, Any, float]]:
@@ -232,7 +249,7 @@ def _batches(order: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _train_epoch(learn: Any, update: Any, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
+def _train_epoch(steps: _Steps, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
     generator = np.random.default_rng([schedule.seed, epoch])
     order = generator.permutation(len(patches))
     losses, accuracies, weights, waiting = [], [], [], 0.0
@@ -241,12 +258,13 @@ def _train_epoch(learn: Any, update: Any, patches: PatchSet, schedule: Schedule,
         gradients = None
         for part in np.array_split(np.arange(len(images)), min(schedule.batch_parts, len(images))):
             share = tf.constant(len(part) / len(images), tf.float32)
-            loss, accuracy, own = learn(*(tf.constant(whole[part]) for whole in (images, labels, warps)), share)
+            moved = steps.move(*(tf.constant(whole[part]) for whole in (images, labels, warps)))
+            loss, accuracy, own = steps.learn(*moved, share)
             gradients = own if gradients is None else tf.nest.map_structure(tf.add, gradients, own)
             losses.append(loss.numpy())
             accuracies.append(accuracy.numpy())
             weights.append(len(part))
-        update(gradients)
+        steps.update(gradients)
         waiting += waited
     return {
         "loss": np.average(losses, axis=0, weights=weights),
@@ -255,13 +273,13 @@ def _train_epoch(learn: Any, update: Any, patches: PatchSet, schedule: Schedule,
     }
 
 
-def _validate(judge: Any, patches: PatchSet, schedule: Schedule, learners: int) -> list[dict[str, float]]:
+def _validate(steps: _Steps, patches: PatchSet, schedule: Schedule, learners: int) -> list[dict[str, float]]:
     classes = len(schedule.class_names)
     confusion = np.zeros((learners, classes**2), np.int64)
     losses, weights = [], []
     size = -(-schedule.batch_size // schedule.batch_parts)
     for images, labels, _ in _ahead(_batches(np.arange(len(patches)), size), patches):
-        loss, pairs = judge(tf.constant(images), tf.constant(labels))
+        loss, pairs = steps.judge(tf.constant(images), tf.constant(labels))
         losses.append(loss.numpy())
         weights.append(len(images))
         confusion += pairs.numpy()
