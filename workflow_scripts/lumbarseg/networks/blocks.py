@@ -26,10 +26,16 @@ class Style:
     Attributes:
         seed: of the initial weights.
         activation: of the hidden convolutions, "relu" or "prelu" (Table 4, Act-Conv).
+        batch_normalisation: the kinds of blocks that have it, of "unet", "vgg", "dense" and "attention".
+        transposed_kernel: side of the decoder's transposed kernels (Section 4.1.6).
+        up_sampling: of deep supervision, "nearest" or "bilinear".
     """
 
     seed: int
     activation: str
+    batch_normalisation: tuple[str, ...] = ("unet", "dense")
+    transposed_kernel: int = 3
+    up_sampling: str = "nearest"
 
 
 def layer_seed(seed: int, layer_name: str) -> int:
@@ -89,8 +95,10 @@ def activation(tensor: Any, *, name: str, style: Style) -> Any:
     return keras.layers.ReLU(name=name)(tensor)
 
 
-def normalisation(tensor: Any, *, name: str) -> Any:
-    """Normalise each channel over the batch (Ioffe and Szegedy, 2015)."""
+def normalisation(tensor: Any, block: str, *, name: str, style: Style) -> Any:
+    """Normalise each channel over the batch (Ioffe and Szegedy, 2015), where this kind of block does so."""
+    if block not in style.batch_normalisation:
+        return tensor
     return keras.layers.BatchNormalization(axis=_CHANNEL_AXIS, name=name)(tensor)
 
 
@@ -99,9 +107,9 @@ def max_pool(tensor: Any, *, name: str) -> Any:
     return keras.layers.MaxPooling2D(2, data_format=_DATA_FORMAT, name=name)(tensor)
 
 
-def up_sample(tensor: Any, *, name: str) -> Any:
-    """Double rows and columns by repeating each pixel."""
-    return keras.layers.UpSampling2D(2, data_format=_DATA_FORMAT, interpolation="nearest", name=name)(tensor)
+def up_sample(tensor: Any, *, name: str, style: Style) -> Any:
+    """Double rows and columns by repeating or interpolating pixels."""
+    return keras.layers.UpSampling2D(2, data_format=_DATA_FORMAT, interpolation=style.up_sampling, name=name)(tensor)
 
 
 def concatenate(tensors: list[Any], *, name: str) -> Any:
@@ -129,7 +137,7 @@ def unet_block(tensor: Any, channels: int, *, name: str, style: Style, kernel: i
     """
     for i in (1, 2):
         tensor = convolution(tensor, channels, kernel, name=f"{name}_conv_{i}", style=style)
-        tensor = normalisation(tensor, name=f"{name}_normalisation_{i}")
+        tensor = normalisation(tensor, "unet", name=f"{name}_normalisation_{i}", style=style)
         tensor = activation(tensor, name=f"{name}_activation_{i}", style=style)
     return tensor
 
@@ -149,6 +157,7 @@ def vgg_block(tensor: Any, channels: int, *, name: str, style: Style, convolutio
     """
     for i in range(1, convolutions + 1):
         tensor = convolution(tensor, channels, 3, name=f"{name}_conv_{i}", style=style)
+        tensor = normalisation(tensor, "vgg", name=f"{name}_normalisation_{i}", style=style)
         tensor = activation(tensor, name=f"{name}_activation_{i}", style=style)
     return tensor
 
@@ -170,7 +179,7 @@ def dense_block(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
     known = [tensor]
     for i, kernel in enumerate(DENSE_KERNELS, start=1):
         joined = known[0] if i == 1 else concatenate(known, name=f"{name}_concatenate_{i}")
-        output = normalisation(joined, name=f"{name}_normalisation_{i}")
+        output = normalisation(joined, "dense", name=f"{name}_normalisation_{i}", style=style)
         output = activation(output, name=f"{name}_activation_{i}", style=style)
         output = convolution(output, channels, kernel, name=f"{name}_conv_{i}", style=style)
         known.append(output)
@@ -199,7 +208,8 @@ def multi_kernel_input(tensor: Any, channels: int, *, name: str, style: Style) -
 def attention_gate(features: Any, gate: Any, *, name: str, style: Style) -> Any:
     """Attention gate AG: keep what the decoder asks for (4.1.4 (iii); Schlemper et al., 2019).
 
-    S = C · sigmoid(ψ(ReLU(θ(C) + φ(G)))), with θ, φ: 1×1 convolutions to half of C's channels, ψ: 1×1 to one.
+    S = C · sigmoid(ψ(ReLU(θ(C) + φ(G)))), with θ, φ: 1×1 convolutions to half of C's channels, ψ: 1×1 to one. Each of the
+    three is followed by batch normalisation where attention gates have it.
 
     Args:
         features: C_n of the encoder, (batch, rows, columns, channels).
@@ -211,15 +221,14 @@ def attention_gate(features: Any, gate: Any, *, name: str, style: Style) -> Any:
         S_n, the shape of `features`.
     """
     between = max(1, features.shape[_CHANNEL_AXIS] // 2)
-    summed = add(
-        [
-            projection(features, between, name=f"{name}_features", style=style),
-            projection(gate, between, name=f"{name}_gate", style=style),
-        ],
-        name=f"{name}_add",
-    )
+
+    def project(tensor: Any, channels: int, part: str) -> Any:
+        projected = projection(tensor, channels, name=f"{name}_{part}", style=style)
+        return normalisation(projected, "attention", name=f"{name}_{part}_normalisation", style=style)
+
+    summed = add([project(features, between, "features"), project(gate, between, "gate")], name=f"{name}_add")
     # the text says ReLU here, whatever the hidden convolutions have
     rectified = keras.layers.ReLU(name=f"{name}_relu")(summed)
-    energy = projection(rectified, 1, name=f"{name}_energy", style=style)
+    energy = project(rectified, 1, "energy")
     mask = keras.layers.Activation("sigmoid", name=f"{name}_mask")(energy)
     return keras.layers.Multiply(name=f"{name}_multiply")([features, mask])

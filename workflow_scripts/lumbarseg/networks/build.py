@@ -51,7 +51,13 @@ def build_network(
         if value < 1:
             raise InputError(f"Configuration: {key} of the network {name} must be 1 or more, found {value}; raise it.")
 
-    style = Style(seed=seed, activation=topology["activation"])
+    style = Style(
+        seed=seed,
+        activation=topology["activation"],
+        batch_normalisation=tuple(topology["batch_normalisation"]),
+        transposed_kernel=topology["transposed_kernel"],
+        up_sampling=topology["up_sampling"],
+    )
     compose = fcn_head_input if topology["family"] == "fcn8" else unet_head_input
     patch = keras.Input((side, side, channels), dtype="float32", name="patch")
     head = compose(patch, topology, width=width, style=style)

@@ -13,6 +13,9 @@ TOPOLOGY_DEFAULTS: Mapping[str, Any] = {
     "skip": "concatenate",
     "output": "plain",
     "activation": "relu",
+    "batch_normalisation": ["unet", "dense"],
+    "transposed_kernel": 3,
+    "up_sampling": "nearest",
     "optimiser": "adam",
     "learning_rate": 0.00033,
     "fully_connected": 4096,
@@ -27,6 +30,7 @@ TOPOLOGY_CHOICES: Mapping[str, tuple[str, ...]] = {
     "skip": ("concatenate", "attention", "ds1", "ds2"),
     "output": ("plain", "ds3"),
     "activation": ("relu", "prelu"),
+    "up_sampling": ("nearest", "bilinear"),
     "optimiser": (
         "adadelta",
         "adafactor",
@@ -41,7 +45,10 @@ TOPOLOGY_CHOICES: Mapping[str, tuple[str, ...]] = {
         "sgd",
     ),
 }
-"""The allowed values of the keys that choose; `learning_rate` and `fully_connected` are positive numbers."""
+"""The allowed values of the keys that choose one; the other keys are positive numbers, but for this one:"""
+
+NORMALISED_BLOCKS: tuple[str, ...] = ("unet", "vgg", "dense", "attention")
+"""What `batch_normalisation` may list: the kinds of blocks that have it."""
 
 SIDE_MULTIPLES: Mapping[str, int] = {"unet": 16, "fcn8": 32}
 """What a patch's side must be a multiple of, by family: 2 to the number of poolings (4 and 5)."""
@@ -52,6 +59,9 @@ _OF_ONE_FAMILY: Mapping[str, str] = {
     "decoder": "unet",
     "skip": "unet",
     "output": "unet",
+    "batch_normalisation": "unet",
+    "transposed_kernel": "unet",
+    "up_sampling": "unet",
     "fully_connected": "fcn8",
 }
 
@@ -81,6 +91,7 @@ def complete_topology(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
                 f"{', '.join(TOPOLOGY_DEFAULTS)}; correct or remove it."
             )
     complete = {key: entry.get(key, default) for key, default in TOPOLOGY_DEFAULTS.items()}
+    complete["batch_normalisation"] = _checked_blocks(name, complete["batch_normalisation"])
     for key, allowed in TOPOLOGY_CHOICES.items():
         if complete[key] not in allowed:
             raise InputError(
@@ -88,7 +99,13 @@ def complete_topology(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
                 f"found {complete[key]!r}; choose one of them."
             )
     _check_number(name, "learning_rate", complete["learning_rate"], whole=False)
-    _check_number(name, "fully_connected", complete["fully_connected"], whole=True)
+    for key in ("transposed_kernel", "fully_connected"):
+        _check_number(name, key, complete[key], whole=True)
+    if complete["transposed_kernel"] < 2:
+        raise InputError(
+            f"Configuration, topologies: transposed_kernel of {name} must be 2 or more, for its stride is 2, found "
+            f"{complete['transposed_kernel']}; write 2 or 3."
+        )
     for key, family in _OF_ONE_FAMILY.items():
         if complete["family"] != family and complete[key] != TOPOLOGY_DEFAULTS[key]:
             raise InputError(
@@ -96,6 +113,18 @@ def complete_topology(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
                 f"left out, found {complete[key]!r}; remove it or set family: {family}."
             )
     return complete
+
+
+def _checked_blocks(name: str, value: Any) -> list[str]:
+    listed = list(value) if isinstance(value, (list, tuple)) else [value]
+    unknown = [kind for kind in listed if kind not in NORMALISED_BLOCKS]
+    if unknown:
+        raise InputError(
+            f"Configuration, topologies: batch_normalisation of {name} must be a list of {', '.join(NORMALISED_BLOCKS)}, found "
+            f"{unknown[0]!r}; correct or remove it, or write [] for none."
+        )
+    # One meaning, one list: the order in which they are written changes nothing.
+    return [kind for kind in NORMALISED_BLOCKS if kind in listed]
 
 
 def _check_number(name: str, key: str, value: Any, *, whole: bool) -> None:

@@ -45,7 +45,7 @@ def unet_head_input(patch: Any, topology: Mapping[str, Any], *, width: int, styl
             level_channels(topology["decoder"], n, width),
             name=f"decoder_{n}_transposed_conv",
             style=style,
-            kernel=3,
+            kernel=style.transposed_kernel,
             stride=2,
         )
         skip = skips[n]
@@ -88,7 +88,7 @@ def _skip_supervision_upwards(encoded: dict[int, Any], width: int, style: Style)
     supervised = {BOTTLENECK: blocks.projection(encoded[BOTTLENECK], width, name=f"{name}_5_conv", style=style)}
     for n in reversed(LEVELS):
         own = blocks.projection(encoded[n], width, name=f"{name}_{n}_conv", style=style)
-        below = blocks.up_sample(supervised[n + 1], name=f"{name}_{n}_up_sample")
+        below = blocks.up_sample(supervised[n + 1], name=f"{name}_{n}_up_sample", style=style)
         supervised[n] = blocks.add([own, below], name=f"{name}_{n}_add")
     return supervised
 
@@ -110,6 +110,6 @@ def _output_supervision(decoded: dict[int, Any], width: int, style: Style) -> An
     signal = blocks.projection(decoded[4], width, name=f"{name}_4_conv", style=style)
     for n in (3, 2, 1):
         own = blocks.projection(decoded[n], width, name=f"{name}_{n}_conv", style=style)
-        below = blocks.up_sample(signal, name=f"{name}_{n}_up_sample")
+        below = blocks.up_sample(signal, name=f"{name}_{n}_up_sample", style=style)
         signal = blocks.add([own, below], name=f"{name}_{n}_add")
     return signal
