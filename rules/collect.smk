@@ -34,6 +34,12 @@ rule train:
     localrule: True
 
 
+rule search:
+    input:
+        result("search/trials.csv"),
+    localrule: True
+
+
 rule stack:
     input:
         of_folds(HEAD_HISTORY),

@@ -11,7 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lumbarseg import cohort  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
-from lumbarseg.study import Study  # noqa: E402
+from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -138,6 +138,7 @@ wildcard_constraints:
     contrast="T[12]w",
     topology="[A-Za-z0-9]+",
     model=r"[A-Za-z0-9]+(\+[A-Za-z]+)?",
+    trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
 
 
@@ -259,6 +260,7 @@ def class_names():
 NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
 HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
 TENSORBOARD = result("tensorboard/fold-{fold}")
+TRIAL_HISTORY = result("search/{trial}/fold-{fold}/history.csv")
 HEAD = result("heads/{model}/fold-{fold}/head.keras")
 HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
 THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
@@ -288,6 +290,24 @@ def of_folds(*patterns):
         for fold in STUDY.folds
         for path in dict.fromkeys(pattern.format(fold=fold, topology=topology) for topology in STUDY.networks)
     ]
+
+
+def trials():
+    """The trials of the hyper-parameter search, one a combination and fold: what stands in its table, in order."""
+    return [
+        {"trial": trial.name, "topology": trial.topology, **trial.hyper_parameters, "fold": fold}
+        for trial in STUDY.trials.values()
+        for fold in config["search"]["folds"]
+    ]
+
+
+def histories_of_trials(wildcards):
+    """An input function: the histories of all trials, or what is missing in the config."""
+    if not trials():
+        raise WorkflowError(
+            "config: `search` expects optimisers and learning rates to try, found no such section; write one (docs/search.md)"
+        )
+    return [TRIAL_HISTORY.format(**row) for row in trials()]
 
 
 def with_endings(stem, *endings):

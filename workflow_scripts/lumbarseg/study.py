@@ -5,6 +5,7 @@ This module is read each time Snakemake parses the workflow, so it imports nothi
 
 import copy
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,10 @@ MEANS = ("Arith", "Geo")
 
 HEADS = ("NAD", "NCD", "NSD", "TAD", "TCD", "TSD")
 """Stacking combiners: input {N: scores, T: head inputs}, merging {A: average, C: concatenate, S: sum}, dense (Table 6)."""
+
+
+HYPER_PARAMETERS = ("optimiser", "learning_rate", "activation")
+"""What the paper chose for each topology by its validation accuracy (Table 4)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,26 @@ class Model:
     def is_stacked(self) -> bool:
         """Whether its combiner has weights that are trained."""
         return self.combiner in HEADS
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination of the hyper-parameter search.
+
+    Attributes:
+        name: `UMD_adam_0.00033_relu`.
+        topology: `UMD`.
+        entry: its complete entry with this optimiser, learning rate and activation.
+    """
+
+    name: str
+    topology: str
+    entry: dict[str, Any]
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Optimiser, learning_rate and activation."""
+        return {key: self.entry[key] for key in HYPER_PARAMETERS}
 
 
 class Study:
@@ -102,6 +127,23 @@ class Study:
     def heads(self) -> list[Model]:
         """The models whose combiner is trained."""
         return [model for model in self.models if model.is_stacked]
+
+    @property
+    def trials(self) -> dict[str, Trial]:
+        """The combinations of the hyper-parameter search, by name; none where the config has no `search`."""
+        search = self.config.get("search")
+        if not search:
+            return {}
+        found = {}
+        for topology in search.get("topologies", self.networks):
+            for optimiser, rates in search["learning_rates"].items():
+                # A later config file cannot take a key of an earlier one away, but it can set it to null.
+                for rate, activation in itertools.product(rates or [], search["activations"]):
+                    values = (optimiser, float(rate), activation)
+                    entry = self.topology(topology) | dict(zip(HYPER_PARAMETERS, values, strict=True))
+                    name = f"{topology}_{optimiser}_{float(rate):g}_{activation}"
+                    found[name] = Trial(name, topology, entry)
+        return found
 
     @property
     def experiments(self) -> list[str]:
@@ -166,6 +208,13 @@ class Study:
         self._require(self["train"], self["topologies"], ["train"], "a topology", "define it under `topologies`")
         for name in self["train"]:
             self.topology(name)
+        search = self.config.get("search", {})
+        where = ["search", "topologies"]
+        self._require(
+            search.get("topologies", []), self["topologies"], where, "a topology", "define it under `topologies`"
+        )
+        remedy = "leave it out, or raise `split.folds`"
+        self._require(map(str, search.get("folds", [])), map(str, self.folds), ["search", "folds"], "a fold", remedy)
         for name, members in self["ensembles"].items():
             where = ["ensembles", name]
             self._require(members, self["topologies"], where, "a topology", "define it under `topologies`")

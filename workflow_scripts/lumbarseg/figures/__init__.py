@@ -3,6 +3,7 @@
 from lumbarseg.figures.boxes import box_plots
 from lumbarseg.figures.cases import Case, case_comparison, choose_cases
 from lumbarseg.figures.curves import iou_against_networks, learning_curves, threshold_curves
+from lumbarseg.figures.search import search_results
 from lumbarseg.figures.slices import LabelledSlice, Preprocessing, labelled_slices, preprocessing_steps
 from lumbarseg.figures.style import save_figure
 
@@ -18,5 +19,6 @@ __all__ = [
     "learning_curves",
     "preprocessing_steps",
     "save_figure",
+    "search_results",
     "threshold_curves",
 ]

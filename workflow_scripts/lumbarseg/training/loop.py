@@ -29,7 +29,15 @@ LOST_AFTER = 20
 
 
 class DivergedError(InputError):
-    """The loss of a learner is not a number any more."""
+    """The loss of a learner is not a number any more.
+
+    Attributes:
+        histories: of the learners, as `fit` gives them, up to the epoch before.
+    """
+
+    def __init__(self, sentence: str, histories: Mapping[str, pd.DataFrame]) -> None:
+        super().__init__(sentence)
+        self.histories = histories
 
 
 def fit(
@@ -78,7 +86,7 @@ def fit(
         started = time.perf_counter()
         try:
             trained = _train_epoch(steps, training, schedule, epoch)
-            _require_finite(trained["loss"], learners, epoch)
+            _require_finite(trained["loss"], learners, epoch, state)
             waited = trained.pop("waited")
             validated = _validate(steps, validation, schedule, len(learners))
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
@@ -125,12 +133,13 @@ def _duration(seconds: float) -> str:
 # ---- what is told of a training that goes wrong ----------------------------------------------------------------------
 
 
-def _require_finite(losses: NDArray[np.floating], learners: Sequence[Learner], epoch: int) -> None:
+def _require_finite(losses: NDArray[np.floating], learners: Sequence[Learner], epoch: int, state: State) -> None:
     diverged = [learner.name for learner, loss in zip(learners, losses, strict=True) if not np.isfinite(loss)]
     if diverged:
         raise DivergedError(
             f"{', '.join(diverged)}: expected a finite loss in epoch {epoch}, found {losses[~np.isfinite(losses)][0]}; lower "
-            "the learning rate of its topology (or of `stacking`), or take `precision: float32`; the epochs before are kept"
+            "the learning rate of its topology (or of `stacking`), or take `precision: float32`; the epochs before are kept",
+            {name: pd.DataFrame(history) for name, history in state.histories.items()},
         )
 
 

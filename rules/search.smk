@@ -1,0 +1,59 @@
+"""Hyper-parameter search: each topology with each optimiser, learning rate and activation (Sections 4.1 and 5.3).
+
+Everything it makes stands below `search/`; the study itself never reads it.
+"""
+
+
+rule search_network:
+    input:
+        code("search_network", "training", "patchset", "augmentation", "networks"),
+        ancient(result("folds.tsv")),
+        training=patches_of("train"),
+        validation=patches_of("validation"),
+    output:
+        TRIAL_HISTORY,
+    log:
+        result("logs/search_network/{trial}_fold-{fold}.log"),
+    benchmark:
+        result("benchmarks/search_network/{trial}_fold-{fold}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=480,
+    params:
+        name=lambda wildcards: STUDY.trials[wildcards.trial].topology,
+        topology=lambda wildcards: STUDY.trials[wildcards.trial].entry,
+        training=TRAINING | {"epochs": config.get("search", {}).get("epochs")},
+        classes=class_names(),
+        background=config["background"],
+    message:
+        "search_network: {wildcards.trial}, fold {wildcards.fold}, {params.training[epochs]} epochs"
+    script:
+        "../workflow_scripts/search_network.py"
+
+
+rule search_table:
+    input:
+        code("search_table", "search", "tables", "figures"),
+        histories=histories_of_trials,
+    output:
+        trials=result("search/trials.csv"),
+        table=with_endings(result("search/table_search"), "csv", "md", "tex"),
+        figure=with_endings(result("search/fig_search"), "svg", "png"),
+    log:
+        result("logs/search_table.log"),
+    benchmark:
+        result("benchmarks/search_table.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        trials=trials(),
+        epochs=config.get("search", {}).get("epochs"),
+        best_epoch_by=config["training"]["best_epoch_by"],
+        present={name: {key: STUDY.topology(name)[key] for key in HYPER_PARAMETERS} for name in config["topologies"]},
+    message:
+        "search_table: optimiser, learning rate and activation of each topology"
+    script:
+        "../workflow_scripts/search_table.py"

@@ -1,0 +1,26 @@
+"""Put the trials of the hyper-parameter search into a table and a figure."""
+
+import pandas as pd
+
+from lumbarseg.figures import save_figure, search_results
+from lumbarseg.files import whole
+from lumbarseg.joblog import job
+from lumbarseg.search import combinations, search_table, trial_rows
+from lumbarseg.tables import write_table
+
+with job(snakemake.log[0]) as logger:
+    params = snakemake.params
+    histories = [pd.read_csv(path) for path in snakemake.input.histories]
+    criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.best_epoch_by]
+    trials = trial_rows(params.trials, histories, params.epochs, criterion)
+    with whole(snakemake.output.trials) as temporary:
+        trials.to_csv(temporary, index=False)
+    ranked = combinations(trials, params.present, criterion)
+    table, footnotes = search_table(ranked)
+    caption = (
+        "Hyper-parameter search: validation accuracy and mean IoU of validation patches at the best epoch, per cent."
+    )
+    write_table(table, *snakemake.output.table, caption, footnotes=footnotes, decimals=2, best_bold=False)
+    save_figure(search_results(ranked, criterion), *snakemake.output.figure)
+    for row in ranked[ranked["best"]].itertuples():
+        logger.info("%s: best with %s, %g, %s", row.topology, row.optimiser, row.learning_rate, row.activation)
