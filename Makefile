@@ -1,10 +1,12 @@
 # make demo    the whole study on a phantom cohort, from nothing to a report
 # make test    all checks
 # make setup   the virtual environment alone (.venv)
+# make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones
 # make docs    docs/configuration.md from the schema
 # make lock    pin the requirements anew (needs uv)
 
 PYTHON ?= python3
+REQUIREMENTS ?= envs/requirements.txt
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes
 
@@ -35,9 +37,9 @@ test: .venv/.tests
 	@echo "test: all checks passed"
 
 # A stamp a requirement file: nothing is installed again unless the file changes.
-.venv/.run: envs/requirements.txt | .venv/bin/python
-	@echo "setup: installing the workflow's packages (envs/requirements.txt) into .venv"
-	@$(INSTALL) -r envs/requirements.txt
+.venv/.run: $(REQUIREMENTS) | .venv/bin/python
+	@echo "setup: installing the workflow's packages ($(REQUIREMENTS)) into .venv"
+	@$(INSTALL) -r $(REQUIREMENTS)
 	@# pip compiles on one core; this takes all. Some packages carry files of other Python versions, which may fail.
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@touch $@
@@ -58,7 +60,9 @@ test: .venv/.tests
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt envs/tests.in -o envs/tests.txt
+	for name in tests gpu v100; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
+			envs/$$name.in -o envs/$$name.txt; done
 
 docs: .venv/.run
 	$(BIN)/python docs/configuration.py

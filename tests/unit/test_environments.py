@@ -18,7 +18,7 @@ def pinned(name: str) -> dict[str, set[str]]:
     return versions
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "tests.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "tests.txt", "gpu.txt", "v100.txt"])
 def test_every_package_is_pinned_with_a_hash_and_no_index_is_named(name):
     text = (ROOT / "envs" / name).read_text()
     blocks = re.findall(r"^[a-z0-9._-]+==.*?(?=^[a-z0-9._-]+==|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -27,9 +27,18 @@ def test_every_package_is_pinned_with_a_hash_and_no_index_is_named(name):
     assert "://" not in text
 
 
-def test_tests_run_with_the_workflows_own_versions():
-    workflow, tests = pinned("requirements.txt"), pinned("tests.txt")
-    assert {package: tests[package] for package in workflow} == workflow
+@pytest.mark.parametrize("name", ["tests.txt", "gpu.txt", "v100.txt"])
+def test_tests_and_cards_run_with_the_workflows_own_versions(name):
+    workflow, other = pinned("requirements.txt"), pinned(name)
+    assert {package: other[package] for package in workflow} == workflow
+
+
+def test_a_v100_gets_a_cudnn_that_still_knows_it_and_newer_cards_a_newer_one():
+    old, new = (
+        tuple(int(number) for number in next(iter(pinned(name)["nvidia-cudnn-cu12"])).split(".")[:2])
+        for name in ("v100.txt", "gpu.txt")
+    )
+    assert (9, 3) <= old < (9, 11) <= new
 
 
 def test_the_conda_environment_has_the_same_versions():

@@ -76,7 +76,7 @@ def fit(
         DivergedError: a loss is not finite. In either case the epochs so far are kept.
     """
     state = State(state_folder, {**identity, "patches": [training.digest, validation.digest]}, learners)
-    steps = _steps(learners, see, schedule)
+    steps = compile_steps(learners, schedule, see)
     _warn_of_absent_classes(training, validation, schedule.class_names)
     first = state.resume() + 1
     if first > 1:
@@ -180,14 +180,15 @@ def _warn_of_lost_classes(name: str, history: Sequence[Mapping[str, Any]], class
 
 
 @dataclass(frozen=True)
-class _Steps:
+class Steps:
     """The compiled functions of the loop.
 
     Attributes:
-        move: warps images and labels.
-        learn: gives loss, accuracy and gradients of a part of a batch, by learner.
-        update: changes the weights by gradients.
-        judge: gives loss and confusion matrix of validation patches, by learner.
+        move: (images, labels, warps) → warped images and labels; see `augmentation.warp`.
+        learn: (images, labels, share of the batch) → losses (learners,), accuracies (learners,) and each learner's
+            gradients, which are those of its loss times the share.
+        update: (gradients) → nothing; changes the weights.
+        judge: (images, labels) → losses (learners,) and confusion matrices (learners, classes²).
     """
 
     move: Callable[..., Any]
@@ -196,7 +197,10 @@ class _Steps:
     judge: Callable[..., Any]
 
 
-def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule: Schedule) -> _Steps:
+def compile_steps(
+    learners: Sequence[Learner], schedule: Schedule, see: Callable[[Any], Features] = see_images
+) -> Steps:
+    """Make the functions of the loop; they are traced, or compiled with XLA, when they are first called."""
     classes = len(schedule.class_names)
 
     def entropy(labels: Any, logits: Any) -> Any:
@@ -238,7 +242,7 @@ def _steps(learners: Sequence[Learner], see: Callable[[Any], Features], schedule
             confusions.append(tf.math.bincount(pairs, minlength=classes**2, maxlength=classes**2))
         return tf.stack(losses), tf.stack(confusions)
 
-    return _Steps(tf.function(warp, reduce_retracing=True), learn, update, judge)
+    return Steps(tf.function(warp, reduce_retracing=True), learn, update, judge)
 
 
 def _ahead(batches: Sequence[NDArray[np.integer]], patches: PatchSet) -> Iterator[tuple[Any, Any, float]]:
@@ -258,7 +262,7 @@ def _batches(order: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _train_epoch(steps: _Steps, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
+def _train_epoch(steps: Steps, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
     generator = np.random.default_rng([schedule.seed, epoch])
     order = generator.permutation(len(patches))
     losses, accuracies, weights, waiting = [], [], [], 0.0
@@ -282,7 +286,7 @@ def _train_epoch(steps: _Steps, patches: PatchSet, schedule: Schedule, epoch: in
     }
 
 
-def _validate(steps: _Steps, patches: PatchSet, schedule: Schedule, learners: int) -> list[dict[str, float]]:
+def _validate(steps: Steps, patches: PatchSet, schedule: Schedule, learners: int) -> list[dict[str, float]]:
     classes = len(schedule.class_names)
     confusion = np.zeros((learners, classes**2), np.int64)
     losses, weights = [], []

@@ -1,0 +1,109 @@
+"""What a training pays before its first step, and what an epoch pays for saving its state.
+
+python benchmarks/training_overhead.py
+"""
+
+import json
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from measured import CLASSES, SIDE, in_child, medians, print_table, schedule, topologies, write_sessions
+
+STARTED = time.perf_counter()
+
+
+def job(topology: str, width: str, folder: str) -> dict[str, float]:
+    """Seconds of each part of a job, from the start of Python to the end of its first step, then of saving."""
+    import pandas  # noqa: F401
+    import tensorflow as tf
+
+    from lumbarseg.networks.build import build_network, optimiser
+    from lumbarseg.patchset import PatchSet
+    from lumbarseg.training.device import prepare_device
+    from lumbarseg.training.learner import Learner
+    from lumbarseg.training.loop import compile_steps
+    from lumbarseg.training.state import State
+
+    parts = {"imports": time.perf_counter() - STARTED}
+
+    def part(name: str) -> None:
+        parts[name] = time.perf_counter() - STARTED - sum(parts.values())
+
+    logging.disable(logging.WARNING)
+    prepare_device("cpu", 2, {"precision": "float32", "seed": 1, "xla": False})
+    entry = topologies()[topology]
+    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=int(width), seed=1, name=topology)
+    learner = Learner(topology, network, optimiser(entry))
+    part("building")
+    patches = PatchSet(sorted(Path(folder).glob("*_patches.json")))
+    part("opening patches")
+    plan = schedule(batch_size=1)
+    steps = compile_steps([learner], plan)
+    images, labels = patches.read([0])
+    state = State(Path(folder), {"width": width, "topology": topology}, [learner])
+
+    def step() -> None:
+        moved = steps.move(
+            tf.constant(images), tf.constant(labels), tf.constant(np.tile([1, 0, 0, 0, 1, 0, 0, 0], (1, 1)), tf.float32)
+        )
+        steps.update(steps.learn(*moved, tf.constant(1.0))[2])
+
+    step()
+    part("tracing and first step")
+    started = time.perf_counter()
+    step()
+    parts["tracing and first step"] -= time.perf_counter() - started  # what is left is tracing
+    row = {"epoch": 0, "loss": 1.0, "val_accuracy": 0.0}
+
+    def improve() -> None:
+        row["epoch"] += 1
+        row["val_accuracy"] += 1e-3
+        state.add(learner, dict(row), "val_accuracy")
+
+    saved = medians({"best network": improve, "state": lambda: state.save(row["epoch"])}, 3)
+    size = sum(file.stat().st_size for file in state.folder.iterdir()) / 2**20
+    return parts | {f"save {name}": seconds for name, seconds in saved.items()} | {"MiB": size}
+
+
+def main() -> None:
+    """Measure and print the table."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_sessions(Path(folder), 1, 4)
+        for topology, width in (("U1", "8"), ("U1", "64"), ("FCN", "64")):
+            in_child(__file__, topology, width, folder)  # files come into the page cache
+            parts = in_child(__file__, topology, width, folder)
+            before = [parts[name] for name in ("imports", "building", "opening patches", "tracing and first step")]
+            rows.append(
+                (
+                    f"{topology}, m = {width}",
+                    *before,
+                    sum(before),
+                    parts["save state"],
+                    parts["save best network"],
+                    parts["MiB"],
+                )
+            )
+    headings = [
+        "",
+        "imports, s",
+        "building",
+        "opening patches",
+        "tracing",
+        "before the first step",
+        "state, s an epoch",
+        "best network, s",
+        "MiB on disk",
+    ]
+    print_table(headings, rows)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(job(*sys.argv[1:])))
+    else:
+        main()
