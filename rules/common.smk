@@ -337,11 +337,12 @@ def figure(name):
 
 def all_figures():
     """Every figure in both formats."""
-    names = ["fig_2", "fig_3", "learning_curves"]
+    names = ["fig_2", "fig_3", "learning_loss", "learning_accuracy", "learning_iou"]
     names += ["fig_7"] if config["figures"]["cases"] else []
     names += ["fig_8"] if config["figures"]["box_plots"] else []
     names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
     names += ["fig_9"] if STUDY.ensembles else []
+    names += [f"network_{topology}" for topology in STUDY.networks]
     return [path for name in names for path in figure(name)]
 
 

@@ -146,12 +146,34 @@ rule figure_ensembles:
         "../workflow_scripts/figure_ensembles.py"
 
 
+rule figure_networks:
+    input:
+        code("figure_networks", "figures"),
+        blocks=result("metrics/network_blocks.csv"),
+    output:
+        [path for topology in STUDY.networks for path in figure(f"network_{topology}")],
+    log:
+        result("logs/figure_networks.log"),
+    benchmark:
+        result("benchmarks/figure_networks.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        topologies=STUDY.networks,
+    message:
+        "figure_networks: the blocks of each network and the tensors between them (Figures 4 and 5)"
+    script:
+        "../workflow_scripts/figure_networks.py"
+
+
 rule figure_learning:
     input:
         code("figure_learning", "figures"),
         histories=of_folds(HISTORY),
     output:
-        figure("learning_curves"),
+        loss=figure("learning_loss"),
+        accuracy=figure("learning_accuracy"),
+        patch_iou=figure("learning_iou"),
     log:
         result("logs/figure_learning.log"),
     benchmark:
@@ -162,7 +184,7 @@ rule figure_learning:
         trainings=[(topology, fold) for fold in STUDY.folds for topology in STUDY.networks],
         best_epoch_by=config["training"]["best_epoch_by"],
     message:
-        "figure_learning: loss and accuracy by epoch"
+        "figure_learning: loss, accuracy and IoU by epoch"
     script:
         "../workflow_scripts/figure_learning.py"
 
@@ -195,6 +217,7 @@ rule results_page:
         tables=all_tables(),
         figures=all_figures(),
         iou=result("metrics/iou.csv"),
+        networks=result("metrics/networks.csv"),
     output:
         report(
             result("report/results.html"),

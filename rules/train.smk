@@ -5,7 +5,8 @@ rule networks:
     input:
         code("networks", "networks"),
     output:
-        result("metrics/networks.csv"),
+        networks=result("metrics/networks.csv"),
+        blocks=result("metrics/network_blocks.csv"),
     log:
         result("logs/networks.log"),
     benchmark:

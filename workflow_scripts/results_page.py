@@ -17,6 +17,7 @@ with job(snakemake.log[0]):
     page = results_page(
         params.study,
         averages,
+        networks=pd.read_csv(snakemake.input.networks),
         tables=[Path(path) for path in snakemake.input.tables if path.endswith(".csv")],
         figures=[Path(path) for path in snakemake.input.figures if path.endswith(".png")],
         facts=params.facts,

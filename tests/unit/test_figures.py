@@ -182,7 +182,7 @@ def test_iou_against_networks_is_legible(combiners: list[str], ensembles: int) -
 
 
 @pytest.mark.parametrize("topologies", [1, 4, 13])
-@pytest.mark.parametrize("measure", ["loss", "accuracy"])
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "patch_iou"])
 def test_learning_curves_are_legible(topologies: int, measure: str) -> None:
     assert_legible(learning_curves(made_up_histories(topologies), measure))
 
@@ -199,7 +199,7 @@ def made_up_histories(topologies: int) -> pd.DataFrame:
         epochs = np.arange(1, 31)
         columns = {
             name: np.exp(-epochs / 9) + generator.normal(0.3, 0.02, 30)
-            for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+            for name in ("loss", "val_loss", "accuracy", "val_accuracy", "val_patch_iou")
         }
         parts.append(pd.DataFrame({"topology": f"UVMD{place}", "fold": fold, "epoch": epochs, **columns}))
     return pd.concat(parts, ignore_index=True)

@@ -18,7 +18,20 @@ def page(tmp_path, averages=None):
         averages = pd.DataFrame(
             {"experiment": ["U1+TH", "UD+TH"], "mean": [0.5, 0.6], "sd": [0.01, float("nan")], "folds": [3, 3]}
         )
-    return results_page("demo", averages, [table], [figure], {"Patches": "96 × 96"})
+    diagram = tmp_path / "network_UD.png"
+    diagram.write_bytes(b"\x89PNG neither")
+    networks = pd.DataFrame(
+        {"topology": ["U1", "UD"], "trainable_parameters": 34_586_956, "multiply_accumulates": 51_360_000_000}
+    )
+    return results_page("demo", averages, networks, [table], [figure, diagram], {"Patches": "96 × 96"})
+
+
+def test_networks_that_were_drawn_stand_in_a_section_of_their_own(tmp_path):
+    before, _, section = page(tmp_path).partition('id="Networks"')
+    assert 'id="network_UD"' not in before
+    assert section.count("<details") == 1
+    assert "<strong>UD</strong>: 34,586,956 trainable parameters" in section
+    assert "51.4 G multiply–accumulates" in section
 
 
 def test_the_best_experiment_stands_at_the_top(tmp_path):

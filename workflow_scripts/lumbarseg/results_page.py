@@ -28,9 +28,19 @@ CAPTIONS = {
         "Figure 9",
         "Mean IoU without background against the number of networks in an ensemble, for each combiner.",
     ),
-    "learning_curves": (
-        "Learning curves",
-        "Loss on training (thin) and validation patches (thick) by epoch; the mark is the epoch that was kept.",
+    "learning_loss": (
+        "Loss by epoch",
+        "Loss on training (thin) and validation patches (thick); the mark is the epoch that was kept.",
+    ),
+    "learning_accuracy": (
+        "Accuracy by epoch",
+        "Share of pixels of training (thin) and validation patches (thick) labelled right, background included; the mark is "
+        "the epoch that was kept.",
+    ),
+    "learning_iou": (
+        "IoU by epoch",
+        "Mean IoU without background over the validation patches; the mark is the epoch that was kept. IoUs of each class "
+        "stand in the networks' history.csv.",
     ),
     "threshold_curves": (
         "Thresholds",
@@ -39,19 +49,26 @@ CAPTIONS = {
 }
 """Title and caption of each figure: what to see in it."""
 
+_OF_NETWORK = "network_"
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 def results_page(
-    study: str, averages: pd.DataFrame, tables: Sequence[Path], figures: Sequence[Path], facts: Mapping[str, str]
+    study: str,
+    averages: pd.DataFrame,
+    networks: pd.DataFrame,
+    tables: Sequence[Path],
+    figures: Sequence[Path],
+    facts: Mapping[str, str],
 ) -> str:
     """Make the page.
 
     Args:
         study: the study's name.
         averages: experiment, mean, sd, folds of the mean IoU without background (0 … 1), as `metrics.over_folds` gives.
+        networks: topology, trainable_parameters, multiply_accumulates (`metrics/networks.csv`).
         tables: CSV files written by `tables.write_table`.
-        figures: PNG files; those named in `CAPTIONS` get a caption.
+        figures: PNG files; those named in `CAPTIONS` get a caption, `network_<topology>` stand in a section of their own.
         facts: what was run, name and text.
 
     Returns:
@@ -65,7 +82,18 @@ def results_page(
         best=None if known.empty else known.iloc[int(known["mean"].argmax())].to_dict(),
         facts=facts,
         tables=[_table(path) for path in tables],
-        figures=[_figure(path) for path in figures],
+        figures=[_figure(path) for path in figures if not path.stem.startswith(_OF_NETWORK)],
+        networks=[
+            {
+                **_figure(path),
+                "topology": row["topology"],
+                "parameters": f"{row['trainable_parameters']:,}",
+                "operations": f"{row['multiply_accumulates'] / 1e9:.1f}",
+            }
+            for row in networks.to_dict("records")
+            for path in figures
+            if path.stem == _OF_NETWORK + row["topology"]
+        ],
     )
 
 

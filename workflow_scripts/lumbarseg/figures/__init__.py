@@ -3,6 +3,7 @@
 from lumbarseg.figures.boxes import box_plots
 from lumbarseg.figures.cases import Case, case_comparison, choose_cases
 from lumbarseg.figures.curves import iou_against_networks, learning_curves, threshold_curves
+from lumbarseg.figures.networks import network_diagram
 from lumbarseg.figures.search import search_results
 from lumbarseg.figures.slices import LabelledSlice, Preprocessing, labelled_slices, preprocessing_steps
 from lumbarseg.figures.style import save_figure
@@ -17,6 +18,7 @@ __all__ = [
     "iou_against_networks",
     "labelled_slices",
     "learning_curves",
+    "network_diagram",
     "preprocessing_steps",
     "save_figure",
     "search_results",

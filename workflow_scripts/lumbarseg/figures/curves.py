@@ -121,14 +121,15 @@ def learning_curves(histories: pd.DataFrame, measure: str = "loss", best_by: str
 
     Args:
         histories: the networks' `history.csv`, with the columns topology and fold.
-        measure: `loss` or `accuracy`; thin for training, thick for validation (column `val_<measure>`).
+        measure: `loss`, `accuracy` or `patch_iou`; thin for training, thick for validation (column `val_<measure>`). The
+            IoU is there for validation alone.
         best_by: the column whose highest value marks the epoch that was kept; the first wins a tie.
     """
     topologies = list(dict.fromkeys(histories["topology"]))
     folds = sorted(histories["fold"].unique())
     figure, panels = _panels(len(topologies), panel_height=1.1, foot=2.2 * LINE)
     colours = dict(zip(folds, series_colours(len(folds)), strict=True))
-    columns = [measure, f"val_{measure}"]
+    columns = [column for column in (measure, f"val_{measure}") if column in histories]
     low, high = np.nanpercentile(histories[columns].to_numpy(), [0, 99.5])
     room = 0.05 * (high - low) or 0.05
     for axes, topology in zip(panels, topologies, strict=True):
@@ -136,22 +137,23 @@ def learning_curves(histories: pd.DataFrame, measure: str = "loss", best_by: str
             history = histories[(histories["topology"] == topology) & (histories["fold"] == fold)]
             if history.empty:
                 continue
-            axes.plot(history["epoch"], history[columns[0]], color=colours[fold], linewidth=0.5, alpha=0.7)
-            axes.plot(history["epoch"], history[columns[1]], color=colours[fold], linewidth=1.1)
+            for column in columns:
+                width, opacity = (0.5, 0.7) if column == measure else (1.1, 1.0)
+                axes.plot(history["epoch"], history[column], color=colours[fold], linewidth=width, alpha=opacity)
             kept = history.loc[history[best_by].idxmax()]
-            axes.plot(kept["epoch"], kept[columns[1]], "o", color=colours[fold], markersize=3.5, markeredgecolor="black",
+            axes.plot(kept["epoch"], kept[columns[-1]], "o", color=colours[fold], markersize=3.5, markeredgecolor="black",
                       markeredgewidth=0.5, zorder=3, clip_on=False)  # fmt: skip
         axes.set_title(topology)
         axes.set_ylim(low - room, high + room)
         axes.set_xlim(histories["epoch"].min() - 0.5, histories["epoch"].max() + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         if axes.yaxis.get_tick_params()["labelleft"]:
-            axes.set_ylabel(measure.capitalize())
+            axes.set_ylabel({"patch_iou": "IoU of patches"}.get(measure, measure.capitalize()))
         if axes.xaxis.get_tick_params()["labelbottom"]:
             axes.set_xlabel("Epoch")
     handles = [Line2D([], [], color=colours[fold], label=f"fold {fold}") for fold in folds]
     handles += [
-        Line2D([], [], color="0.3", linewidth=0.5, label="training"),
+        *([Line2D([], [], color="0.3", linewidth=0.5, label="training")] if measure in columns else []),
         Line2D([], [], color="0.3", linewidth=1.1, label="validation"),
         Line2D([], [], color="0.6", marker="o", markersize=3.5, markeredgecolor="black", markeredgewidth=0.5,
                linestyle="", label="epoch kept"),

@@ -134,13 +134,12 @@ def multiply_accumulates(network: keras.Model) -> int:
     Returns:
         Multiply–accumulates; twice as many floating-point operations.
     """
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2DTranspose):
-            pixels = layer.input.shape[1:3]
-        elif isinstance(layer, keras.layers.Conv2D):
-            pixels = layer.output.shape[1:3]
-        else:
-            continue
-        total += math.prod(pixels) * math.prod(layer.kernel.shape)
-    return total
+    return sum(map(layer_multiply_accumulates, network.layers))
+
+
+def layer_multiply_accumulates(layer: keras.Layer) -> int:
+    """Count those of one layer; 0 where it does not convolve."""
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+        return 0
+    pixels = (layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output).shape[1:3]
+    return math.prod(pixels) * math.prod(layer.kernel.shape)

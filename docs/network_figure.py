@@ -1,0 +1,21 @@
+"""Draw the network of docs/networks.md: `python docs/network_figure.py`."""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from lumbarseg.figures import network_diagram  # noqa: E402
+from lumbarseg.networks.build import build_network  # noqa: E402
+from lumbarseg.networks.graph import block_graph  # noqa: E402
+
+NAME = "UAMD"
+
+topologies = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["topologies"]
+network = build_network(topologies[NAME], side=256, channels=2, classes=12, width=64, seed=1, name=NAME)
+network_diagram(block_graph(network)).savefig(
+    ROOT / f"docs/images/network_{NAME}.png", dpi=150, metadata={"Software": None}
+)
