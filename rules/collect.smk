@@ -49,6 +49,7 @@ rule stack:
 rule threshold:
     input:
         of_folds(*of_models(THRESHOLDS, STUDY.models)),
+        THRESHOLD_CURVES,
     localrule: True
 
 

@@ -264,6 +264,7 @@ TRIAL_HISTORY = result("search/{trial}/fold-{fold}/history.csv")
 HEAD = result("heads/{model}/fold-{fold}/head.keras")
 HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
 THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
+THRESHOLD_CURVES = result("metrics/threshold_curves.csv")
 COUNTS = result("counts/fold-{fold}.csv.gz")
 
 

@@ -192,8 +192,7 @@ rule figure_learning:
 rule figure_thresholds:
     input:
         code("figure_thresholds", "figures"),
-        # The models of Figure 7; the curves of all stand in thresholds/.
-        thresholds=of_folds(*of_models(THRESHOLDS, shown_models())),
+        curves=THRESHOLD_CURVES,
     output:
         figure("threshold_curves"),
     log:
@@ -203,6 +202,7 @@ rule figure_thresholds:
     conda:
         "../envs/lumbarseg.yaml"
     params:
+        models=[model.name for model in shown_models()],
         classes=config["classes"],
         background=config["background"],
     message:

@@ -30,3 +30,21 @@ rule threshold_fold:
         "threshold_fold: tuning all models of fold {wildcards.fold} on its validation slices"
     script:
         "../workflow_scripts/threshold_fold.py"
+
+
+rule threshold_curves:
+    input:
+        code("threshold_curves", "labelling"),
+        thresholds=of_folds(*of_models(THRESHOLDS, STUDY.models)),
+    output:
+        THRESHOLD_CURVES,
+    log:
+        result("logs/threshold_curves.log"),
+    benchmark:
+        result("benchmarks/threshold_curves.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    message:
+        "threshold_curves: IoU at each threshold of every model and fold"
+    script:
+        "../workflow_scripts/threshold_curves.py"

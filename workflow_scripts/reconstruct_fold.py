@@ -8,13 +8,15 @@ with job(snakemake.log[0]):
     import numpy as np
 
     from lumbarseg.files import read_json, whole
-    from lumbarseg.inference import SlicePass, label_sessions, load_committee, session_files
+    from lumbarseg.inference import SlicePass, label_sessions, load_committee, patches_to_start_with, session_files
     from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
-    committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
+    committee = load_committee(
+        params.models, params.networks, snakemake.input.networks, snakemake.input.heads, len(params.classes)
+    )
     thresholds = {}
     for path in snakemake.input.thresholds:
         content = read_json(path)
@@ -22,7 +24,7 @@ with job(snakemake.log[0]):
         thresholds[content["model"]] = np.array(values, np.float32)
     folders = dict(zip(params.experiments, map(Path, snakemake.output.masks), strict=True))
     counts = label_sessions(
-        SlicePass(committee, settings["batch_size"]),
+        SlicePass(committee, patches_to_start_with(settings["batch_size"])),
         committee,
         session_files(params.sessions, snakemake.input.patches, snakemake.input.masks),
         thresholds,

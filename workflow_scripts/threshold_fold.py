@@ -6,16 +6,20 @@ with job(snakemake.log[0]):
     import numpy as np
 
     from lumbarseg.files import write_json
-    from lumbarseg.inference import SlicePass, load_committee, score_histograms, session_files
+    from lumbarseg.inference import SlicePass, load_committee, patches_to_start_with, score_histograms, session_files
     from lumbarseg.labelling import THRESHOLDS, threshold_curves, tune_thresholds
     from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
-    committee = load_committee(params.models, params.networks, snakemake.input.networks, snakemake.input.heads)
+    committee = load_committee(
+        params.models, params.networks, snakemake.input.networks, snakemake.input.heads, len(params.classes)
+    )
     sessions = session_files(params.sessions, snakemake.input.patches, snakemake.input.masks)
-    histograms = score_histograms(SlicePass(committee, settings["batch_size"]), committee, sessions)
+    histograms = score_histograms(
+        SlicePass(committee, patches_to_start_with(settings["batch_size"])), committee, sessions
+    )
     for path, (name, histogram) in zip(snakemake.output, histograms.items(), strict=True):
         curves = threshold_curves(histogram)
         content = {

@@ -102,3 +102,10 @@ def test_an_ensemble_of_an_untrained_network_or_head_is_refused(networks):
         Committee(networks, [stacks("Arith", "U1", "UX")], {})
     with pytest.raises(InputError, match="everything E2\\+NAD is made of, found no trained head"):
         Committee(networks, [stacks("NAD", "U1", "UD")], {})
+
+
+def test_a_head_of_networks_of_another_width_is_refused(networks):
+    model = stacks("TAD", "U1", "UD")
+    head = build_head(model, side=SIDE, classes=CLASSES, width=WIDTH + 1, channels=5, seed=1)
+    with pytest.raises(InputError, match=r"2 networks with 16 × 16 × 4 and 3 classes, found one for .* 16 × 16 × 5"):
+        Committee(networks, [model], {model.name: head})

@@ -1,15 +1,34 @@
 """The pass over slices: put together from patches, labelled, counted, and written on the T2w grid."""
 
+from types import SimpleNamespace
+
 import keras
 import nibabel as nib
 import numpy as np
 import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_geometry import ORIENTATIONS, SIZE, affine_of
 
 from lumbarseg.committee import Committee, arithmetic_mean
-from lumbarseg.inference import SlicePass, label_sessions, score_histograms, session_files, write_labels
-from lumbarseg.labelling import THRESHOLDS, threshold_curves
+from lumbarseg.errors import InputError
+from lumbarseg.geometry import sagittal_view, volume
+from lumbarseg.inference import (
+    SlicePass,
+    _highest,
+    _highest_reaching,
+    _histogram,
+    _histogram_places,
+    label_sessions,
+    load_committee,
+    score_histograms,
+    session_files,
+    write_labels,
+)
+from lumbarseg.labelling import THRESHOLDS, by_thresholds, maximum_a_posteriori, score_histogram, threshold_curves
 from lumbarseg.networks.build import build_network
-from lumbarseg.patches import Tiling
+from lumbarseg.patches import Tiling, assemble
 from lumbarseg.patchset import write_patches
 from lumbarseg.study import Model
 
@@ -61,9 +80,135 @@ def by_hand(networks, image):
 def test_a_slice_is_the_overlap_mean_of_its_patches(committee, session, batch_size):
     networks, members = committee
     images, _, (files,) = session
-    for number, scores in SlicePass(members, batch_size).slices(files.patches):
-        assert scores["E2+Arith"] == pytest.approx(by_hand(networks, images[number]), abs=1e-5)
-    assert number == 2
+    found = np.full((*images.shape[:3], CLASSES), np.nan, np.float32)
+    for band in SlicePass(members, batch_size).bands(files.patches):
+        found[band.number, band.rows] = band.scores("E2+Arith").numpy()
+    for number, image in enumerate(images):
+        assert found[number] == pytest.approx(by_hand(networks, image), abs=1e-5)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_given_twice(committee, session, monkeypatch, caplog):
+    networks, members = committee
+    images, _, (files,) = session
+    passing = SlicePass(members, 8)
+    calls = []
+
+    def see(batch, whole=passing._see[0]):
+        calls.append(len(batch))
+        # The first row of patches goes through; then the device has room for one patch only.
+        if len(batch) > 1 and len(calls) > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return whole(batch)
+
+    monkeypatch.setattr(passing, "_see", [see, *passing._see[1:]])
+    with caplog.at_level("INFO", "lumbarseg"):
+        bands = [(band.number, band.rows, band.scores("E2+Arith").numpy()) for band in passing.bands(files.patches)]
+    assert [record.message for record in caplog.records] == [
+        "memory does not hold 2 patches at a time; going on with 1"
+    ]
+    assert [(number, rows.start, rows.stop) for number, rows, _ in bands] == [
+        (number, *rows) for number in range(3) for rows in ((0, 15), (15, 47))
+    ]
+    for number, rows, scores in bands:
+        assert scores == pytest.approx(by_hand(networks, images[number])[rows], abs=1e-5)
+
+
+def test_a_patch_that_memory_does_not_hold_is_told_in_a_sentence(committee, session, monkeypatch):
+    passing = SlicePass(committee[1], 8)
+
+    def see(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(passing, "_see", [see])
+    with pytest.raises(InputError, match="expected one patch to fit into the device's memory"):
+        next(passing.bands(session[2][0].patches))
+
+
+@pytest.mark.parametrize(("side", "channels"), [(48, 1), (SIDE, 2)])
+def test_patches_the_networks_were_not_trained_on_are_refused_before_any_runs(committee, tmp_path, side, channels):
+    write_patches(
+        np.zeros((1, 50, 50, channels), np.float32), np.zeros((1, 50, 50), np.uint8), side=side, stride=24,
+        background=0, description=tmp_path / "a_patches.json", images_path=tmp_path / "i.b2nd",
+        labels_path=tmp_path / "l.b2nd",
+    )  # fmt: skip
+    files = session_files([("p1", "01")], [tmp_path / "a_patches.json"], [tmp_path / "not_read.nii.gz"])
+    for begin in (
+        lambda: score_histograms(None, committee[1], files),
+        lambda: label_sessions(None, committee[1], files, {}, ["MAP"], 0, 1, lambda *_: tmp_path),
+    ):
+        with pytest.raises(InputError, match=rf"expected patches of 32 × 32 × 1 .* found {side} × {side} × {channels}"):
+            begin()
+
+
+def test_networks_of_another_label_table_are_refused(committee, tmp_path):
+    committee[0]["U1"].save(tmp_path / "network.keras")
+    with pytest.raises(InputError, match="for the 5 classes of the config, found one for 3"):
+        load_committee([("U1", ["U1"], "")], ["U1"], [str(tmp_path / "network.keras")], [], classes=5)
+
+
+# Every float32 at which a count of reached thresholds changes, its neighbours, and the ends.
+EDGES = np.concatenate([np.nextafter(THRESHOLDS.astype(np.float32), np.float32(way)) for way in (0, 1)])
+EDGES = np.concatenate(
+    [EDGES, THRESHOLDS.astype(np.float32), np.array([0, 1e-30, 1, np.nextafter(np.float32(1), 0)], "f4")]
+)
+
+
+def test_every_float32_at_a_threshold_is_counted_as_the_plain_definition_counts_it():
+    assert len(EDGES) == 61
+    scores = np.stack([EDGES, EDGES[::-1], np.roll(EDGES, 7)], axis=-1)[None]
+    truth = (np.arange(61) % CLASSES).astype(np.uint8)[None]
+    found = _histogram(tf.constant(scores), _histogram_places(tf.constant(truth), CLASSES), CLASSES).numpy()
+    found[..., 19] += found[..., 20]
+    assert np.array_equal(found[..., :20], score_histogram(scores, truth))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), background=st.integers(0, CLASSES - 1))
+def test_labels_made_on_the_device_are_those_of_the_plain_definitions(seed, background):
+    generator = np.random.default_rng(seed)
+    scores = generator.choice(EDGES, (6, 5, CLASSES))  # with ties
+    limits = generator.choice(THRESHOLDS, CLASSES).astype(np.float32)
+    fallback = tf.constant(np.where(np.arange(CLASSES) == background, -1, -2), tf.float32)
+    assert np.array_equal(_highest(tf.constant(scores)), maximum_a_posteriori(scores))
+    assert np.array_equal(
+        _highest_reaching(tf.constant(scores), tf.constant(limits), fallback), by_thresholds(scores, limits, background)
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 60), columns=st.integers(1, 60), side=st.integers(4, 20), part=st.floats(0.3, 1),
+    batch=st.integers(1, 4),
+)  # fmt: skip
+def test_bands_of_a_slice_are_the_slice_put_together_from_its_patches_to_the_last_bit(rows, columns, side, part, batch):
+    tiling = Tiling(rows, columns, side, max(1, int(part * side)))
+    patches = np.random.default_rng(rows).random((tiling.count, side, side, CLASSES), np.float32)
+    passing = SlicePass.__new__(SlicePass)
+    passing._committee = SimpleNamespace(models=[MODELS[0]], classes=CLASSES)
+    passing._batch_size = batch
+    passing._see = [lambda images: {"scores/U1": images}]
+    passing._combine = {MODELS[0]: lambda features: features["scores/U1"]}
+    bands = [band.scores("U1").numpy() for band in passing._bands_of_slice(patches, 0, tiling)]
+    assert np.array_equal(np.concatenate(bands), assemble(patches, tiling))
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_a_labelled_voxel_is_found_again_at_its_world_point(tmp_path, codes):
+    affine = affine_of(codes, tilt=9)
+    shape = tuple(SIZE[code] for code in codes)
+    reference = volume(np.zeros(shape, np.uint8), affine, (2, 1))
+    voxel = np.array(shape) - [2, 1, 2]
+    marked = np.zeros(shape, np.uint8)
+    marked[tuple(voxel)] = 7
+    write_labels(tmp_path / "mask.nii.gz", sagittal_view(marked, affine), reference)
+    written = nib.load(tmp_path / "mask.nii.gz")
+    (found,) = np.argwhere(np.asarray(written.dataobj) == 7)
+    point = (affine @ [*voxel, 1])[:3]
+    assert nib.affines.apply_affine(written.affine, found) == pytest.approx(point, abs=1e-4)
+    assert nib.affines.apply_affine(written.get_qform(), found) == pytest.approx(point, abs=1e-4)
+    assert np.allclose(written.affine, affine, atol=1e-5)
+    assert (int(written.header["sform_code"]), int(written.header["qform_code"])) == (2, 1)
+    assert written.shape == shape
 
 
 def test_histograms_give_the_iou_at_each_threshold(committee, session):

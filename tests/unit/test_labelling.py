@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lumbarseg.labelling import (
     THRESHOLDS,
     by_thresholds,
+    curves_of_study,
     maximum_a_posteriori,
     score_histogram,
     threshold_curves,
@@ -151,3 +152,22 @@ def test_of_two_best_thresholds_equally_far_from_a_half_the_lower_is_chosen() ->
 def test_a_class_nowhere_in_the_validation_truth_gets_a_half() -> None:
     scores = np.array([[0.9, 0.1], [0.3, 0.7]], np.float32)
     assert tune_thresholds(score_histogram(scores, np.zeros(2, np.uint8)))[1] == 0.5
+
+
+def test_the_table_of_curves_has_a_row_for_each_model_fold_class_and_threshold() -> None:
+    tuned = [
+        {
+            "model": model, "fold": fold, "thresholds": {"Bg": 0.1, "Disc": 0.05}, "values": [0.05, 0.1],
+            "iou": {"Bg": [0.2, 0.3], "Disc": [None, None]},
+        }
+        for model in ("UMD", "E2+Geo")
+        for fold in (1, 2)
+    ]  # fmt: skip
+    table = curves_of_study(tuned)
+    assert len(table) == 2 * 2 * 2 * 2
+    rows = table[(table["model"] == "E2+Geo") & (table["fold"] == 2)].drop(columns=["model", "fold"])
+    assert [tuple(row) for row in rows[rows["class_id"] == 0].to_numpy()] == [
+        (0, "Bg", 0.05, 0.2, False), (0, "Bg", 0.1, 0.3, True),
+    ]  # fmt: skip
+    assert rows[rows["class_id"] == 1]["iou"].isna().all()
+    assert rows[rows["class_id"] == 1]["chosen"].tolist() == [True, False]

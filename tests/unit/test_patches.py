@@ -58,6 +58,24 @@ def test_a_slice_cut_into_patches_and_put_together_is_the_same_slice(rows, colum
     np.testing.assert_allclose(assemble(patches, tiling), image, rtol=1e-6)
 
 
+def test_a_slice_of_every_side_from_256_to_1100_comes_back_from_the_paper_s_patches():
+    # Each length as rows beside a short side, and as columns: an image is the identity if each of its sides is.
+    row = np.random.default_rng(0).integers(-9, 99, 1100).astype("float32")
+    for length in range(256, 1101):
+        image = np.tile(row[:length, None], (1, 8))
+        for one in (image, image.T):
+            tiling = Tiling(*one.shape, 256, 192)
+            np.testing.assert_array_equal(assemble(extract(one, tiling), tiling), one)
+
+
+@settings(max_examples=12, deadline=None)
+@given(rows=st.integers(100, 1100), columns=st.integers(100, 1100))
+def test_a_slice_of_any_two_sides_comes_back_from_the_paper_s_patches(rows, columns):
+    image = np.random.default_rng(rows).integers(-9, 99, (rows, columns)).astype("float32")
+    tiling = Tiling(rows, columns, 256, 192)
+    np.testing.assert_array_equal(assemble(extract(image, tiling), tiling), image)
+
+
 @settings(max_examples=25, deadline=None)
 @given(rows=st.integers(1, 16), columns=st.integers(1, 16), side=st.integers(2, 10), part=st.floats(0.2, 1))
 def test_overlapping_scores_are_averaged_as_by_a_plain_loop(rows, columns, side, part):

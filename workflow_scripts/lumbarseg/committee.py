@@ -22,6 +22,11 @@ def head_inputs(model: Model) -> tuple[str, ...]:
     return tuple(f"{kind}/{network}" for network in model.networks)
 
 
+def features_of(model: Model) -> tuple[str, ...]:
+    """The features a model's scores are made from: its head's inputs, or its networks' scores."""
+    return head_inputs(model) if model.is_stacked else tuple(f"scores/{network}" for network in model.networks)
+
+
 def build_head(model: Model, *, side: int, classes: int, width: int, channels: int, seed: int) -> keras.Model:
     """Build a stacking head: merge, dense with ReLU (the meta-learner), dense with softmax (Section 4.2.2).
 
@@ -66,6 +71,8 @@ class Committee:
 
     Attributes:
         models: what it gives scores for, networks (committees of one) and ensembles.
+        networks: the topologies, in their order.
+        patch: rows, columns and channels of the patches the networks take.
         classes: number of classes.
     """
 
@@ -80,9 +87,11 @@ class Committee:
             heads: the trained head of each stacked model, by model name.
 
         Raises:
-            InputError: a network or head is missing, or networks differ in patch size, channels or classes.
+            InputError: a network or head is missing, networks differ in patch size, channels or classes, or a head was
+                trained on other outputs than these networks give.
         """
         self.models = list(models)
+        self.networks = list(networks)
         shapes = {name: (network.input_shape[1:], network.output_shape[-1]) for name, network in networks.items()}
         if len(set(shapes.values())) > 1:
             raise InputError(
@@ -96,30 +105,53 @@ class Committee:
                     f"the committee: expected everything {model.name} is made of, found no trained "
                     f"{', '.join(absent) or 'head'}; train it first (`snakemake train stack`)"
                 )
-        self.classes = next(iter(shapes.values()))[1]
+        self.patch, self.classes = next(iter(shapes.values()))
         self._networks = {name: with_head_input(network) for name, network in networks.items()}
         self._heads = dict(heads)
+        for model in self.models:
+            if model.is_stacked:
+                self._require_head(model)
 
-    def see(self, images: Any) -> dict[str, Any]:
-        """Run every network forward once, as it stands (inference mode).
+    def _require_head(self, model: Model) -> None:
+        place = 1 if model.combiner[0] == "N" else 0
+        given = [self._networks[name].output_shape[place][1:] for name in model.networks], self.classes
+        head = self._heads[model.name]
+        taken = [tuple(tensor.shape[1:]) for tensor in head.inputs], head.output_shape[-1]
+        if taken != given:
+            raise InputError(
+                f"the committee: expected a head of {model.name} for {_said(*given)}, found one for {_said(*taken)}; train "
+                "the heads anew (`snakemake stack --forcerun stack_fold`)"
+            )
+
+    def see_by(self, network: str, images: Any) -> dict[str, Any]:
+        """Run one network forward, as it stands (inference mode).
 
         Args:
+            network: one of `networks`.
             images: (batch, side, side, channels) float32.
 
         Returns:
             `scores/<network>` (batch, side, side, classes) and `head_input/<network>` (batch, side, side, m).
         """
-        features = {}
-        for name, network in self._networks.items():
-            features[f"head_input/{name}"], features[f"scores/{name}"] = network(images, training=False)
-        return features
+        head_input, scores = self._networks[network](images, training=False)
+        return {f"head_input/{network}": head_input, f"scores/{network}": scores}
+
+    def see(self, images: Any) -> dict[str, Any]:
+        """Run every network forward once: the features of `see_by`, of all networks."""
+        return {name: seen for network in self.networks for name, seen in self.see_by(network, images).items()}
 
     def combine(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """Every model's scores from the networks' outputs: (batch, side, side, classes) float32 by model name."""
-        return {model.name: self._combine(model, features) for model in self.models}
+        return {model.name: self.combine_by(model, features) for model in self.models}
 
-    def _combine(self, model: Model, features: Mapping[str, Any]) -> Any:
+    def combine_by(self, model: Model, features: Mapping[str, Any]) -> Any:
+        """One model's scores from the networks' outputs, of which it takes those of `features_of(model)`."""
+        taken = [features[name] for name in features_of(model)]
         if model.is_stacked:
-            return self._heads[model.name]([features[name] for name in head_inputs(model)], training=False)
-        scores = [features[f"scores/{name}"] for name in model.networks]
-        return geometric_mean(scores) if model.combiner == "Geo" else arithmetic_mean(scores)
+            return self._heads[model.name](taken, training=False)
+        return geometric_mean(taken) if model.combiner == "Geo" else arithmetic_mean(taken)
+
+
+def _said(inputs: Sequence[tuple[int, ...]], classes: int) -> str:
+    sizes = sorted({" × ".join(map(str, shape)) for shape in inputs})
+    return f"{len(inputs)} networks with {' and '.join(sizes)} and {classes} classes"

@@ -4,7 +4,11 @@ Scores are float32 and thresholds are compared as float32, so that `score >= thr
 stored as float32(0.35) reaches the threshold 0.35.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 THRESHOLDS: NDArray[np.float64] = np.arange(1, 20) / 20
@@ -114,3 +118,24 @@ def tune_thresholds(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
     # The stable sort leaves the lower of two thresholds equally far from the middle before the higher.
     by_preference = np.argsort(np.abs(np.arange(THRESHOLDS.size) - middle), kind="stable")
     return THRESHOLDS[by_preference[np.argmax(curves[:, by_preference], axis=1)]]
+
+
+def curves_of_study(tuned: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put the curves of every model and fold into one table, `metrics/threshold_curves.csv`.
+
+    Args:
+        tuned: what the files `thresholds/<model>/fold-<k>.json` hold: model, fold, values, and by class name, in the order
+            of the ids, thresholds and iou.
+
+    Returns:
+        A row for each model, fold, class and threshold: model, fold, class_id, class_name, threshold, iou (0 … 1; NaN
+        where the class is neither in the truth nor reached by any score) and chosen, whether this threshold is the one.
+    """
+    rows = [
+        (one["model"], one["fold"], class_id, name, value, iou, value == one["thresholds"][name])
+        for one in tuned
+        for class_id, (name, curve) in enumerate(one["iou"].items())
+        for value, iou in zip(one["values"], curve, strict=True)
+    ]
+    columns = ["model", "fold", "class_id", "class_name", "threshold", "iou", "chosen"]
+    return pd.DataFrame(rows, columns=columns).astype({"iou": float})

@@ -1,5 +1,6 @@
 """Patches: square pieces of a slice, taken in regular overlapping steps, and the slice put together again from them."""
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,6 +63,16 @@ class Tiling:
     def count(self) -> int:
         """The number of patches."""
         return len(self.positions)
+
+    @cached_property
+    def columns_of_patches(self) -> tuple[int, ...]:
+        """First columns of the patches of a row of patches."""
+        return tuple(starts(self.columns, self.side, self.stride))
+
+    @cached_property
+    def bands(self) -> list[tuple[int, int]]:
+        """For each row of patches, the first pixel row and the end of what no later patch covers: finished with it."""
+        return list(itertools.pairwise([*starts(self.rows, self.side, self.stride), self.rows]))
 
     @property
     def padded(self) -> tuple[int, int]:
