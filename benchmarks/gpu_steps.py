@@ -10,7 +10,6 @@ operations, and with the optimiser of the config.
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -114,5 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     main()

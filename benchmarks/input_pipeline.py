@@ -17,7 +17,7 @@ import numpy as np
 from measured import CLASSES, SIDE, in_child, print_table, schedule, topologies, write_sessions
 
 THREADS, BATCH = 2, 20
-SESSIONS, PATCHES = 148, 149  # 22,052 patches, what 148 development patients give at 10.2 patches a slice
+SESSIONS, PATCHES = 181, 122  # 22,082 patches: 12 slices a session and 10.2 patches a slice (docs/readings.md)
 
 
 def prepared() -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
@@ -58,6 +57,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def made_up_slices(generator: np.random.Generator, count: int, side: int = SIDE) -> tuple[Any, Any]:
     """Make z-scores like those of slices (count, side, side, 2) float32, of 12-bit levels, and labels (count, side, side) uint8."""
+    from scipy import ndimage  # not above: on a GPU's machine there may be Keras, NumPy and PyYAML alone
+
     smooth = ndimage.gaussian_filter(generator.normal(size=(count, side, side)), (0, 12, 12), mode="wrap")
     smooth /= smooth.std()
     labels = np.digitize(smooth, np.linspace(-1.6, 1.6, CLASSES - 1)).astype(np.uint8)

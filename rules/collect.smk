@@ -37,6 +37,8 @@ rule train:
 rule search:
     input:
         result("search/trials.csv"),
+        SEARCH_TABLE,
+        SEARCH_FIGURE,
     localrule: True
 
 

@@ -180,6 +180,11 @@ def mask_source(wildcards):
     return SESSION_BY_IDS[wildcards.participant, wildcards.session].mask
 
 
+def with_endings(stem, *endings):
+    """One file a format."""
+    return [f"{stem}.{ending}" for ending in endings]
+
+
 def nifti(contrast):
     """A converted image."""
     return result(f"nifti/{FOLDER}anat/{LABEL}_{contrast}.nii.gz")
@@ -260,6 +265,8 @@ def class_names():
 NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
 HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
 TENSORBOARD = result("tensorboard/fold-{fold}")
+SEARCH_TABLE = with_endings(result("search/table_search"), "csv", "md", "tex")
+SEARCH_FIGURE = with_endings(result("search/fig_search"), "svg", "png")
 TRIAL_HISTORY = result("search/{trial}/fold-{fold}/history.csv")
 HEAD = result("heads/{model}/fold-{fold}/head.keras")
 HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
@@ -309,11 +316,6 @@ def histories_of_trials(wildcards):
             "config: `search` expects optimisers and learning rates to try, found no such section; write one (docs/search.md)"
         )
     return [TRIAL_HISTORY.format(**row) for row in trials()]
-
-
-def with_endings(stem, *endings):
-    """One file a format."""
-    return [f"{stem}.{ending}" for ending in endings]
 
 
 def table(name):

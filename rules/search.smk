@@ -1,4 +1,4 @@
-"""Hyper-parameter search: each topology with each optimiser, learning rate and activation (Sections 4.1 and 5.3).
+"""Hyper-parameter search: each topology with each optimiser, learning rate and activation (Section 5.2).
 
 Everything it makes stands below `search/`; the study itself never reads it.
 """
@@ -40,8 +40,8 @@ rule search_table:
         histories=histories_of_trials,
     output:
         trials=result("search/trials.csv"),
-        table=with_endings(result("search/table_search"), "csv", "md", "tex"),
-        figure=with_endings(result("search/fig_search"), "svg", "png"),
+        table=SEARCH_TABLE,
+        figure=SEARCH_FIGURE,
     log:
         result("logs/search_table.log"),
     benchmark:

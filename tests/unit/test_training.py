@@ -179,3 +179,11 @@ def test_networks_learn_as_well_in_mixed_precision_and_with_xla(many_slices, lea
     best, best_in_float32 = (one["val_patch_iou_Vert"].max() for one in (history, learned[1]))
     # seeds differ among themselves by as much
     assert best == pytest.approx(best_in_float32, abs=0.08)
+
+
+def test_weights_that_the_last_step_ruins_are_not_kept_however_accurate_they_look(sessions, tmp_path):
+    wild = TOPOLOGY | {"optimiser": "sgd", "learning_rate": 1e25}
+    # one step an epoch: its loss is that of the sound weights before it
+    with pytest.raises(DivergedError, match=r"UD: expected a finite loss in epoch 1, found nan"):
+        train(sessions, tmp_path, topology=wild, epochs=1, batch_size=500)
+    assert not list(tmp_path.rglob("*.keras"))

@@ -1,4 +1,4 @@
-"""The results of a hyper-parameter search: its trials as rows, and what they say for each topology (Section 4.1, Table 4)."""
+"""The results of a hyper-parameter search: its trials as rows, and what they say for each topology (Section 5.2, Table 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

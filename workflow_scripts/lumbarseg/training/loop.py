@@ -89,6 +89,8 @@ def fit(
             _require_finite(trained["loss"], learners, epoch, state)
             waited = trained.pop("waited")
             validated = _validate(steps, validation, schedule, len(learners))
+            # The last step of an epoch may have ruined the weights, and what labels all as background can look accurate.
+            _require_finite(np.array([row["val_loss"] for row in validated]), learners, epoch, state)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             part = -(-schedule.batch_size // schedule.batch_parts)
             raise InputError(
