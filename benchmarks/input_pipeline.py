@@ -1,6 +1,6 @@
 """How fast patches are read and warped, how long a training step waits for them, and what memory the whole study's take.
 
-python benchmarks/input_pipeline.py              (twelve minutes; 8 GiB in $TMPDIR)
+python benchmarks/input_pipeline.py              (eight minutes; 9 GiB in $TMPDIR)
 """
 
 import json

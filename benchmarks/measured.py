@@ -68,14 +68,23 @@ def made_up_slices(generator: np.random.Generator, count: int, side: int = SIDE)
     return ((images - images.mean()) / images.std()).astype(np.float32), labels
 
 
-def write_sessions(folder: Path, sessions: int, slices: int, seed: int = 1) -> list[Path]:
-    """Write the patches of sessions of `slices` patches each; give their descriptions."""
+def write_sessions(folder: Path, sessions: int, slices: int, distinct: int = 4) -> list[Path]:
+    """Write the patches of sessions of `slices` patches each, the later ones as copies of the first; give their descriptions."""
+    from lumbarseg.files import copy_whole, read_json, write_json
     from lumbarseg.patchset import write_patches
 
     found = []
     for number in range(sessions):
-        images, labels = made_up_slices(np.random.default_rng([seed, number]), slices)
         found.append(folder / f"{number}_patches.json")
+        if number >= distinct:
+            content = read_json(folder / f"{number % distinct}_patches.json")
+            for kind in ("images", "labels"):
+                name = f"{number}_{kind}.b2nd"
+                copy_whole(folder / content[kind], folder / name)
+                content[kind] = name
+            write_json(found[-1], content)
+            continue
+        images, labels = made_up_slices(np.random.default_rng(number), slices)
         write_patches(
             images, labels, side=SIDE, stride=192, background=0, description=found[-1],
             images_path=folder / f"{number}_images.b2nd", labels_path=folder / f"{number}_labels.b2nd",
