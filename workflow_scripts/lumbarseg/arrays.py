@@ -1,4 +1,4 @@
-"""Array files: one compressed blosc2 file a session, one chunk a patch, read piece by piece through a memory map."""
+"""Array files: one compressed blosc2 file a session, one chunk a patch, read piece by piece."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def open_array(path: str | Path) -> blosc2.NDArray:
         path: a file written by `write_array`.
 
     Returns:
-        The array on disk, memory-mapped, with `shape`, `dtype` and `len`; `array[i]` and `array[i:j]` give numpy arrays.
+        The array on disk, with `shape`, `dtype` and `len`; `array[i]` and `array[i:j]` give numpy arrays.
 
     Raises:
         InputError: no such file, or not a whole array file.
@@ -45,7 +45,8 @@ def open_array(path: str | Path) -> blosc2.NDArray:
     if not Path(path).is_file():
         raise InputError(f"{path}: expected an array file, found no such file; run the stage that makes it")
     try:
-        opened = blosc2.open(str(path), mode="r", mmap_mode="r", dparams=_DECOMPRESSION)
+        # Not mapped: the pages of a whole study's patches would count as memory of the job, and reading is no slower.
+        opened = blosc2.open(str(path), mode="r", dparams=_DECOMPRESSION)
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"{path}: expected an array file, found one that is cut short or something else; delete it and run the stage "
