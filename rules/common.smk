@@ -160,7 +160,7 @@ def code(script, *modules):
     return [os.path.relpath(file) for file in files]
 
 
-COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks"]
+COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks", "uncertainty", "calibration"]
 
 
 def source(wildcards):
@@ -273,6 +273,9 @@ HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
 THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
 THRESHOLD_CURVES = result("metrics/threshold_curves.csv")
 COUNTS = result("counts/fold-{fold}.csv.gz")
+CALIBRATION_SUMS = result("counts/calibration_fold-{fold}.csv.gz")
+CALIBRATION = result("metrics/calibration.csv")
+CALIBRATION_ERRORS = result("metrics/calibration_errors.csv")
 
 
 def masks_of_experiments():
@@ -288,6 +291,45 @@ def of_models(pattern, models):
 def networks_of_fold():
     """The trained networks of a fold."""
     return [NETWORK.replace("{topology}", name) for name in STUDY.networks]
+
+
+def folds_to_stack(fold):
+    """The folds whose networks a fold's heads learn from: its own, and with out-of-fold scores the others."""
+    return STUDY.folds if config["stacking"]["out_of_fold"] else [int(fold)]
+
+
+def networks_to_stack(wildcards):
+    """An input function: the networks a fold's heads learn from."""
+    return [path.format(fold=fold) for fold in folds_to_stack(wildcards.fold) for path in networks_of_fold()]
+
+
+def folds_that_stack(wildcards):
+    """A params function: for each training session of a fold, in the order of `patches_of`, the fold of its networks.
+
+    With out-of-fold scores, that is the fold in which its patient is for the validation, so no network has seen it.
+    """
+    sessions = subset(wildcards.fold, "train")
+    if not config["stacking"]["out_of_fold"]:
+        return [int(wildcards.fold)] * len(sessions)
+    unseen = {row.participant_id: row.fold for row in ASSIGNMENTS if row.subset == "validation"}
+    missing = sorted({session.participant_id for session in sessions} - set(unseen))
+    if missing:
+        raise WorkflowError(
+            f"{config['split']['file']}: expected each training patient for the validation in another fold, as "
+            f"`stacking.out_of_fold` needs it, found none for {', '.join(missing[:5])}; mend the split, or set it to false"
+        )
+    return [unseen[session.participant_id] for session in sessions]
+
+
+def uncertain_model():
+    """The model whose uncertainty is mapped, or None."""
+    experiment = config["uncertainty"]["experiment"]
+    return experiment and experiment.rpartition("+")[0]
+
+
+def uncertainty_of_fold():
+    """The folder of the maps of uncertainty, with the fold left open; none where the config asks for none."""
+    return [result(f"uncertainty/{uncertain_model()}/fold-{{fold}}")] if uncertain_model() else []
 
 
 def of_folds(*patterns):
@@ -344,6 +386,8 @@ def all_figures():
     names += ["fig_7"] if config["figures"]["cases"] else []
     names += ["fig_8"] if config["figures"]["box_plots"] else []
     names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
+    names += ["calibration"] if shown_models() else []
+    names += ["uncertainty"] if uncertain_model() else []
     names += ["fig_9"] if STUDY.ensembles else []
     names += [f"network_{topology}" for topology in STUDY.networks]
     return [path for name in names for path in figure(name)]

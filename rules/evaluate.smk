@@ -28,3 +28,24 @@ rule evaluate:
         "evaluate: IoU of every experiment, and how it compares with {params.reference}"
     script:
         "../workflow_scripts/evaluate.py"
+
+
+rule calibration:
+    input:
+        code("calibration", "calibration", "labelling"),
+        sums=of_folds(CALIBRATION_SUMS),
+    output:
+        calibration=CALIBRATION,
+        errors=CALIBRATION_ERRORS,
+    log:
+        result("logs/calibration.log"),
+    benchmark:
+        result("benchmarks/calibration.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        classes=class_names(),
+    message:
+        "calibration: how far scores can be taken for probabilities"
+    script:
+        "../workflow_scripts/calibration.py"

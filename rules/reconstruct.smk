@@ -11,7 +11,9 @@ rule reconstruct_fold:
         thresholds=(of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []),
     output:
         counts=COUNTS,
+        calibration=CALIBRATION_SUMS,
         masks=[directory(folder) for folder in masks_of_experiments()],
+        uncertainty=[directory(folder) for folder in uncertainty_of_fold()],
     log:
         result("logs/reconstruct_fold/fold-{fold}.log"),
     benchmark:
@@ -29,8 +31,10 @@ rule reconstruct_fold:
         experiments=STUDY.experiments,
         labellings=config["labellings"],
         training=TRAINING,
+        channels=CONTRASTS,
         classes=class_names(),
         background=config["background"],
+        uncertain=uncertain_model(),
     message:
         "reconstruct_fold: masks of the test patients by the models of fold {wildcards.fold}"
     script:

@@ -211,6 +211,56 @@ rule figure_thresholds:
         "../workflow_scripts/figure_thresholds.py"
 
 
+rule figure_calibration:
+    input:
+        code("figure_calibration", "figures"),
+        calibration=CALIBRATION,
+        errors=CALIBRATION_ERRORS,
+    output:
+        figure("calibration"),
+    log:
+        result("logs/figure_calibration.log"),
+    benchmark:
+        result("benchmarks/figure_calibration.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        models=[model.name for model in shown_models()],
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "figure_calibration: reliability diagram of each class"
+    script:
+        "../workflow_scripts/figure_calibration.py"
+
+
+rule figure_uncertainty:
+    input:
+        code("figure_uncertainty", "figures", "geometry", "uncertainty"),
+        per_slice=result("metrics/iou_per_slice.csv"),
+        t2w=of_sessions(subset(1, "test"), nifti("T2w")),
+        truth=of_sessions(subset(1, "test"), MASK),
+        masks=result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
+        maps=result(f"uncertainty/{uncertain_model()}/fold-1"),
+    output:
+        figure("uncertainty"),
+    log:
+        result("logs/figure_uncertainty.log"),
+    benchmark:
+        result("benchmarks/figure_uncertainty.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=[(session.participant_id, session.session_id) for session in subset(1, "test")],
+        experiment=config["uncertainty"]["experiment"],
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "figure_uncertainty: where {params.experiment} is unsure and where it is wrong"
+    script:
+        "../workflow_scripts/figure_uncertainty.py"
+
+
 rule results_page:
     input:
         code("results_page", "results_page", "results_page.html", "metrics"),

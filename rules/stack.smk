@@ -13,7 +13,7 @@ rule stack_fold:
         ),
         training=patches_of("train"),
         validation=patches_of("validation"),
-        networks=networks_of_fold(),
+        networks=networks_to_stack,
     output:
         heads=of_models(HEAD, STUDY.heads),
         history=HEAD_HISTORY,
@@ -30,8 +30,13 @@ rule stack_fold:
     params:
         heads=[(model.name, model.networks, model.combiner) for model in STUDY.heads],
         networks=STUDY.networks,
+        network_files=lambda wildcards: {
+            fold: [path.format(fold=fold) for path in networks_of_fold()] for fold in folds_to_stack(wildcards.fold)
+        },
+        seen_by=folds_that_stack,
         stacking=config["stacking"],
         training=TRAINING,
+        channels=CONTRASTS,
         classes=class_names(),
         background=config["background"],
     message:

@@ -25,6 +25,7 @@ rule threshold_fold:
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
         networks=STUDY.networks,
         training=TRAINING,
+        channels=CONTRASTS,
         classes=class_names(),
     message:
         "threshold_fold: tuning all models of fold {wildcards.fold} on its validation slices"

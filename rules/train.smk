@@ -53,6 +53,7 @@ rule train_network:
         topology=lambda wildcards: STUDY.topology(wildcards.topology),
         training=TRAINING,
         events=TENSORBOARD,
+        channels=CONTRASTS,
         classes=class_names(),
         background=config["background"],
     message:

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from workflow_runs import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
@@ -11,6 +12,10 @@ from workflow_runs import ROOT, copy_workflow, small_study, snakemake, write_coh
 # Before anything imports TensorFlow: quiet, and without a GPU even where there is one, for results are compared bit for bit.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# Whether a property holds does not depend on how busy the machine is.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

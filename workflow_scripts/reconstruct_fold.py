@@ -14,8 +14,15 @@ with job(snakemake.log[0]):
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
+    fold = int(snakemake.wildcards.fold)
     committee = load_committee(
-        params.models, params.networks, snakemake.input.networks, snakemake.input.heads, len(params.classes)
+        params.models,
+        params.networks,
+        snakemake.input.networks,
+        snakemake.input.heads,
+        fold=fold,
+        channels=params.channels,
+        class_names=params.classes,
     )
     thresholds = {}
     for path in snakemake.input.thresholds:
@@ -23,15 +30,19 @@ with job(snakemake.log[0]):
         values = [content["thresholds"][name] for name in params.classes]
         thresholds[content["model"]] = np.array(values, np.float32)
     folders = dict(zip(params.experiments, map(Path, snakemake.output.masks), strict=True))
-    counts = label_sessions(
+    uncertainty = Path(snakemake.output.uncertainty[0]) if snakemake.output.uncertainty else None
+    found = label_sessions(
         SlicePass(committee, patches_to_start_with(settings["batch_size"])),
         committee,
         session_files(params.sessions, snakemake.input.patches, snakemake.input.masks),
         thresholds,
         params.labellings,
         params.background,
-        int(snakemake.wildcards.fold),
+        fold,
         lambda experiment, session: folders[experiment] / f"{session.label}_dseg.nii.gz",
+        params.uncertain,
+        lambda measure, session: uncertainty / f"{session.label}_desc-{measure}_uncertainty.nii.gz",
     )
-    with whole(snakemake.output.counts) as temporary:
-        counts.to_csv(temporary, index=False)
+    for path, frame in ((snakemake.output.counts, found.counts), (snakemake.output.calibration, found.calibration)):
+        with whole(path) as temporary:
+            frame.to_csv(temporary, index=False)

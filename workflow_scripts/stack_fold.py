@@ -6,12 +6,12 @@ from pathlib import Path
 from lumbarseg.joblog import job
 
 with job(snakemake.log[0]):
-    import keras
     import pandas as pd
 
     from lumbarseg.committee import Committee, build_head, head_inputs
     from lumbarseg.files import copy_whole, digest, whole
     from lumbarseg.networks.build import optimiser
+    from lumbarseg.networks.passport import load_network, passport
     from lumbarseg.patchset import PatchSet
     from lumbarseg.study import Model
     from lumbarseg.training.device import prepare_device
@@ -21,11 +21,21 @@ with job(snakemake.log[0]):
     params = snakemake.params
     settings, stacking = params.training, params.stacking
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
-    networks = {
-        name: keras.models.load_model(path, compile=False)
-        for name, path in zip(params.networks, snakemake.input.networks, strict=True)
+    fold = int(snakemake.wildcards.fold)
+    # The networks of the fold, and with out-of-fold stacking those of the others, each for the patients it has not seen.
+    committees = {
+        number: Committee(
+            {
+                name: load_network(path, passport(name, number, params.channels, params.classes))
+                for name, path in zip(params.networks, paths, strict=True)
+            },
+            [],
+            {},
+        )
+        for number, paths in params.network_files.items()
     }
-    training = PatchSet(snakemake.input.training)
+    training = PatchSet(snakemake.input.training, params.seen_by)
+    validation = PatchSet(snakemake.input.validation, [fold] * len(snakemake.input.validation))
     learners = [
         Learner(
             head.name,
@@ -39,6 +49,7 @@ with job(snakemake.log[0]):
             ),
             optimiser({key: stacking[key] for key in ("optimiser", "learning_rate")}),
             head_inputs(head),
+            passport(head.name, fold, params.channels, params.classes),
         )
         for head in (Model(name, tuple(members), combiner) for name, members, combiner in params.heads)
     ]
@@ -47,14 +58,14 @@ with job(snakemake.log[0]):
     results = fit(
         learners,
         training,
-        PatchSet(snakemake.input.validation),
+        validation,
         schedule,
         state,
         identity={
             "networks": [digest(path) for path in snakemake.input.networks],
             **{key: getattr(params, key) for key in ("heads", "stacking", "training", "classes", "background")},
         },
-        see=Committee(networks, [], {}).see,
+        see=lambda images, group: committees[group].see(images),
     )
     for learner, target in zip(learners, snakemake.output.heads, strict=True):
         copy_whole(results[learner.name][0], target)

@@ -13,8 +13,15 @@ with job(snakemake.log[0]):
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
+    fold = int(snakemake.wildcards.fold)
     committee = load_committee(
-        params.models, params.networks, snakemake.input.networks, snakemake.input.heads, len(params.classes)
+        params.models,
+        params.networks,
+        snakemake.input.networks,
+        snakemake.input.heads,
+        fold=fold,
+        channels=params.channels,
+        class_names=params.classes,
     )
     sessions = session_files(params.sessions, snakemake.input.patches, snakemake.input.masks)
     histograms = score_histograms(
@@ -24,7 +31,7 @@ with job(snakemake.log[0]):
         curves = threshold_curves(histogram)
         content = {
             "model": name,
-            "fold": int(snakemake.wildcards.fold),
+            "fold": fold,
             "thresholds": dict(
                 zip(params.classes, [round(float(t), 2) for t in tune_thresholds(histogram)], strict=True)
             ),

@@ -7,6 +7,7 @@ from lumbarseg.joblog import job
 
 with job(snakemake.log[0]):
     from lumbarseg.files import copy_whole, whole
+    from lumbarseg.networks.passport import passport
     from lumbarseg.patchset import PatchSet
     from lumbarseg.training.device import prepare_device
     from lumbarseg.training.network import train_network
@@ -25,6 +26,7 @@ with job(snakemake.log[0]):
         class_names=params.classes,
         background=params.background,
         state_folder=state,
+        passport=passport(snakemake.wildcards.topology, int(snakemake.wildcards.fold), params.channels, params.classes),
         events=Path(snakemake.params.events) if running["tensorboard"] else None,
     )
     copy_whole(best, snakemake.output.network)

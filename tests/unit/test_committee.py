@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lumbarseg.committee import Committee, arithmetic_mean, build_head, geometric_mean, head_inputs
+from lumbarseg.committee import Committee, averages, build_head, head_inputs, logarithms
 from lumbarseg.errors import InputError
 from lumbarseg.networks.build import build_network
 from lumbarseg.study import HEADS, Model
@@ -37,23 +37,72 @@ scores = arrays.arrays(np.float32, (4, 2, 5), elements=st.floats(0.015625, 1, wi
 )
 
 
+class Scripted(Committee):
+    """A committee whose networks' outputs are given, so that combining is looked at alone."""
+
+    def __init__(self, models):
+        self.models = models
+
+
+def combined(raw, combiner, members=None):
+    """What a mean makes of scores (networks, pixels, classes), of all networks or of some."""
+    names = [f"N{place}" for place in range(len(raw))]
+    model = Model("E+" + combiner, tuple(members or names), combiner)
+    features = {f"scores/{name}": one for name, one in zip(names, raw, strict=True)}
+    return keras.ops.convert_to_numpy(Scripted([model]).combine(features)[model.name])
+
+
 @given(scores)
 def test_the_arithmetic_mean_is_that_of_a_plain_loop(raw):
     expected = np.array([[sum(raw[r, i, c] for r in range(4)) / 4 for c in range(5)] for i in range(2)])
-    assert keras.ops.convert_to_numpy(arithmetic_mean(list(raw))) == pytest.approx(expected, abs=1e-6)
+    assert combined(raw, "Arith") == pytest.approx(expected, abs=1e-6)
+    assert combined(raw, "Arith", ["N1", "N3"]) == pytest.approx((raw[1] + raw[3]) / 2, abs=1e-6)
 
 
 @given(scores)
 def test_the_geometric_mean_is_the_root_of_the_product_made_to_sum_one(raw):
     root = np.prod(raw.astype(float), axis=0) ** (1 / 4)
-    expected = root / root.sum(axis=-1, keepdims=True)
-    assert keras.ops.convert_to_numpy(geometric_mean(list(raw))) == pytest.approx(expected, abs=1e-5)
+    assert combined(raw, "Geo") == pytest.approx(root / root.sum(axis=-1, keepdims=True), abs=1e-5)
+    root = np.prod(raw[[0, 2]].astype(float), axis=0) ** (1 / 2)
+    assert combined(raw, "Geo", ["N0", "N2"]) == pytest.approx(root / root.sum(axis=-1, keepdims=True), abs=1e-5)
 
 
 def test_a_score_of_nought_does_not_break_the_geometric_mean():
-    found = keras.ops.convert_to_numpy(geometric_mean([np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])]))
+    found = combined(np.array([[[1.0, 0.0]], [[0.5, 0.5]]], np.float32), "Geo")
     assert found.sum() == pytest.approx(1)
     assert 0 < found[0, 1] < 0.001
+    assert np.isfinite(logarithms(np.zeros(3, np.float32))).all()
+
+
+def test_many_means_at_once_are_those_of_each_alone():
+    generator = np.random.default_rng(0)
+    tensors = {name: generator.random((2, 3, 4), np.float32) for name in "abcd"}
+    wanted = [("a", "b"), ("b", "c", "d"), ("a", "b"), ("d",)]
+    found = averages(tensors, wanted)
+    assert list(found) == [("a", "b"), ("b", "c", "d"), ("d",)]
+    for names, mean in found.items():
+        assert keras.ops.convert_to_numpy(mean) == pytest.approx(np.mean([tensors[n] for n in names], axis=0), abs=1e-6)
+    assert averages(tensors, []) == {}
+
+
+def test_flip_is_the_mean_over_the_images_as_they_are_and_flipped(networks, patches):
+    model = Model("E2+Flip", ("U1", "UD"), "Flip")
+    committee = Committee(networks, [model], {})
+    found = keras.ops.convert_to_numpy(committee.combine(committee.see(patches))["E2+Flip"])
+    four = []
+    for name in model.networks:
+        four.append(keras.ops.convert_to_numpy(networks[name](patches, training=False)))
+        four.append(keras.ops.convert_to_numpy(networks[name](patches[:, :, ::-1], training=False))[:, :, ::-1])
+    assert found == pytest.approx(np.mean(four, axis=0), abs=1e-6)
+    assert np.abs(found - (four[0] + four[2]) / 2).max() > 1e-4
+
+
+def test_images_are_flipped_for_no_network_that_no_model_wants_flipped(networks, patches):
+    committee = Committee(networks, [Model("E2+Flip", ("U1", "UD"), "Flip"), stacks("Arith", "U1", "UQ")], {})
+    assert {name for name in committee.see(patches) if name.startswith("flipped")} == {
+        "flipped_scores/U1",
+        "flipped_scores/UD",
+    }
 
 
 def test_a_network_is_a_committee_of_one(networks, patches):

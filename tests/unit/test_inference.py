@@ -11,23 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_geometry import ORIENTATIONS, SIZE, affine_of
 
-from lumbarseg.committee import Committee, arithmetic_mean
+from lumbarseg.committee import Committee
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import sagittal_view, volume
 from lumbarseg.inference import (
     SlicePass,
-    _highest,
-    _highest_reaching,
-    _histogram,
-    _histogram_places,
     label_sessions,
     load_committee,
     score_histograms,
     session_files,
     write_labels,
 )
-from lumbarseg.labelling import THRESHOLDS, by_thresholds, maximum_a_posteriori, score_histogram, threshold_curves
+from lumbarseg.labelling import THRESHOLDS, threshold_curves
 from lumbarseg.networks.build import build_network
+from lumbarseg.networks.passport import passport, save_network
 from lumbarseg.patches import Tiling, assemble
 from lumbarseg.patchset import write_patches
 from lumbarseg.study import Model
@@ -70,8 +67,8 @@ def by_hand(networks, image):
     total, times = np.zeros((*image.shape[:2], CLASSES)), np.zeros(image.shape[:2])
     for row, column in Tiling(*image.shape[:2], SIDE, STRIDE).positions:
         patch = image[None, row : row + SIDE, column : column + SIDE]
-        scores = arithmetic_mean([network(patch, training=False) for network in networks.values()])
-        total[row : row + SIDE, column : column + SIDE] += keras.ops.convert_to_numpy(scores)[0]
+        scores = [keras.ops.convert_to_numpy(network(patch, training=False)) for network in networks.values()]
+        total[row : row + SIDE, column : column + SIDE] += np.mean(scores, axis=0)[0]
         times[row : row + SIDE, column : column + SIDE] += 1
     return total / times[..., None]
 
@@ -82,7 +79,7 @@ def test_a_slice_is_the_overlap_mean_of_its_patches(committee, session, batch_si
     images, _, (files,) = session
     found = np.full((*images.shape[:3], CLASSES), np.nan, np.float32)
     for band in SlicePass(members, batch_size).bands(files.patches):
-        found[band.number, band.rows] = band.scores("E2+Arith").numpy()
+        found[band.number, band.rows] = band.scores("E2+Arith")
     for number, image in enumerate(images):
         assert found[number] == pytest.approx(by_hand(networks, image), abs=1e-5)
 
@@ -102,7 +99,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_given_twice(c
 
     monkeypatch.setattr(passing, "_see", [see, *passing._see[1:]])
     with caplog.at_level("INFO", "lumbarseg"):
-        bands = [(band.number, band.rows, band.scores("E2+Arith").numpy()) for band in passing.bands(files.patches)]
+        bands = [(band.number, band.rows, band.scores("E2+Arith")) for band in passing.bands(files.patches)]
     assert [record.message for record in caplog.records] == [
         "memory does not hold 2 patches at a time; going on with 1"
     ]
@@ -140,39 +137,35 @@ def test_patches_the_networks_were_not_trained_on_are_refused_before_any_runs(co
             begin()
 
 
-def test_networks_of_another_label_table_are_refused(committee, tmp_path):
+def load(folder, **changes):
+    described = {"fold": 1, "channels": ["T2w"], "class_names": ["Background", "Vert", "Sacrum"]} | changes
+    return load_committee([("U1", ["U1"], "")], ["U1"], [str(folder / "network.keras")], [], **described)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": ["Background", "Vert", "Disc"]}, "the classes Background, Vert, Disc, found one of Background, Vert, Sacrum"),
+        ({"fold": 2}, "network of fold 2, found one of 1"),
+        ({"channels": ["T2w", "T1w"]}, "of the channels T2w, T1w, found one of T2w"),
+    ],
+)  # fmt: skip
+def test_networks_of_another_label_table_fold_or_contrast_are_refused(committee, tmp_path, changes, message):
+    described = passport("U1", 1, ["T2w"], ["Background", "Vert", "Sacrum"])
+    save_network(committee[0]["U1"], tmp_path / "network.keras", described)
+    assert load(tmp_path).networks == ["U1"]
+    with pytest.raises(InputError, match=rf"network\.keras: expected a .*{message}"):
+        load(tmp_path, **changes)
+
+
+def test_another_network_under_a_network_s_name_and_what_is_none_are_refused(committee, tmp_path):
+    described = passport("UD", 1, ["T2w"], ["Background", "Vert", "Sacrum"])
+    save_network(committee[0]["UD"], tmp_path / "network.keras", described)
+    with pytest.raises(InputError, match="expected a network of the model U1, found one of UD"):
+        load(tmp_path)
     committee[0]["U1"].save(tmp_path / "network.keras")
-    with pytest.raises(InputError, match="for the 5 classes of the config, found one for 3"):
-        load_committee([("U1", ["U1"], "")], ["U1"], [str(tmp_path / "network.keras")], [], classes=5)
-
-
-# Every float32 at which a count of reached thresholds changes, its neighbours, and the ends.
-EDGES = np.concatenate([np.nextafter(THRESHOLDS.astype(np.float32), np.float32(way)) for way in (0, 1)])
-EDGES = np.concatenate(
-    [EDGES, THRESHOLDS.astype(np.float32), np.array([0, 1e-30, 1, np.nextafter(np.float32(1), 0)], "f4")]
-)
-
-
-def test_every_float32_at_a_threshold_is_counted_as_the_plain_definition_counts_it():
-    assert len(EDGES) == 61
-    scores = np.stack([EDGES, EDGES[::-1], np.roll(EDGES, 7)], axis=-1)[None]
-    truth = (np.arange(61) % CLASSES).astype(np.uint8)[None]
-    found = _histogram(tf.constant(scores), _histogram_places(tf.constant(truth), CLASSES), CLASSES).numpy()
-    found[..., 19] += found[..., 20]
-    assert np.array_equal(found[..., :20], score_histogram(scores, truth))
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 999), background=st.integers(0, CLASSES - 1))
-def test_labels_made_on_the_device_are_those_of_the_plain_definitions(seed, background):
-    generator = np.random.default_rng(seed)
-    scores = generator.choice(EDGES, (6, 5, CLASSES))  # with ties
-    limits = generator.choice(THRESHOLDS, CLASSES).astype(np.float32)
-    fallback = tf.constant(np.where(np.arange(CLASSES) == background, -1, -2), tf.float32)
-    assert np.array_equal(_highest(tf.constant(scores)), maximum_a_posteriori(scores))
-    assert np.array_equal(
-        _highest_reaching(tf.constant(scores), tf.constant(limits), fallback), by_thresholds(scores, limits, background)
-    )
+    with pytest.raises(InputError, match="expected a network that this workflow trained, found a file that is not one"):
+        load(tmp_path)
 
 
 @settings(max_examples=30, deadline=None)
@@ -187,8 +180,8 @@ def test_bands_of_a_slice_are_the_slice_put_together_from_its_patches_to_the_las
     passing._committee = SimpleNamespace(models=[MODELS[0]], classes=CLASSES)
     passing._batch_size = batch
     passing._see = [lambda images: {"scores/U1": images}]
-    passing._combine = {MODELS[0]: lambda features: features["scores/U1"]}
-    bands = [band.scores("U1").numpy() for band in passing._bands_of_slice(patches, 0, tiling)]
+    passing._combine = lambda features: {"U1": features["scores/U1"]}
+    bands = [band.scores("U1") for band in passing._bands_of_slice(patches, 0, tiling)]
     assert np.array_equal(np.concatenate(bands), assemble(patches, tiling))
 
 
@@ -227,10 +220,11 @@ def test_masks_lie_on_the_t2w_grid_and_counts_agree_with_them(committee, session
     networks, members = committee
     images, truth, files = session
     thresholds = {model.name: np.full(CLASSES, 0.3, np.float32) for model in MODELS}
-    counts = label_sessions(
+    found = label_sessions(
         SlicePass(members, 8), members, files, thresholds, ["MAP", "TH"], 0, 2,
         lambda experiment, file: tmp_path / experiment / f"{file.label}_dseg.nii.gz",
     )  # fmt: skip
+    counts = found.counts
     assert set(counts["experiment"]) == {f"{model.name}+{labelling}" for model in MODELS for labelling in ("MAP", "TH")}
     written = nib.load(tmp_path / "E2+Arith+MAP/sub-p1_ses-01_dseg.nii.gz")
     assert np.allclose(written.affine, AFFINE)
@@ -247,3 +241,47 @@ def test_masks_lie_on_the_t2w_grid_and_counts_agree_with_them(committee, session
         assert rows.loc[tissue, ["true_pixels", "predicted_pixels", "common_pixels"]].tolist() == [
             true.sum(), found.sum(), (true & found).sum(),
         ]  # fmt: skip
+
+
+def test_calibration_is_summed_over_all_pixels_of_the_sessions(committee, session, tmp_path):
+    networks, members = committee
+    images, truth, files = session
+    rows = label_sessions(
+        SlicePass(members, 8),
+        members,
+        files,
+        {},
+        ["MAP"],
+        0,
+        2,
+        lambda experiment, _: tmp_path / f"{experiment}.nii.gz",
+    ).calibration
+    scores = np.stack([by_hand(networks, image) for image in images])
+    of_model = rows[(rows["model"] == "E2+Arith") & (rows["class_id"] == 1)]
+    assert of_model["pixels"].sum() == truth.size
+    assert of_model["true_pixels"].sum() == (truth == 1).sum()
+    assert of_model["score_sum"].sum() == pytest.approx(scores[..., 1].sum(), rel=1e-4)
+    squared = ((scores[..., 1] - (truth == 1)) ** 2).sum()
+    assert of_model["squared_error_sum"].sum() == pytest.approx(squared, rel=1e-4)
+    assert set(rows["fold"]) == {2}
+
+
+def test_maps_of_uncertainty_lie_on_the_t2w_grid_in_nats(committee, session, tmp_path):
+    networks, members = committee
+    images, _, files = session
+    label_sessions(
+        SlicePass(members, 8), members, files, {}, ["MAP"], 0, 1, lambda experiment, _: tmp_path / f"{experiment}.nii.gz",
+        "E2+Arith", lambda measure, file: tmp_path / f"{file.label}_{measure}.nii.gz",
+    )  # fmt: skip
+    both = np.stack([by_hand(networks, image) for image in images])
+    own = [np.stack([by_hand({"one": network}, image) for image in images]) for network in networks.values()]
+    entropies = [-(scores * np.log(scores)).sum(axis=-1) for scores in (both, *own)]
+    step = np.log(CLASSES) / 255
+    for measure, expected in (
+        ("entropy", entropies[0]),
+        ("mutualinformation", entropies[0] - (entropies[1] + entropies[2]) / 2),
+    ):
+        written = nib.load(tmp_path / f"sub-p1_ses-01_{measure}.nii.gz")
+        assert np.allclose(written.affine, AFFINE)
+        assert written.get_data_dtype() == np.uint8
+        assert sagittal_view(written.get_fdata(), written.affine) == pytest.approx(expected, abs=0.51 * step)

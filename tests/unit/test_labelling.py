@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lumbarseg.labelling import (
     THRESHOLDS,
+    bins_of,
     by_thresholds,
     curves_of_study,
     maximum_a_posteriori,
@@ -107,6 +108,17 @@ def test_the_histogram_counts_how_many_thresholds_each_score_reaches(case: tuple
     histogram = score_histogram(scores, truth)
     assert histogram.dtype == np.int64
     assert (histogram == expected).all()
+
+
+# Every float32 at which a count of reached thresholds changes, its neighbours, and the ends.
+EDGES = np.concatenate([np.nextafter(THRESHOLDS.astype(np.float32), np.float32(way)) for way in (0, 1)])
+EDGES = np.concatenate(
+    [EDGES, THRESHOLDS.astype(np.float32), np.array([0, 1e-30, 1, np.nextafter(np.float32(1), 0)], "f4")]
+)
+
+
+def test_every_float32_at_a_threshold_falls_into_the_bin_of_the_thresholds_it_reaches() -> None:
+    assert bins_of(EDGES).tolist() == [sum(score >= np.float32(t) for t in THRESHOLDS) for score in EDGES]
 
 
 @given(scored_pixels())

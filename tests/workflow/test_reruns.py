@@ -45,7 +45,7 @@ def test_an_edit_of_a_plotting_module_redraws_figures_and_retrains_nothing(again
     assert jobs["figure_box_plots"] == 1
     assert set(jobs) <= {
         "all", "figure_examples", "figure_cases", "figure_box_plots", "figure_ensembles", "figure_learning",
-        "figure_networks",        "figure_thresholds", "results_page", "total",
+        "figure_networks", "figure_thresholds", "figure_calibration", "figure_uncertainty", "results_page", "total",
     }  # fmt: skip
 
 
@@ -88,6 +88,25 @@ def test_another_combiner_makes_only_what_it_is_in(again):
     jobs = snakemake(again, *DRY).jobs
     assert jobs["train_network"] == 0
     assert jobs["reconstruct_fold"] == 3
+
+
+def test_with_out_of_fold_scores_heads_wait_for_the_networks_of_all_folds(again):
+    head = "results/small/heads/E2+NAD/fold-1/head.keras"
+    assert snakemake(again, head, *DRY, "--forceall").jobs["train_network"] == 6
+    change_study(again, lambda study: study["stacking"].update(out_of_fold=False))
+    assert snakemake(again, head, *DRY, "--forceall").jobs["train_network"] == 2
+
+
+def test_maps_of_uncertainty_and_calibration_stand_beside_the_masks(finished):
+    for fold in (1, 2, 3):
+        maps = sorted((finished / f"results/small/uncertainty/E2+NAD/fold-{fold}").iterdir())
+        assert [file.name.split("_desc-")[1] for file in maps] == [
+            f"{measure}_uncertainty.nii.gz" for measure in ("entropy", "mutualinformation")
+        ] * (len(maps) // 2)
+        assert len(maps) == 2 * len(list((finished / f"results/small/masks/E2+NAD+TH/fold-{fold}").iterdir()))
+    errors = pd.read_csv(finished / "results/small/metrics/calibration_errors.csv")
+    assert set(errors["model"]) == {"U1", "UD", "E2+Arith", "E2+NAD", "E2+Flip"}
+    assert errors["expected_calibration_error"].between(0, 1).all()
 
 
 def test_figures_and_tables_are_targets_of_their_own(again):

@@ -1,9 +1,10 @@
 """A committee: networks of one fold, and every way their outputs are combined. Each network runs forward once a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from lumbarseg.errors import InputError
 from lumbarseg.networks.blocks import Style, convolution, layer_seed, projection
@@ -12,6 +13,8 @@ from lumbarseg.study import Model
 
 SMALLEST_SCORE = 1e-7
 """Scores are clipped here before the logarithm of the geometric mean."""
+
+MERGING = "merging"
 
 _MERGING = {"A": keras.layers.Average, "C": keras.layers.Concatenate, "S": keras.layers.Add}
 
@@ -24,7 +27,10 @@ def head_inputs(model: Model) -> tuple[str, ...]:
 
 def features_of(model: Model) -> tuple[str, ...]:
     """The features a model's scores are made from: its head's inputs, or its networks' scores."""
-    return head_inputs(model) if model.is_stacked else tuple(f"scores/{network}" for network in model.networks)
+    if model.is_stacked:
+        return head_inputs(model)
+    kinds = ("scores", "flipped_scores") if model.combiner == "Flip" else ("scores",)
+    return tuple(f"{kind}/{network}" for kind in kinds for network in model.networks)
 
 
 def build_head(model: Model, *, side: int, classes: int, width: int, channels: int, seed: int) -> keras.Model:
@@ -46,7 +52,7 @@ def build_head(model: Model, *, side: int, classes: int, width: int, channels: i
     """
     depth = classes if model.combiner[0] == "N" else width
     inputs = [keras.Input((side, side, depth), name=f"from_{network}") for network in model.networks]
-    merged = _MERGING[model.combiner[1]](name="merging")(inputs)
+    merged = _MERGING[model.combiner[1]](name=MERGING)(inputs)
     style = Style(seed=layer_seed(seed, model.name), activation="relu")
     hidden = convolution(merged, channels, 1, name="meta_learner", style=style)
     hidden = keras.layers.ReLU(name="meta_learner_relu")(hidden)
@@ -55,15 +61,30 @@ def build_head(model: Model, *, side: int, classes: int, width: int, channels: i
     return keras.Model(inputs, scores, name=model.name.replace("+", "_"))
 
 
-def arithmetic_mean(scores: Sequence[Any]) -> Any:
-    """Equation 1: the mean of R tensors of scores, any shape."""
-    return sum(scores[1:], start=scores[0]) / len(scores)
+def logarithms(scores: Any) -> Any:
+    """The logarithms of scores, any shape, of which the geometric mean is made; no score counts as less than 1e-7."""
+    return keras.ops.log(keras.ops.maximum(scores, SMALLEST_SCORE))
 
 
-def geometric_mean(scores: Sequence[Any]) -> Any:
-    """Equation 2: the R-th root of the product of R tensors of scores (…, classes), renormalised to sum 1."""
-    logarithms = [keras.ops.log(keras.ops.maximum(one, SMALLEST_SCORE)) for one in scores]
-    return keras.ops.softmax(arithmetic_mean(logarithms), axis=-1)
+def averages(tensors: Mapping[str, Any], members: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Any]:
+    """Take many means of the same tensors at once, as one product of matrices: each tensor is read once.
+
+    Args:
+        tensors: by name, all of one shape.
+        members: names of those that are averaged, a tuple for each mean.
+
+    Returns:
+        By tuple, the mean of its tensors, in float32 and of their shape.
+    """
+    wanted = list(dict.fromkeys(members))
+    names = [name for name in tensors if any(name in some for some in wanted)]
+    if not wanted:
+        return {}
+    weights = np.array([[(name in some) / len(some) for name in names] for some in wanted], np.float32)
+    shape = keras.ops.shape(tensors[names[0]])
+    rows = keras.ops.stack([keras.ops.reshape(keras.ops.cast(tensors[name], "float32"), (-1,)) for name in names])
+    means = keras.ops.matmul(weights, rows)
+    return {some: keras.ops.reshape(means[place], shape) for place, some in enumerate(wanted)}
 
 
 class Committee:
@@ -107,15 +128,18 @@ class Committee:
                 )
         self.patch, self.classes = next(iter(shapes.values()))
         self._networks = {name: with_head_input(network) for name, network in networks.items()}
-        self._heads = dict(heads)
         for model in self.models:
             if model.is_stacked:
-                self._require_head(model)
+                self._require_head(model, heads[model.name])
+        # Merging is done for all heads at once.
+        self._heads = {
+            name: keras.Model(head.get_layer(MERGING).output, head.output, name=f"{head.name}_merged")
+            for name, head in heads.items()
+        }
 
-    def _require_head(self, model: Model) -> None:
+    def _require_head(self, model: Model, head: keras.Model) -> None:
         place = 1 if model.combiner[0] == "N" else 0
         given = [self._networks[name].output_shape[place][1:] for name in model.networks], self.classes
-        head = self._heads[model.name]
         taken = [tuple(tensor.shape[1:]) for tensor in head.inputs], head.output_shape[-1]
         if taken != given:
             raise InputError(
@@ -131,25 +155,58 @@ class Committee:
             images: (batch, side, side, channels) float32.
 
         Returns:
-            `scores/<network>` (batch, side, side, classes) and `head_input/<network>` (batch, side, side, m).
+            `scores/<network>` (batch, side, side, classes) and `head_input/<network>` (batch, side, side, m). If a model
+            is combined by Flip and has this network, also `flipped_scores/<network>`: the scores of the images flipped
+            from front to back, flipped back.
         """
-        head_input, scores = self._networks[network](images, training=False)
-        return {f"head_input/{network}": head_input, f"scores/{network}": scores}
+        forward = self._networks[network]
+        head_input, scores = forward(images, training=False)
+        seen = {f"head_input/{network}": head_input, f"scores/{network}": scores}
+        if any(model.combiner == "Flip" and network in model.networks for model in self.models):
+            _, flipped = forward(keras.ops.flip(images, axis=2), training=False)
+            seen[f"flipped_scores/{network}"] = keras.ops.flip(flipped, axis=2)
+        return seen
 
     def see(self, images: Any) -> dict[str, Any]:
         """Run every network forward once: the features of `see_by`, of all networks."""
         return {name: seen for network in self.networks for name, seen in self.see_by(network, images).items()}
 
     def combine(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """Every model's scores from the networks' outputs: (batch, side, side, classes) float32 by model name."""
-        return {model.name: self.combine_by(model, features) for model in self.models}
+        """Make every model's scores from the networks' outputs.
 
-    def combine_by(self, model: Model, features: Mapping[str, Any]) -> Any:
-        """One model's scores from the networks' outputs, of which it takes those of `features_of(model)`."""
-        taken = [features[name] for name in features_of(model)]
-        if model.is_stacked:
-            return self._heads[model.name](taken, training=False)
-        return geometric_mean(taken) if model.combiner == "Geo" else arithmetic_mean(taken)
+        What models have in common is computed once: the logarithms of a network's scores, all means of one kind in one
+        product of matrices, and a mean that several heads take.
+
+        Args:
+            features: of `see`, or those among them that `features_of` names for the models.
+
+        Returns:
+            By model name, (batch, side, side, classes) float32.
+        """
+        averaged = [features_of(model) for model in self.models if model.takes_mean]
+        means: dict[tuple[str, ...], Any] = {}
+        for kind in ("scores", "head_input"):
+            means |= averages(features, (names for names in averaged if names[0].startswith(kind)))
+        geometric = [model for model in self.models if model.combiner == "Geo"]
+        logs = {name: logarithms(features[name]) for model in geometric for name in features_of(model)}
+        log_means = averages(logs, map(features_of, geometric))
+        found = {}
+        for model in self.models:
+            names = features_of(model)
+            if model.combiner == "Geo":
+                found[model.name] = keras.ops.softmax(log_means[names], axis=-1)
+            elif model.is_stacked:
+                merged = (
+                    means[names]
+                    if model.takes_mean
+                    else keras.ops.concatenate([features[name] for name in names], axis=-1)
+                )
+                # The sum is as many times the mean as there are networks.
+                scale = len(names) if model.combiner[1] == "S" else 1
+                found[model.name] = self._heads[model.name](merged * scale, training=False)
+            else:
+                found[model.name] = means[names] if len(names) > 1 else features[names[0]]
+        return found
 
 
 def _said(inputs: Sequence[tuple[int, ...]], classes: int) -> str:

@@ -67,14 +67,16 @@ class PatchSet:
     Attributes:
         side: rows and columns of a patch.
         channels: number of channels.
-        digest: changes whenever a patch or label does.
+        digest: changes whenever a patch, a label or a group does.
+        groups: the group of each patch, (patches,) int64; patches of different groups do not meet in a batch.
     """
 
-    def __init__(self, descriptions: Sequence[str | Path]) -> None:
+    def __init__(self, descriptions: Sequence[str | Path], groups: Sequence[int] | None = None) -> None:
         """Open the patches that `patch` wrote.
 
         Args:
             descriptions: each session's `…_patches.json`; images and labels lie beside it.
+            groups: each session's group; all are of group 0 when left out.
 
         Raises:
             InputError: there is none, or a file is missing or damaged.
@@ -89,9 +91,13 @@ class PatchSet:
             self._images.append(open_array(description.parent / content["images"]))
             self._labels.append(open_array(description.parent / content["labels"]))
             digests.append(content["digest"])
+        if groups is not None:
+            digests.append(str(list(groups)))
         self.digest = hashlib.sha256("".join(digests).encode()).hexdigest()
         self.side, self.channels = self._images[0].shape[1], self._images[0].shape[3]
-        self._ends = np.cumsum([len(images) for images in self._images])
+        lengths = [len(images) for images in self._images]
+        self._ends = np.cumsum(lengths)
+        self.groups = np.repeat(np.zeros(len(lengths), np.int64) if groups is None else np.asarray(groups), lengths)
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -46,6 +46,17 @@ CAPTIONS = {
         "Thresholds",
         "IoU of each class on the validation slices against its threshold; the dot is the threshold that was chosen.",
     ),
+    "calibration": (
+        "Reliability",
+        "Of the pixels that a model gives a score for a class, the share that is of it, on the test slices; below the diagonal a "
+        "model is too sure. Numbers are expected calibration errors in per cent. Brier scores stand in "
+        "metrics/calibration_errors.csv.",
+    ),
+    "uncertainty": (
+        "Uncertainty",
+        "Where the committee is wrong (the colour of what was missed; white where there is nothing), how spread its scores are "
+        "(entropy), and how far its networks disagree (mutual information). Maps of all test sessions lie in uncertainty/.",
+    ),
 }
 """Title and caption of each figure: what to see in it."""
 

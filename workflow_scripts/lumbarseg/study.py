@@ -18,8 +18,9 @@ import yaml
 from lumbarseg.errors import InputError
 from lumbarseg.networks.topology import complete_topology
 
-MEANS = ("Arith", "Geo")
-"""Combiners without weights: equations 1 and 2."""
+MEANS = ("Arith", "Geo", "Flip")
+"""Combiners without weights: equations 1 and 2; and, beyond the paper, the arithmetic mean over the images as they are and
+flipped from front to back."""
 
 HEADS = ("NAD", "NCD", "NSD", "TAD", "TCD", "TSD")
 """Stacking combiners: input {N: scores, T: head inputs}, merging {A: average, C: concatenate, S: sum}, dense (Table 6)."""
@@ -52,6 +53,11 @@ class Model:
     def is_stacked(self) -> bool:
         """Whether its combiner has weights that are trained."""
         return self.combiner in HEADS
+
+    @property
+    def takes_mean(self) -> bool:
+        """Whether it is made of the arithmetic mean of several outputs; their sum is a multiple of it."""
+        return self.combiner in ("Arith", "Flip") or (self.is_stacked and self.combiner[1] in "AS")
 
 
 @dataclass(frozen=True)
@@ -231,6 +237,10 @@ class Study:
                 experiments = self.columns(listed) if section == "figures" else []
                 self._require(experiments, self.experiments, [section, name], "an experiment of this study", remedy)
         reference = self["comparison"]["reference"]
+        mapped = self["uncertainty"]["experiment"]
+        remedy = "name one of them, or null"
+        where = ["uncertainty", "experiment"]
+        self._require([mapped] if mapped else [], self.experiments, where, "an experiment of this study", remedy)
         remedy = "name one of them under `comparison.reference`"
         self._require([reference], self.experiments, ["comparison", "reference"], "an experiment of this study", remedy)
 

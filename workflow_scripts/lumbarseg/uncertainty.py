@@ -10,6 +10,9 @@ from typing import Any
 
 import keras
 
+MEASURES = ("entropy", "mutualinformation")
+"""The maps that are made, by the word that stands for each in a file's name."""
+
 
 def entropy(scores: Any) -> Any:
     """Compute the entropy of scores.

@@ -2,16 +2,18 @@
 
 from lumbarseg.figures.boxes import box_plots
 from lumbarseg.figures.cases import Case, case_comparison, choose_cases
-from lumbarseg.figures.curves import iou_against_networks, learning_curves, threshold_curves
+from lumbarseg.figures.curves import iou_against_networks, learning_curves, reliability_diagrams, threshold_curves
 from lumbarseg.figures.networks import network_diagram
 from lumbarseg.figures.search import search_results
 from lumbarseg.figures.slices import LabelledSlice, Preprocessing, labelled_slices, preprocessing_steps
 from lumbarseg.figures.style import save_figure
+from lumbarseg.figures.uncertainty import UncertainSlice, uncertainty_maps
 
 __all__ = [
     "Case",
     "LabelledSlice",
     "Preprocessing",
+    "UncertainSlice",
     "box_plots",
     "case_comparison",
     "choose_cases",
@@ -20,7 +22,9 @@ __all__ = [
     "learning_curves",
     "network_diagram",
     "preprocessing_steps",
+    "reliability_diagrams",
     "save_figure",
     "search_results",
     "threshold_curves",
+    "uncertainty_maps",
 ]

@@ -1,7 +1,7 @@
 """What is trained, and on what terms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -19,12 +19,14 @@ class Learner:
         network: ends with the layers `classifier` (1 × 1 convolution) and `scores` (softmax).
         optimiser: its own.
         inputs: the names of the features it takes, in the order of the network's inputs.
+        passport: what is written into the network's file, see `networks.passport`.
     """
 
     name: str
     network: keras.Model
     optimiser: keras.optimizers.Optimizer
     inputs: tuple[str, ...] = ("images",)
+    passport: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The loss is taken from the classifier's output, for the logarithm of a softmax loses small scores.
@@ -85,6 +87,6 @@ class Schedule:
         return {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[self.best_epoch_by]
 
 
-def see_images(images: Any) -> Features:
-    """What a network sees of a batch: the patches themselves."""
+def see_images(images: Any, group: int) -> Features:
+    """What a network sees of a batch, of whatever group: the patches themselves."""
     return {"images": images}

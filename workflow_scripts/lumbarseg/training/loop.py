@@ -47,7 +47,7 @@ def fit(
     schedule: Schedule,
     state_folder: Path,
     identity: Mapping[str, Any],
-    see: Callable[[Any], Features] = see_images,
+    see: Callable[[Any, int], Features] = see_images,
     events: Path | None = None,
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
     """Train learners side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
@@ -63,7 +63,8 @@ def fit(
         schedule: epochs, batch and so on.
         state_folder: where the state is kept; made if need be.
         identity: everything that defines this training, as JSON.
-        see: turns warped patches into the features the learners take; frozen networks in the case of stacking heads.
+        see: turns warped patches into the features the learners take; frozen networks in the case of stacking heads. It is
+            also given the group of the patches, which all patches of a batch share.
         events: where TensorBoard's event files go; none are written without it.
 
     Returns:
@@ -187,10 +188,10 @@ class Steps:
 
     Attributes:
         move: (images, labels, warps) → warped images and labels; see `augmentation.warp`.
-        learn: (images, labels, share of the batch) → losses (learners,), accuracies (learners,) and each learner's
+        learn: (images, labels, share of the batch, group) → losses (learners,), accuracies (learners,) and each learner's
             gradients, which are those of its loss times the share.
         update: (gradients) → nothing; changes the weights.
-        judge: (images, labels) → losses (learners,) and confusion matrices (learners, classes²).
+        judge: (images, labels, group) → losses (learners,) and confusion matrices (learners, classes²).
     """
 
     move: Callable[..., Any]
@@ -200,7 +201,7 @@ class Steps:
 
 
 def compile_steps(
-    learners: Sequence[Learner], schedule: Schedule, see: Callable[[Any], Features] = see_images
+    learners: Sequence[Learner], schedule: Schedule, see: Callable[[Any, int], Features] = see_images
 ) -> Steps:
     """Make the functions of the loop; they are traced, or compiled with XLA, when they are first called."""
     classes = len(schedule.class_names)
@@ -209,8 +210,8 @@ def compile_steps(
         return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
     @tf.function(jit_compile=schedule.xla, reduce_retracing=True)
-    def learn(images: Any, labels: Any, share: Any) -> tuple[Any, Any, Any]:
-        features = see(images)
+    def learn(images: Any, labels: Any, share: Any, group: int = 0) -> tuple[Any, Any, Any]:
+        features = see(images, group)
         losses, accuracies, gradients = [], [], []
         for learner in learners:
             variables = [variable.value for variable in learner.network.trainable_variables]
@@ -232,8 +233,8 @@ def compile_steps(
 
     # XLA knows neither the counting of pairs nor the warp's projective transform.
     @tf.function(reduce_retracing=True)
-    def judge(images: Any, labels: Any) -> tuple[Any, Any]:
-        features = see(images)
+    def judge(images: Any, labels: Any, group: int = 0) -> tuple[Any, Any]:
+        features = see(images, group)
         labels = keras.ops.cast(labels, "int32")
         losses, confusions = [], []
         for learner in learners:
@@ -264,17 +265,29 @@ def _batches(order: NDArray[np.integer], size: int) -> list[NDArray[np.integer]]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
+def _batches_of_groups(
+    generator: np.random.Generator, groups: NDArray[np.integer], size: int
+) -> list[NDArray[np.integer]]:
+    """Batches of patches in random order, each of one group, in random order."""
+    order = generator.permutation(len(groups))
+    present = np.unique(groups)
+    if len(present) == 1:
+        return _batches(order, size)
+    batches = [batch for group in present for batch in _batches(order[groups[order] == group], size)]
+    return [batches[place] for place in generator.permutation(len(batches))]
+
+
 def _train_epoch(steps: Steps, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
     generator = np.random.default_rng([schedule.seed, epoch])
-    order = generator.permutation(len(patches))
+    batches = _batches_of_groups(generator, patches.groups, schedule.batch_size)
     losses, accuracies, weights, waiting = [], [], [], 0.0
-    for images, labels, waited in _ahead(_batches(order, schedule.batch_size), patches):
+    for batch, (images, labels, waited) in zip(batches, _ahead(batches, patches), strict=True):
         warps = draw_warps(generator, len(images), patches.side, schedule.augmentation)
         gradients = None
         for part in np.array_split(np.arange(len(images)), min(schedule.batch_parts, len(images))):
             share = tf.constant(len(part) / len(images), tf.float32)
             moved = steps.move(*(tf.constant(whole[part]) for whole in (images, labels, warps)))
-            loss, accuracy, own = steps.learn(*moved, share)
+            loss, accuracy, own = steps.learn(*moved, share, int(patches.groups[batch[0]]))
             gradients = own if gradients is None else tf.nest.map_structure(tf.add, gradients, own)
             losses.append(loss.numpy())
             accuracies.append(accuracy.numpy())
@@ -293,8 +306,13 @@ def _validate(steps: Steps, patches: PatchSet, schedule: Schedule, learners: int
     confusion = np.zeros((learners, classes**2), np.int64)
     losses, weights = [], []
     size = -(-schedule.batch_size // schedule.batch_parts)
-    for images, labels, _ in _ahead(_batches(np.arange(len(patches)), size), patches):
-        loss, pairs = steps.judge(tf.constant(images), tf.constant(labels))
+    batches = [
+        batch
+        for group in np.unique(patches.groups)
+        for batch in _batches(np.flatnonzero(patches.groups == group), size)
+    ]
+    for batch, (images, labels, _) in zip(batches, _ahead(batches, patches), strict=True):
+        loss, pairs = steps.judge(tf.constant(images), tf.constant(labels), int(patches.groups[batch[0]]))
         losses.append(loss.numpy())
         weights.append(len(images))
         confusion += pairs.numpy()

@@ -23,6 +23,7 @@ def train_network(
     background: int,
     state_folder: Path,
     events: Path | None = None,
+    passport: Mapping[str, Any] | None = None,
 ) -> tuple[Path, pd.DataFrame]:
     """Build a network and train it (Sections 5.1 to 5.3).
 
@@ -36,6 +37,7 @@ def train_network(
         background: id of the class left out of the mean IoU.
         state_folder: where the state is kept for a job that is started again.
         events: where TensorBoard's event files go, if anywhere.
+        passport: what the network's file says of itself; see `networks.passport`.
 
     Returns:
         The best epoch's network, a `.keras` file in the state folder, and the history; see `loop.fit`, which also says
@@ -51,7 +53,7 @@ def train_network(
         name=name,
     )
     results = fit(
-        [Learner(name, network, optimiser(topology))],
+        [Learner(name, network, optimiser(topology), passport=passport or {})],
         training,
         validation,
         Schedule.of_config(settings, settings["epochs"], class_names, background),

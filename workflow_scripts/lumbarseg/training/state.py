@@ -12,6 +12,7 @@ import numpy as np
 
 from lumbarseg.errors import InputError
 from lumbarseg.files import whole
+from lumbarseg.networks.passport import save_network
 from lumbarseg.training.learner import Learner
 
 
@@ -55,7 +56,7 @@ class State:
             value = row[criterion] if np.isfinite(row[criterion]) else -np.inf
             self._best[learner.name] = {"epoch": row["epoch"], "value": float(value)}
             with whole(self.best_file(learner)) as temporary:
-                learner.network.save(temporary)
+                save_network(learner.network, temporary, learner.passport)
 
     def save(self, epoch: int) -> None:
         """Write everything as of the end of an epoch, in one file; then best networks of earlier epochs may go."""

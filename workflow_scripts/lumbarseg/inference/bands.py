@@ -1,0 +1,160 @@
+"""Slices put together from patches, band by band: one forward pass of each network for all models."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lumbarseg.arrays import open_array
+from lumbarseg.committee import Committee
+from lumbarseg.errors import InputError
+from lumbarseg.files import read_json
+from lumbarseg.patches import Tiling
+
+logger = logging.getLogger("lumbarseg")
+
+
+def patches_to_start_with(batch_size: int) -> int:
+    """Give the most patches to run forward at a time: a training's batch on a GPU, one on the CPU.
+
+    One patch keeps all cores of a CPU busy, and memory that runs out there ends the process without a word, so that the
+    batch could not be halved in time.
+    """
+    return batch_size if tf.config.list_logical_devices("GPU") else 1
+
+
+def host_threads() -> ThreadPoolExecutor:
+    """Threads for what is done with the scores of models beside each other, as many as the job was given."""
+    return ThreadPoolExecutor(tf.config.threading.get_intra_op_parallelism_threads() or None)
+
+
+class Band:
+    """Rows of a slice that no later patch covers, with the scores of every model of the committee.
+
+    Whatever is made of scores (labels, histograms) takes them here, model by model; the single networks are models too.
+
+    Attributes:
+        number: of the slice.
+        rows: the band's rows in the slice, all columns.
+    """
+
+    def __init__(
+        self, number: int, rows: slice, sums: Mapping[str, NDArray[np.float32]], overlaps: NDArray[np.uint16]
+    ) -> None:
+        """Hold a band.
+
+        Args:
+            number: of the slice.
+            rows: in the slice.
+            sums: by model name, the summed scores of the patches (at least these rows and columns, classes) float32.
+            overlaps: how many patches cover each pixel, (rows, columns).
+        """
+        self.number = number
+        self.rows = rows
+        self._sums = sums
+        self._overlaps = overlaps[..., None].astype(np.float32)
+
+    def scores(self, model: str) -> NDArray[np.float32]:
+        """A model's scores, (rows, columns, classes) float32: the overlap mean of the patches' (Section 4.3)."""
+        rows, columns, _ = self._overlaps.shape
+        return self._sums[model][:rows, :columns] / self._overlaps
+
+
+class SlicePass:
+    """Runs a committee over the slices of sessions: one forward pass of each network for all models.
+
+    A row of patches at a time: each network runs forward alone, each model's scores are added to the model's strip of as
+    many rows as a patch has, and the strip's finished rows are given out and dropped. So memory holds what the networks
+    give for a row of patches and a strip for each model, never a slice of scores.
+    """
+
+    def __init__(self, committee: Committee, batch_size: int) -> None:
+        """Compile the pass.
+
+        Args:
+            committee: networks, models and heads.
+            batch_size: most patches that run forward at a time; halved when the device's memory does not hold them.
+        """
+        self._committee = committee
+        self._batch_size = batch_size
+        # One function each, for in one graph for all TensorFlow would keep the inner tensors of all networks at once.
+        self._see = [
+            tf.function(partial(committee.see_by, network), reduce_retracing=True) for network in committee.networks
+        ]
+        self._combine = tf.function(committee.combine, reduce_retracing=True, autograph=False)
+
+    def bands(self, patches: Path) -> Iterator[Band]:
+        """Go through a session's slices, band by band from above.
+
+        Args:
+            patches: the session's `…_patches.json`.
+
+        Yields:
+            Bands that together are all pixels of all slices. A band's scores can be taken until the next one is asked for.
+
+        Raises:
+            InputError: the device's memory does not hold one patch.
+        """
+        description = read_json(patches)
+        tiling = Tiling(description["rows"], description["columns"], description["side"], description["stride"])
+        images = open_array(patches.parent / description["images"])
+        for number in range(description["slices"]):
+            finished = 0
+            while finished < tiling.rows:
+                try:
+                    for band in self._bands_of_slice(images, number, tiling):
+                        # Where memory ran out halfway, the slice starts again; what was given out is not given out twice.
+                        if band.rows.start == finished:
+                            yield band
+                            finished = band.rows.stop
+                except tf.errors.ResourceExhaustedError as error:
+                    self._take_fewer(min(self._batch_size, len(tiling.columns_of_patches)), error)
+
+    def _bands_of_slice(self, images: Any, number: int, tiling: Tiling) -> Iterator[Band]:
+        shape = (tiling.side, tiling.padded[1], self._committee.classes)
+        strips = {model.name: np.zeros(shape, np.float32) for model in self._committee.models}
+        first = number * tiling.count
+        with host_threads() as threads:
+            for start, end in tiling.bands:
+                for place in range(0, len(tiling.columns_of_patches), self._batch_size):
+                    columns = tiling.columns_of_patches[place : place + self._batch_size]
+                    scores = self._scores(tf.constant(images[first : first + len(columns)]))
+                    list(threads.map(partial(_add, columns), (scores[name] for name in strips), strips.values()))
+                    first += len(columns)
+                yield Band(number, slice(start, end), strips, tiling.overlaps[start:end])
+                list(threads.map(partial(_move_down, rows=end - start), strips.values()))
+
+    def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        features: dict[str, tf.Tensor] = {}
+        for see in self._see:
+            features |= see(images)
+        return self._combine(features)
+
+    def _take_fewer(self, patches: int, error: tf.errors.ResourceExhaustedError) -> None:
+        if patches == 1:
+            raise InputError(
+                f"the committee: expected one patch to fit into the device's memory with {len(self._see)} networks and "
+                f"{len(self._committee.models)} models, found that it does not; take a larger card, or the CPU "
+                "(`training.device: cpu`)"
+            ) from error
+        self._batch_size = patches // 2
+        logger.info("memory does not hold %d patches at a time; going on with %d", patches, self._batch_size)
+
+
+def _add(columns: tuple[int, ...], scores: tf.Tensor, strip: NDArray[np.float32]) -> None:
+    """Add patches to a strip one by one, in their order, so that a sum is that of `patches.assemble` to the last bit."""
+    for patch, first in zip(scores.numpy(), columns, strict=True):
+        strip[:, first : first + patch.shape[1]] += patch
+
+
+def _move_down(strip: NDArray[np.float32], rows: int) -> None:
+    """Drop the first rows of a strip; those that follow take their place, and empty ones theirs."""
+    left = len(strip) - rows
+    strip[:left] = strip[rows:]
+    strip[left:] = 0

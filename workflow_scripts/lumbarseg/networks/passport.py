@@ -1,0 +1,66 @@
+"""What a network's file says of itself beside its weights, so that networks that do not belong together are told apart."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from lumbarseg.errors import InputError
+
+_MEMBER = "lumbarseg.json"
+
+
+def passport(name: str, fold: int, channels: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
+    """Say what a network or stacking head is.
+
+    Args:
+        name: of the topology, or of the model whose head it is.
+        fold: in which it was trained, 1 … number of folds.
+        channels: contrasts of the images, in their order.
+        class_names: in the order of their ids.
+    """
+    return {"name": name, "fold": fold, "channels": list(channels), "classes": list(class_names)}
+
+
+def save_network(network: keras.Model, path: Path, passport: Mapping[str, Any]) -> None:
+    """Write a network as a `.keras` file with its passport inside, as a member of the archive that Keras passes over."""
+    network.save(path)
+    if passport:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(_MEMBER, json.dumps(dict(passport), ensure_ascii=False))
+
+
+def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
+    """Read a network and require that it is the one that is expected.
+
+    Args:
+        path: a `.keras` file of `save_network`.
+        expected: its passport.
+
+    Raises:
+        InputError: the file is none of a network, or that of another topology, fold, channels or label table.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(archive.read(_MEMBER))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: expected a network that this workflow trained, found a file that is not one ({error}); train it anew"
+        ) from error
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise InputError(
+                f"{path}: expected a network of {_WORDS[key]} {_shown(value)}, found one of {_shown(found.get(key))}; put "
+                "the right file in its place, or train it anew"
+            )
+    return keras.models.load_model(path, compile=False)
+
+
+_WORDS = {"name": "the model", "fold": "fold", "channels": "the channels", "classes": "the classes"}
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
