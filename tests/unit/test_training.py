@@ -141,7 +141,7 @@ def test_a_training_that_diverges_is_told_and_keeps_nothing_of_that_epoch(sessio
 
 
 def test_where_memory_does_not_hold_a_batch_it_is_told_what_to_set(sessions, tmp_path):
-    def greedy(images):
+    def greedy(images, _):
         # more than there are addresses, so that no system promises it
         return {"images": images + tf.reduce_max(tf.tile(images[:, :1, :1, :1], [1, 10**8, 10**8, 1]))}
 
