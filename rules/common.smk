@@ -202,6 +202,15 @@ REGISTRATION = result(f"registered/{FOLDER}{LABEL}_from-T1w_to-T2w_xfm.json")
 PATCHES = result(f"patches/{FOLDER}{LABEL}_patches.json")
 
 
+def registration_settings():
+    """The settings of registration that count: those of the other engine change nothing."""
+    return {
+        key: value
+        for key, value in config["registration"].items()
+        if key != "flirt" or config["registration"]["engine"] == "flirt"
+    }
+
+
 def aligned(contrast):
     """An image on the T2w grid."""
     return nifti("T2w") if contrast == "T2w" else REGISTERED

@@ -22,7 +22,7 @@ rule register_session:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=config["registration"],
+        settings=registration_settings(),
     message:
         "register_session: T1w of sub-{wildcards.participant} ses-{wildcards.session} onto T2w with {params.settings[engine]}"
     script:

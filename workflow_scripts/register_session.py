@@ -17,4 +17,7 @@ with job(snakemake.log[0]):
         report_path=Path(snakemake.output.report),
         max_shift_mm=settings["maximum_shift"],
         max_rotation_degrees=settings["maximum_rotation"],
+        unusual_shift_mm=settings["unusual_shift"],
+        unusual_rotation_degrees=settings["unusual_rotation"],
+        settings=settings.get(settings["engine"], {}),
     )

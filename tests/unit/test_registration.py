@@ -135,7 +135,7 @@ def test_images_that_nowhere_overlap_are_brought_together_or_kept_apart_but_said
     _, report = session.run(image_of(0, size=80), volume(np.asanyarray(moving.dataobj), away))
     assert report["fell_back_to_header"]
     assert report["shift_mm"] == pytest.approx([0, -400, 0], abs=1)
-    assert report["before"] == {"mutual_information": 0.0, "correlation": 0.0}
+    assert report["before"] == {"mutual_information": 0.0, "correlation": 0.0, "overlap": 0.0}
 
 
 def test_the_same_images_give_the_same_bytes_again(session):
@@ -287,7 +287,7 @@ def test_flirt_s_matrix_is_read_and_applied(session, tmp_path, monkeypatch, degr
 
 
 @pytest.mark.parametrize(
-    ("shift", "reason"), [(75, "mm, more than 30 mm"), (12, "less mutual information than before")]
+    ("shift", "reason"), [(75, "mm, more than 20 mm"), (12, "less mutual information than before")]
 )
 def test_a_flirt_that_answers_nonsense_is_found_out(session, tmp_path, monkeypatch, shift, reason):
     answer = f'printf "1 0 0 {shift}\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
@@ -297,6 +297,40 @@ def test_a_flirt_that_answers_nonsense_is_found_out(session, tmp_path, monkeypat
     assert reason in report["reason"]
     assert report["shift_length_mm"] == pytest.approx(shift, abs=0.1)
     np.testing.assert_allclose(found, np.eye(4), atol=1e-6)
+
+
+def test_cost_and_search_of_flirt_are_the_config_s(session, tmp_path, monkeypatch):
+    fixed, moving = image_of(0, size=60), image_of(1, size=60, seed=1)
+    np.savetxt(tmp_path / "answer", to_flirt(motion((0, 0, 0), (0, 0, 1)), fixed, moving), fmt="%.10f")
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f'cp {tmp_path}/answer "$omat"')))
+    settings = {"cost": "normmi", "search": 20}
+    session.run(fixed, moving, engine="flirt", degrees_of_freedom=12, settings=settings)
+    rigid, affine = (tmp_path / "asked").read_text().splitlines()
+    for axis in "xyz":
+        assert f"-searchr{axis} -20 20" in rigid
+    assert "-nosearch" not in rigid
+    assert "-nosearch" in affine  # started from the rigid result, it has nothing to search
+    assert "-cost normmi -searchcost normmi" in rigid
+    assert "-cost normmi" in affine
+
+
+def test_the_report_says_how_far_corners_go_and_how_much_is_covered(session):
+    fixed = image_of(0, size=80)
+    moved = motion((0, 0, 4), (0, 8, 0))
+    found, report = session.run(fixed, image_of(1, size=80, displaced=moved, seed=1))
+    corners = [fixed.affine @ [i, j, k, 1] for i in (0, 79) for j in (0, 79) for k in (0, 10)]
+    farthest = max(np.linalg.norm((found @ corner - corner)[:3]) for corner in corners)
+    assert report["corner_displacement_mm"] == pytest.approx(farthest, abs=0.01)
+    assert report["before"]["overlap"] == 1
+    assert 0.8 < report["after"]["overlap"] < 0.97
+
+
+def test_a_fall_back_is_said_aloud(session, caplog):
+    moving = image_of(1, size=80, displaced=motion((0, 0, 0), (0, 6, 0)), seed=1)
+    with caplog.at_level("WARNING", "lumbarseg"):
+        session.run(image_of(0, size=80), moving, max_shift_mm=4.0)
+    assert "t1w.nii.gz: expected a plausible registration" in caplog.text
+    assert "the headers' geometry is kept" in caplog.text
 
 
 def test_without_fsl_a_sentence_says_what_to_do(session, tmp_path, monkeypatch):
