@@ -6,11 +6,12 @@ known map put them. With FSL installed FLIRT is measured too. A folder with a re
 named as a second argument: there the motion is not known, and the likeness before and after is given.
 """
 
+import shutil
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,55 @@ def target_registration_error(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.linalg.norm(both[0] - both[1], axis=1).mean())
 
 
-def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.ndarray, dict[str, Any], float]:
-    """Register a folder's pair; give the map, the report and the seconds of the whole call."""
+def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Register a folder's pair; give the map from T2w to T1w points and the report."""
     from lumbarseg.files import read_json
     from lumbarseg.geometry import load_image
     from lumbarseg.registration import from_flirt, register
 
-    fixed, moving, out = folder / "t2.nii.gz", folder / "t1.nii.gz", Path(tempfile.mkdtemp(dir=sys.argv[0] and None))
-    started = time.perf_counter()
-    register(fixed, moving, out / "t1.nii.gz", out / "t1.mat", engine, degrees_of_freedom, out / "t1.json")
-    seconds = time.perf_counter() - started
-    found = from_flirt(np.loadtxt(out / "t1.mat"), load_image(fixed), load_image(moving))
-    return found, read_json(out / "t1.json"), seconds
+    fixed, moving = folder / "t2.nii.gz", folder / "t1.nii.gz"
+    with tempfile.TemporaryDirectory() as out:
+        image, matrix, report = (Path(out, name) for name in ("t1.nii.gz", "t1.mat", "t1.json"))
+        register(fixed, moving, image, matrix, engine, degrees_of_freedom, report)
+        return from_flirt(np.loadtxt(matrix), load_image(fixed), load_image(moving)), read_json(report)
+
+
+def engines() -> list[str]:
+    """The engines that this machine has."""
+    from fsl.utils.platform import platform
+
+    return ["itk", *(["flirt"] if platform.fsldir and Path(platform.fsldir, "bin", "flirt").is_file() else [])]
+
+
+if __name__ == "__main__":
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else len(MATRICES)
+    errors: dict[Any, list[float]] = {}
+    shares: dict[Any, list[float]] = {}
+    seconds: dict[Any, list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(1, pairs + 1):
+            folder = Path(scratch, str(number))
+            truth, pixel = write_pair(folder, number)
+            tried = {("before registration", ""): (np.eye(4), {"seconds": 0.0})}
+            for engine in engines():
+                tried |= {(engine, degrees): registered(folder, engine, degrees) for degrees in (6, 12)}
+            for name, (found, report) in tried.items():
+                error = target_registration_error(found, truth)
+                errors.setdefault(name, []).append(error)
+                shares.setdefault(name, []).append(error / pixel)
+                seconds.setdefault(name, []).append(report["seconds"])
+            shutil.rmtree(folder)
+            print(f"pair {number} of {pairs} done", file=sys.stderr)
+    print_table(
+        ["engine", "dof", "pairs", "error mm, median", "worst", "error in pixels, median", "worst", "s, median", "s, most"],
+        [
+            [*name, pairs, median(errors[name]), max(errors[name]), median(shares[name]), max(shares[name]),
+             median(seconds[name]), max(seconds[name])]
+            for name in errors
+        ],
+    )  # fmt: skip
+    if len(sys.argv) > 2:
+        _, report = registered(Path(sys.argv[2]), "itk", 6)
+        print(
+            "real pair:", {key: report[key] for key in ("seconds", "shift_mm", "rotation_degrees", "before", "after")}
+        )

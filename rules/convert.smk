@@ -3,11 +3,12 @@
 
 rule convert_session:
     input:
-        code("convert_session", "dicom", "geometry"),
+        code("convert_session", "dicom", "dicom_series", "series_choice", "geometry"),
         source=source,
     output:
         images=[nifti(contrast) for contrast in CONTRASTS],
         sidecars=[sidecar(contrast) for contrast in CONTRASTS],
+        choice=CHOICE,
     log:
         result(f"logs/convert_session/{LABEL}.log"),
     benchmark:

@@ -1,12 +1,16 @@
-"""Convert a session's images to de-identified NIfTI with sidecars."""
+"""Convert a session's images to de-identified NIfTI with sidecars, and record which series were taken."""
 
 from pathlib import Path
 
 from lumbarseg.dicom import convert
+from lumbarseg.files import write_json
 from lumbarseg.joblog import job
 
 with job(snakemake.log[0]) as logger:
     outputs = zip(snakemake.params.source.items(), snakemake.output.images, snakemake.output.sidecars, strict=True)
+    chosen = {}
     for (contrast, source), image, sidecar in outputs:
-        convert(Path(source), contrast, Path(image), Path(sidecar))
-        logger.info("%s written", image)
+        chosen[contrast] = convert(Path(source), contrast, Path(image), Path(sidecar))
+        reason = chosen[contrast].get("taken", {}).get("reason", "the image that the sheet names")
+        logger.info("%s written; taken: %s", image, reason)
+    write_json(snakemake.output.choice, chosen)

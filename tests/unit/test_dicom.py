@@ -111,7 +111,7 @@ def out(tmp_path):
         image, sidecar = tmp_path / "out" / "t2w.nii.gz", tmp_path / "out" / "t2w.json"
 
         def convert(self, source, contrast="T2w"):
-            convert(source, contrast, self.image, self.sidecar)
+            self.chosen = convert(source, contrast, self.image, self.sidecar)
             return load_image(self.image), json.loads(self.sidecar.read_text())
 
         def refusal(self, source, contrast="T2w"):
@@ -174,7 +174,7 @@ def test_nothing_of_the_patient_the_place_or_the_day_is_in_any_byte_that_is_writ
     assert sum(word.encode() in given for word in searched) > 30  # the search finds them where they are
     out.convert(tmp_path / "dicom")
     assert sorted(path.name for path in out.image.parent.iterdir()) == ["t2w.json", "t2w.nii.gz"]
-    for content in written_bytes(out.image.parent):
+    for content in [*written_bytes(out.image.parent), json.dumps(out.chosen).encode()]:
         for word in searched:
             assert word.encode().lower() not in content.lower(), word
         assert b".part-" not in content
@@ -227,6 +227,85 @@ def test_a_series_alone_in_its_folder_needs_no_times_but_not_those_of_the_other_
     out.image.unlink()
     write_series(tmp_path / "t1", "T1w")
     assert "times of T1w" in out.refusal(tmp_path / "t1", "T2w")
+
+
+def test_a_localiser_alone_is_no_series(tmp_path, out):
+    write_series(tmp_path / "loc", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    assert "expected a sagittal T2w series, found a localiser alone" in out.refusal(tmp_path / "loc")
+    write_series(tmp_path / "named", SeriesDescription="3-pl loc")
+    assert "found a localiser alone" in out.refusal(tmp_path / "named")
+
+
+def test_names_decide_only_where_no_header_says_times(tmp_path, out):
+    folder = tmp_path / "study"
+    write_series(folder / "a", times=("", ""), number=2, SeriesDescription="T2 TSE sag", slices=range(5))
+    write_series(folder / "b", times=("", ""), number=3, SeriesDescription="T1 TSE sag", slices=range(4))
+    assert out.convert(folder, "T1w")[0].shape[2] == 4
+    assert out.chosen["taken"]["reason"] == "sagittal, named for the contrast; no header says times"
+    write_series(folder / "c", "T1w", number=4, SeriesDescription="T2 it is not")  # times before names
+    assert out.convert(folder, "T1w")[0].shape[2] == 6
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        {"ScanOptions": "FS"},
+        {"SeriesDescription": "t2 stir"},
+        {"SeriesDescription": "t2 fs"},
+        {"image_type": ("DERIVED", "SECONDARY", "MPR")},
+    ],
+)
+def test_the_original_with_its_fat_goes_before_its_twin_and_the_choice_is_recorded(tmp_path, out, twin):
+    folder = tmp_path / "study"
+    write_series(folder / "a", number=2, slices=range(5))
+    write_series(folder / "b", number=3, **twin)
+    write_series(folder / "c", "T1w", number=4)
+    assert out.convert(folder, "T2w")[0].shape[2] == 5
+    assert out.chosen["source"] == "dicom"
+    assert out.chosen["taken"] == {
+        "series_number": "2", "slices": 5, "plane": "sagittal", "rows": 24, "columns": 20, "repetition_time_ms": 4000.0,
+        "echo_time_ms": 100.0, "inversion_time_ms": None, "localiser": False, "derived": False, "fat_suppressed": False,
+        "reason": "sagittal, with the times of the contrast",
+    }  # fmt: skip
+    reasons = {one["series_number"]: one["reason"] for one in out.chosen["passed_over"]}
+    assert reasons == {
+        "3": "derived from other images" if "image_type" in twin else "fat-suppressed",
+        "4": "the times of T1w",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "facts"),
+    [
+        (
+            {"PatientAge": "053Y", "PatientSex": "F", "PatientWeight": "74.5"},
+            {"age": "53", "sex": "F", "weight": "74.5"},
+        ),
+        ({"PatientAge": "018M", "PatientSex": "O"}, {"age": "1"}),
+        ({"PatientBirthDate": "19530824", "StudyDate": "20190823"}, {"age": "65"}),
+        ({"PatientBirthDate": "19190101", "StudyDate": "20190823"}, {"age": "90"}),  # older than 89 is telling
+        ({"PatientBirthDate": "", "PatientWeight": "0"}, {}),
+    ],
+)
+def test_age_sex_and_weight_are_told_for_table_1_and_no_date(tmp_path, out, fields, facts):
+    write_series(tmp_path / "dicom", **fields)
+    out.convert(tmp_path / "dicom")
+    assert out.chosen["facts"] == facts
+
+
+def test_an_image_of_one_value_and_one_of_another_plane_are_refused(tmp_path, out):
+    sagittal = np.array([[0, 0, -4.4, 10], [-0.8, 0, 0, 5], [0, 0.8, 0, -7], [0, 0, 0, 1.0]])
+    nib.save(volume(np.zeros((9, 8, 5), "int16"), sagittal), tmp_path / "empty.nii.gz")
+    assert "found 0 in every voxel" in out.refusal(tmp_path / "empty.nii.gz")
+    voxels = np.arange(9 * 8 * 5, dtype="int16").reshape(9, 8, 5)
+    for step, plane in ((2, "axial"), (1, "coronal")):
+        affine = np.diag([0.8, 0.8, 0.8, 1])
+        affine[step, step] = 4
+        nib.save(volume(voxels, affine), tmp_path / "other.nii.gz")
+        message = out.refusal(tmp_path / "other.nii.gz")
+        assert f"expected sagittal slices, found {plane} ones, 4 mm apart, with pixels of 0.8 mm" in message
+    nib.save(volume(voxels, np.diag([1, 1, 1.0, 1])), tmp_path / "isotropic.nii.gz")
+    out.convert(tmp_path / "isotropic.nii.gz")
 
 
 def broken_folders(root):
@@ -390,7 +469,7 @@ def test_a_file_that_is_no_dicom_keeps_its_voxels_and_loses_its_text(tmp_path, o
 def test_voxels_are_stored_in_the_smallest_dtype_that_holds_them(tmp_path, out, dtype, highest, stored):
     voxels = np.zeros((4, 4, 3), dtype)
     voxels[1, 1, 1] = highest
-    nib.save(volume(voxels, np.diag([-1, -1, 4, 1])), tmp_path / "scan.nii.gz")
+    nib.save(volume(voxels, np.diag([-4, -1, 1, 1])), tmp_path / "scan.nii.gz")
     converted, sidecar = out.convert(tmp_path / "scan.nii.gz")
     assert converted.get_data_dtype() == stored
     assert converted.get_fdata()[1, 1, 1] == highest
@@ -457,20 +536,94 @@ def test_a_real_study_gives_its_two_images(shared_data, out, contrast, reference
             assert word not in content
 
 
+REFERENCES = [
+    *(f"anatomical/{name}" for name in ("001", "001_implicit")),
+    *(f"ge/anatomical/{name}" for name in ("001", "001_implicit", "001_single_slice")),
+    *(f"generic/anatomical/{name}" for name in ("001", "001_implicit")),
+    *(f"generic/compressed{name}/001" for name in ("", "_j2k", "_jpeg", "_jpegls", "_rle")),
+    *(f"hitachi/anatomical/{name}" for name in ("001", "001_implicit")),
+]
+
+
+def require_fields_of_header(sidecar, header):
+    """The sidecar says what the header says, in the units of BIDS."""
+    for name, field, factor in [
+        ("RepetitionTime", "RepetitionTime", 1e-3),
+        ("EchoTime", "EchoTime", 1e-3),
+        ("FlipAngle", "FlipAngle", 1),
+        ("MagneticFieldStrength", "MagneticFieldStrength", 1),
+        ("SliceThickness", "SliceThickness", 1),
+        ("SpacingBetweenSlices", "SpacingBetweenSlices", 1),
+    ]:
+        if header.get(field) not in (None, ""):
+            assert sidecar[name] == pytest.approx(float(header.get(field)) * factor, rel=1e-3), name
+    assert {"RepetitionTime", "EchoTime"} <= set(sidecar)
+
+
+@pytest.mark.parametrize("folder", REFERENCES)
+def test_vendors_series_become_the_images_of_their_reference(shared_data, out, folder):
+    source = shared_data / "vendors" / "dicom2nifti" / folder
+    image, sidecar = out.convert(source, "T1w")
+    reference = nib.load(source.with_name(f"{source.name}_ground_truth.nii.gz"))
+    views = [sagittal_view(np.asanyarray(one.dataobj), one.affine) for one in (image, reference)]
+    np.testing.assert_array_equal(*views)
+    affines = [nib.as_closest_canonical(one).affine for one in (image, reference)]
+    np.testing.assert_allclose(*affines, atol=1e-3)
+    require_fields_of_header(sidecar, pydicom.dcmread(find_series(source)[0].files[0], stop_before_pixels=True))
+
+
+def test_a_siemens_series_lies_where_its_headers_say(shared_data, out):
+    source = shared_data / "vendors" / "dcm_qa_decubitus" / "HFS"
+    image, sidecar = out.convert(source, "T1w")
+    files = [pydicom.dcmread(file) for file in find_series(source)[0].files]
+    files.sort(key=lambda data: -data.ImagePositionPatient[0])  # from the patient's left, as x grows to the left
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)[::-1]
+    if np.dot(np.cross(*np.reshape(files[0].ImageOrientationPatient, (2, 3))), (1, 0, 0)) > 0:
+        view = view[::-1]
+    assert len(view) == len(files) == 35
+    same = [np.array_equal(plane, data.pixel_array) for plane, data in zip(view, files, strict=True)]
+    assert all(same) or all(
+        np.array_equal(plane, data.pixel_array) for plane, data in zip(view[::-1], files, strict=True)
+    )
+    require_fields_of_header(sidecar, files[0])
+
+
 @pytest.mark.parametrize(
-    ("folder", "shape"),
+    ("folder", "found"),
     [
-        ("dcm_qa_decubitus/HFS", (35, 256, 256)),
-        ("dicom2nifti/ge/anatomical/001", (4, 256, 256)),
-        ("dicom2nifti/generic/compressed_j2k/001", (4, 256, 256)),
-        ("dicom2nifti/generic/compressed_jpegls/001", (4, 256, 256)),
-        ("dicom2nifti/generic/compressed_rle/001", (4, 256, 256)),
-        ("dicom2nifti/hitachi/anatomical/001_implicit", (4, 64, 64)),
+        ("hyperfine/anatomical/001", "8 slices, axial, TR 4000 ms, TE 194.4 ms"),
+        ("philips/anatomical/001", "4 slices, coronal"),
+        ("generic/anatomical/002_non_isotropic", "4 slices, axial"),
+        ("generic/rgb/001", "expected DICOM files with MR images, found none"),
+        ("failing/sliceincrement/001", ""),
+        ("failing/notavolume/001", ""),
+        ("failing/gantrytilting/001", ""),
     ],
 )
-def test_series_of_other_vendors_and_compressions_are_read(shared_data, out, folder, shape):
-    image, _ = out.convert(shared_data / "vendors" / folder, "T1w")
-    assert sagittal_view(np.asanyarray(image.dataobj), image.affine).shape == shape
+def test_vendors_series_that_are_no_sagittal_volume_are_refused(shared_data, out, folder, found):
+    for contrast in ("T1w", "T2w"):
+        assert found in out.refusal(shared_data / "vendors" / "dicom2nifti" / folder, contrast)
+
+
+@pytest.mark.parametrize(("name", "slices", "times"), [("T1", 10, (4.3641, 2.081)), ("T2", 10, (1000.0, 80.0))])
+def test_a_real_enhanced_file_that_is_turned_to_sagittal_keeps_its_frames(
+    shared_data, out, tmp_path, name, slices, times
+):
+    data = pydicom.dcmread(shared_data / "vendors" / "philips_enhanced" / f"{name}.dcm")
+    frames, pixels = data.PerFrameFunctionalGroupsSequence, data.pixel_array
+    for number, frame in enumerate(frames):
+        frame.PlaneOrientationSequence[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        frame.PlanePositionSequence[0].ImagePositionPatient = [4.0 * number, -100, 100]
+    (tmp_path / "study").mkdir()
+    data.save_as(tmp_path / "study" / "IM1")
+    [series] = find_series(tmp_path / "study")
+    assert len(series.slices) == slices
+    assert (series.slices[0].repetition_time, series.slices[0].echo_time) == pytest.approx(times)
+    image, _ = out.convert(tmp_path / "study", "T1w" if name == "T1" else "T2w")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    assert len(view) == slices
+    for number, frame in enumerate(pixels):  # x grows towards the left, and so does the view
+        np.testing.assert_allclose(np.corrcoef(view[number].ravel(), frame.ravel())[0, 1], 1, atol=1e-6)
 
 
 def test_a_real_slice_that_is_cut_short_is_named(shared_data, out):

@@ -16,10 +16,11 @@ import dcm2niix
 import nibabel as nib
 import numpy as np
 
-from lumbarseg.dicom_series import Series, find_series
+from lumbarseg.dicom_series import find_series
 from lumbarseg.errors import InputError
 from lumbarseg.files import whole, write_json
-from lumbarseg.geometry import codes_of, load_image, sagittal_view, volume
+from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
+from lumbarseg.series_choice import Choice, choose_series
 
 Contrast = Literal["T1w", "T2w"]
 
@@ -39,10 +40,11 @@ _CODES = {
 _SHORT_CODE = re.compile(r"[\w .+/\\-]{1,64}")
 _DATE = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|\d\d:\d\d")
 
+_OTHER_PLANE = 2.0  # times coarser in the sagittal plane than across it: the slices lie in another plane
 _TREACHEROUS = ("missing images?", "interslice distance varies", "slice direction", "single slice - please check")
 
 
-def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: str | Path) -> None:
+def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: str | Path) -> dict[str, Any]:
     """Convert one series to a de-identified NIfTI image and a JSON sidecar.
 
     Args:
@@ -53,22 +55,37 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
         sidecar: the `.json` to write: technical BIDS fields alone (times in seconds); of a file that is no DICOM, those
             in the JSON beside it, if there is one.
 
+    Returns:
+        What was chosen: source (dicom or file), and of a folder the series that was taken and those passed over, each
+        with the reason; and the facts of the patient that the headers tell (age in years, sex, weight in kg).
+
     Raises:
         InputError: nothing to convert, a slice missing, twice or cut short, slices of more than one patient or
             orientation, no series or several that could be meant, the other contrast, or a file that cannot be read.
     """
     source = Path(source)
+    chosen: dict[str, Any] = {"source": "file"}
     if source.is_dir():
-        loaded, fields = _from_dicom(source, find_series(source), contrast)
+        choice = choose_series(source, find_series(source), contrast)
+        loaded, fields = _from_dicom(source, choice)
+        chosen = {"source": "dicom", **choice.described, "facts": choice.series.slices[0].facts}
     elif source.exists():
         loaded, fields = load_image(source), _sidecar_beside(source)
+        _require_sagittal(source, loaded)
     else:
         raise InputError(
             f"{source}: expected a DICOM folder or an image, found nothing there; mend the path in the sheet"
         )
+    values = np.asanyarray(loaded.dataobj)
+    if values.min() == values.max():
+        raise InputError(
+            f"{source}: expected an image, found {values.flat[0]:g} in every voxel; export it again, or take the session out "
+            "of the sheet"
+        )
     with whole(image) as temporary:
         nib.save(_storable(loaded), temporary)
     write_json(sidecar, technical_fields(fields))
+    return chosen
 
 
 def technical_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -95,8 +112,19 @@ def _may_stay(name: str, value: Any) -> bool:
     return False
 
 
-def _from_dicom(folder: Path, series: list[Series], contrast: Contrast) -> tuple[nib.Nifti1Image, dict[str, Any]]:
-    chosen = _choose(folder, series, contrast)
+def _require_sagittal(source: Path, image: nib.Nifti1Image) -> None:
+    """Refuse an image that is finest across the sagittal plane: its slices lie in another one."""
+    between, rows, columns = sagittal_spacing(image.affine)
+    if max(rows, columns) >= _OTHER_PLANE * between:
+        plane = "axial" if rows > columns else "coronal"
+        raise InputError(
+            f"{source}: expected sagittal slices, found {plane} ones, {max(rows, columns):.3g} mm apart, with pixels of "
+            f"{between:.3g} mm; name the sagittal series in the sheet"
+        )
+
+
+def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str, Any]]:
+    chosen = choice.series
     chosen.require_one_stack(folder)
     with tempfile.TemporaryDirectory(prefix="lumbarseg-dicom-") as scratch:
         inbox, outbox = Path(scratch, "in"), Path(scratch, "out")
@@ -144,24 +172,6 @@ def _from_dicom(folder: Path, series: list[Series], contrast: Contrast) -> tuple
                 "export the series again"
             )
         return image, json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8", errors="replace"))
-
-
-def _choose(folder: Path, series: list[Series], contrast: Contrast) -> Series:
-    listed = "; ".join(str(one) for one in series)
-    if len(series) == 1:
-        if series[0].contrast not in (contrast, None):
-            raise InputError(
-                f"{folder}: expected a {contrast} series, found one with the times of {series[0].contrast} ({listed}); "
-                "are two columns of the sheet interchanged?"
-            )
-        return series[0]
-    fitting = [one for one in series if one.contrast == contrast and one.is_sagittal and not one.is_localiser]
-    if len(fitting) == 1:
-        return fitting[0]
-    raise InputError(
-        f"{folder}: expected one sagittal {contrast} series, found {len(fitting)} that fit among: {listed}; "
-        "give the folder of the series that is meant"
-    )
 
 
 def _in_users_names(said: str, inbox: Path, files: list[Path]) -> list[str]:

@@ -1,9 +1,10 @@
 """Which MR series lie in a folder of DICOM files, and whether a series is one whole stack of slices."""
 
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,11 @@ _T1W_LONGEST_ECHO = 35.0
 _T1W_REPETITION = (200.0, 1500.0)
 _T1W_SHORTEST_INVERSION = 400.0
 
+# Names are a hint where tags say nothing, and tell a series from its fat-suppressed twin.
+_LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
+_FAT_SUPPRESSED = re.compile(r"stir|spair|dixon|\btirm|fat.?sat|(?<![a-z])fs(?![a-z])")
+_OLDEST_TOLD = 89  # years
+
 _ANGLE_TOLERANCE = 1e-3  # of direction cosines within a series
 _SAME_PLACE = 0.01  # mm; slices nearer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
@@ -45,6 +51,11 @@ class Slice:
         echo_time: ms, NaN if not said.
         inversion_time: ms, NaN without inversion.
         localiser: the scanner calls it a localiser.
+        derived: calculated from other images (a reformation, a subtraction).
+        fat_suppressed: the scan options or the names say so.
+        named: the contrast that the names of series and protocol speak for; a hint, for people type them.
+        size: rows and columns.
+        facts: age (years, above 89 as 90), sex and weight (kg) of the patient, as far as the header has them.
     """
 
     file: Path
@@ -57,6 +68,11 @@ class Slice:
     echo_time: float
     inversion_time: float
     localiser: bool
+    derived: bool = False
+    fat_suppressed: bool = False
+    named: Literal["T1w", "T2w"] | None = None
+    size: tuple[int, int] = (0, 0)
+    facts: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,32 @@ class Series:
     def is_localiser(self) -> bool:
         """Whether the scanner made it to plan others."""
         return any(one.localiser for one in self.slices)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether its headers say an echo time."""
+        return not np.isnan(self.slices[0].echo_time)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What may be written down of it: numbers alone, for names are typed by people."""
+        one = self.slices[0]
+        times = {
+            "repetition_time_ms": one.repetition_time,
+            "echo_time_ms": one.echo_time,
+            "inversion_time_ms": one.inversion_time,
+        }
+        return {
+            "series_number": one.number,
+            "slices": len(self.slices),
+            "plane": self.plane if self._one_orientation else "several",
+            "rows": one.size[0],
+            "columns": one.size[1],
+            **{name: None if np.isnan(value) else value for name, value in times.items()},
+            "localiser": self.is_localiser,
+            "derived": one.derived,
+            "fat_suppressed": one.fat_suppressed,
+        }
 
     @property
     def _normal(self) -> np.ndarray:
@@ -207,6 +249,7 @@ def _slices(file: Path) -> Iterator[Slice]:
 
 
 def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
+    names = f"{header.get('SeriesDescription', '')} {header.get('ProtocolName', '')}".lower()
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     frames = header.get("PerFrameFunctionalGroupsSequence") or [pydicom.Dataset()]
     for frame in frames:
@@ -226,8 +269,37 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
             repetition_time=_number(repetition),
             echo_time=echo_time,
             inversion_time=_inversion_time(places, header),
-            localiser="LOCALIZER" in str(header.get("ImageType", "")).upper(),
+            localiser="LOCALIZER" in str(header.get("ImageType", "")).upper() or bool(_LOCALISER.search(names)),
+            derived="DERIVED" in str(header.get("ImageType", "")).upper(),
+            fat_suppressed="FS" in str(header.get("ScanOptions", "")) or bool(_FAT_SUPPRESSED.search(names)),
+            named=_named(names),
+            size=(int(header.Rows), int(header.Columns)),
+            facts=_facts(header),
         )
+
+
+def _named(names: str) -> Literal["T1w", "T2w"] | None:
+    t1, t2 = ("t1" in names, "t2" in names)
+    return None if t1 == t2 else ("T1w" if t1 else "T2w")
+
+
+def _facts(header: pydicom.Dataset) -> dict[str, str]:
+    """Age, sex and weight, which Table 1 needs; an age that would be telling is cut to 90, as BIDS advises."""
+    facts = {}
+    age = re.fullmatch(r"0*(\d+)([DWMY])", str(header.get("PatientAge", "") or "").strip())
+    born, made = (str(header.get(name, "") or "") for name in ("PatientBirthDate", "StudyDate"))
+    if age:
+        facts["age"] = int(age[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[age[2]]
+    elif re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", made):
+        facts["age"] = int(made[:4]) - int(born[:4]) - (made[4:] < born[4:])
+    if not 0 <= facts.get("age", 0) <= _OLDEST_TOLD:
+        facts["age"] = _OLDEST_TOLD + 1
+    sex, weight = str(header.get("PatientSex", "") or "").strip().upper(), header.get("PatientWeight")
+    return {
+        **{name: str(value) for name, value in facts.items()},
+        **({"sex": sex} if sex in ("F", "M") else {}),
+        **({"weight": f"{float(weight):g}"} if weight and float(weight) > 0 else {}),
+    }
 
 
 def _find(places: tuple[pydicom.Dataset, ...], header: pydicom.Dataset, sequence: str, inner: str, outer: str) -> Any:
