@@ -6,6 +6,7 @@ rule convert:
         with_sheet(
             *of_sessions(SESSIONS, *map(nifti, CONTRASTS)),
             *of_sessions(LABELLED, MASK),
+            LABEL_DESCRIPTIONS,
         ),
     localrule: True
 

@@ -195,6 +195,7 @@ def sidecar(contrast):
     return result(f"nifti/{FOLDER}anat/{LABEL}_{contrast}.json")
 
 
+LABEL_DESCRIPTIONS = result("nifti/labels.txt")
 CHOICE = result(f"conversion/{FOLDER}{LABEL}_series.json")
 MASK = result(f"nifti/{FOLDER}anat/{LABEL}_dseg.nii.gz")
 REGISTERED = result(f"registered/{FOLDER}{LABEL}_space-T2w_T1w.nii.gz")

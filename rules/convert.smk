@@ -30,9 +30,10 @@ rule convert_session:
 
 rule mask_session:
     input:
-        code("mask_session", "masks", "anatomy", "geometry"),
+        code("mask_session", "masks", "itksnap", "anatomy", "geometry"),
         image=nifti("T2w"),
         mask=lambda wildcards: (sheet() if "phantom" in config else mask_source(wildcards)),
+        descriptions=[config["label_descriptions"]] if config["label_descriptions"] else [],
     output:
         MASK,
     log:
@@ -54,3 +55,25 @@ rule mask_session:
         "mask_session: sub-{wildcards.participant} ses-{wildcards.session} onto the T2w grid"
     script:
         "../workflow_scripts/mask_session.py"
+
+
+rule label_table:
+    input:
+        code("label_table", "anatomy", "itksnap"),
+    output:
+        itksnap=LABEL_DESCRIPTIONS,
+        bids=result("nifti/dseg.tsv"),
+    log:
+        result("logs/label_table.log"),
+    benchmark:
+        result("benchmarks/label_table.tsv")
+    localrule: True
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "label_table: classes for ITK-SNAP and BIDS"
+    script:
+        "../workflow_scripts/label_table.py"

@@ -7,11 +7,15 @@ import nibabel as nib
 from lumbarseg.anatomy import LabelTable
 from lumbarseg.files import whole
 from lumbarseg.geometry import codes_of, load_image, volume
+from lumbarseg.itksnap import read_descriptions, with_described_values
 from lumbarseg.joblog import job
 from lumbarseg.masks import read_mask
 
 with job(snakemake.log[0]):
-    labels = LabelTable(snakemake.params.classes, snakemake.params.background)
+    classes, background = snakemake.params.classes, snakemake.params.background
+    for path in snakemake.input.get("descriptions", []):
+        classes = with_described_values(classes, background, read_descriptions(path), path)
+    labels = LabelTable(classes, background)
     t2w = load_image(Path(snakemake.input.image))
     voxels = read_mask(Path(snakemake.params.source), t2w, labels)
     with whole(snakemake.output[0]) as temporary:

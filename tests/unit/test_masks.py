@@ -87,6 +87,43 @@ def test_blurred_and_unknown_values_are_refused(tmp_path, drawn, t2w):
         read_mask(tmp_path / "unknown.nii.gz", t2w, LABELS)
 
 
+@pytest.mark.parametrize(("axis", "way"), [(1, "from head to foot"), (0, "from front to back")])
+def test_a_mirrored_mask_is_found_by_the_edges_of_its_image(tmp_path, axis, way):
+    rows, columns = np.indices((60, 60))
+    body = ((rows - 22) ** 2 / 130 + (columns - 36) ** 2 / 200 < 1).astype("uint8") * 20
+    values = np.repeat(body[:, :, None], 4, axis=2)
+    image = volume((values * 20 + np.random.default_rng(0).normal(100, 20, values.shape)).astype("int16"), AFFINE)
+    nib.save(volume(values, AFFINE), tmp_path / "mask.nii.gz")
+    assert read_mask(tmp_path / "mask.nii.gz", image, LABELS).any()
+    nib.save(volume(np.flip(values, axis), AFFINE), tmp_path / "mirrored.nii.gz")
+    with pytest.raises(
+        InputError, match=rf"mirrored\.nii\.gz: .* times stronger under the mask mirrored {way}; turn it"
+    ):
+        read_mask(tmp_path / "mirrored.nii.gz", image, LABELS)
+    # mirrored in its header as well, it lies where it should
+    turn = np.stack([np.arange(3), np.where(np.arange(3) == axis, -1, 1)], axis=1)
+    nib.save(volume(values, AFFINE).as_reoriented(turn), tmp_path / "turned.nii.gz")
+    np.testing.assert_array_equal(read_mask(tmp_path / "turned.nii.gz", image, LABELS) == 1, values == 20)
+
+
+def test_every_real_mask_that_is_mirrored_is_found(shared_data, tmp_path):
+    labels = LabelTable(
+        [
+            {"id": 0, "name": "Background", "colour": "#000000"},
+            {"id": 1, "name": "Vert", "colour": "#e8c97d", "values": list(range(1, 10))},
+        ]
+    )
+    for path in sorted((shared_data / "lumbar_t2").glob("*_T2w.nii.gz")):
+        image = load_image(path)
+        mask = load_image(path.with_name(path.name.replace("_T2w", "_T2w_vertebrae")))
+        view = np.asanyarray(mask.dataobj)
+        in_plane = [axis for axis, code in enumerate(nib.aff2axcodes(mask.affine)) if code not in "LR"]
+        for axis in in_plane:
+            nib.save(volume(np.flip(view, axis), mask.affine), tmp_path / "mirrored.nii.gz")
+            with pytest.raises(InputError, match="mirrored"):
+                read_mask(tmp_path / "mirrored.nii.gz", image, labels)
+
+
 def test_a_real_mask_keeps_its_vertebrae(shared_data):
     image = load_image(shared_data / "lumbar_t2" / "sub-lumbar02_T2w.nii.gz")
     path = shared_data / "lumbar_t2" / "sub-lumbar02_T2w_vertebrae.nii.gz"

@@ -1,0 +1,15 @@
+"""Write the label table as ITK-SNAP's label descriptions and as a BIDS table of labels, beside the masks."""
+
+import pandas as pd
+
+from lumbarseg.anatomy import LabelTable
+from lumbarseg.files import whole
+from lumbarseg.itksnap import write_descriptions
+from lumbarseg.joblog import job
+
+with job(snakemake.log[0]):
+    labels = LabelTable(snakemake.params.classes, snakemake.params.background)
+    write_descriptions(snakemake.output.itksnap, labels)
+    with whole(snakemake.output.bids) as temporary:
+        rows = [{"index": tissue.id, "name": tissue.name, "color": tissue.colour} for tissue in labels]
+        pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
