@@ -29,6 +29,13 @@ rule patch:
     localrule: True
 
 
+rule select:
+    input:
+        SELECTION,
+        table("table_selection"),
+    localrule: True
+
+
 rule train:
     input:
         of_folds(NETWORK),

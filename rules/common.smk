@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg import cohort  # noqa: E402
+from lumbarseg import cohort, selection  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
 
@@ -36,7 +36,8 @@ def read_sessions():
     """
     if "phantom" not in config:
         is_there = Path(config["sessions"]).exists()
-        return cohort.read_sheet(config["sessions"], config["channels"]) if is_there else []
+        may_lack = config["selection"]["missing_contrast"] == "exclude"
+        return cohort.read_sheet(config["sessions"], config["channels"], may_lack) if is_there else []
     if config["split"]["stratify"]:
         raise InputError(
             f"config: `split.stratify` expects a sheet of sessions, found a phantom cohort whose facts are not known "
@@ -62,9 +63,9 @@ def read_assignments():
     if not SESSIONS:
         return []
     if split["file"]:
-        return cohort.read_folds(split["file"], SESSIONS, split["folds"])
+        return cohort.read_folds(split["file"], LABELLED, split["folds"])
     return cohort.split_patients(
-        SESSIONS,
+        LABELLED,
         split["folds"],
         split["test_patients"],
         split["stratify"],
@@ -109,9 +110,28 @@ def with_split(path):
 
 try:
     STUDY = read_study()
-    SESSIONS = read_sessions()
+    ALL_SESSIONS = read_sessions()
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# ---- who is in it: of the sheet's sessions those with all images, of those with masks the selected ones -------------------
+
+SELECTION = result("metrics/selection.csv")
+LACKING = [
+    (session.participant_id, session.session_id, contrast)
+    for session in ALL_SESSIONS
+    for contrast in config["channels"]
+    if not getattr(session, contrast.lower())
+]
+SESSIONS = [
+    session
+    for session in ALL_SESSIONS
+    if (session.participant_id, session.session_id) not in {row[:2] for row in LACKING}
+]
+WITH_MASKS = [session for session in SESSIONS if session.mask]
+# What the last run found out: images are looked at in a job, and the graph is made before it. `split` compares the two.
+LEFT_OUT = selection.left_out(SELECTION) if selection.excludes(config["selection"]) else set()
+LABELLED = [session for session in WITH_MASKS if (session.participant_id, session.session_id) not in LEFT_OUT]
 
 # Images of too few patients for folds can still be converted and cut into patches; `split` says what is missing.
 try:
@@ -125,7 +145,6 @@ except InputError as error:
 # rules they would have every network trained anew by a change of them.
 TRAINING = {key: value for key, value in config["training"].items() if key not in ("device", "tensorboard")}
 
-LABELLED = [session for session in SESSIONS if session.mask]
 CONTRASTS = config["channels"]
 LABEL = "sub-{participant}_ses-{session}"
 FOLDER = "sub-{participant}/ses-{session}/"
@@ -230,6 +249,16 @@ def of_sessions(sessions, *patterns):
         for pattern in patterns
         for session in sessions
     ]
+
+
+def ids_of(sessions):
+    """(participant, session) of some sessions."""
+    return [(session.participant_id, session.session_id) for session in sessions]
+
+
+def ids_left_out():
+    """(participant, session) of those with a mask that this run leaves out."""
+    return sorted(set(ids_of(WITH_MASKS)) - set(ids_of(LABELLED)))
 
 
 def subset(fold, *names):
@@ -383,7 +412,9 @@ def iou_table_columns():
 
 def all_tables():
     """Every table in every format."""
-    return [path for name in ["table_1", "table_2", "table_3", *config["tables"]] for path in table(name)]
+    return [
+        path for name in ["table_1", "table_2", "table_3", "table_selection", *config["tables"]] for path in table(name)
+    ]
 
 
 def figure(name):

@@ -1,17 +1,47 @@
-"""Patients to folds (Section 3, Table 3). All images and masks are checked by then: nothing heavy starts before."""
+"""Sessions selected by the paper's criteria (Section 3.1.1, Table 2), and their patients split into folds (Table 3).
+
+All images and masks are checked by then: nothing heavy starts before.
+"""
+
+
+rule select_sessions:
+    input:
+        code("select_sessions", "acquisition", "cohort", "selection", "geometry", "tables"),
+        sheet=with_sheet(sheet()),
+        patches=of_sessions(WITH_MASKS, PATCHES),
+        images=[path for session in WITH_MASKS for path in of_sessions([session], *map(nifti, CONTRASTS))],
+        sidecars=[path for session in WITH_MASKS for path in of_sessions([session], *map(sidecar, CONTRASTS))],
+        choices=of_sessions(WITH_MASKS, CHOICE),
+    output:
+        cohort=result("metrics/cohort.csv"),
+        selection=SELECTION,
+        table=table("table_selection"),
+    log:
+        result("logs/select_sessions.log"),
+    benchmark:
+        result("benchmarks/select_sessions.tsv")
+    localrule: True
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        channels=CONTRASTS,
+        sessions=ids_of(WITH_MASKS),
+        lacking=LACKING,
+        criteria=config["selection"],
+        class_names=class_names(),
+    message:
+        "select_sessions: sessions by acquisition, cover, brightness and noise"
+    script:
+        "../workflow_scripts/select_sessions.py"
 
 
 rule split:
     input:
-        code("split", "acquisition", "cohort", "geometry"),
+        code("split", "cohort", "selection"),
         sheet=with_split(sheet()),
-        # A patch or an image made anew moves no patient to another fold, so their time stamps do not count.
-        patches=ancient(of_sessions(LABELLED, PATCHES)),
-        images=ancient([path for session in LABELLED for path in of_sessions([session], *map(nifti, CONTRASTS))]),
-        sidecars=ancient([path for session in LABELLED for path in of_sessions([session], *map(sidecar, CONTRASTS))]),
+        selection=SELECTION,
     output:
         folds=result("folds.tsv"),
-        cohort=result("metrics/cohort.csv"),
     log:
         result("logs/split.log"),
     benchmark:
@@ -20,9 +50,10 @@ rule split:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        channels=CONTRASTS,
-        labels=[(session.participant_id, session.session_id) for session in LABELLED],
+        left_out=ids_left_out(),
+        lacking=LACKING,
         assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
+        table=table("table_selection")[1],
     message:
         "split: patients into test and folds"
     script:

@@ -1,25 +1,23 @@
-"""Write the split into folds, and what is known of each session for the tables."""
-
-from pathlib import Path
+"""Write the split into folds, once the sessions it was made of are the selected ones."""
 
 import pandas as pd
 
-from lumbarseg.acquisition import describe_session
-from lumbarseg.cohort import read_sheet
+from lumbarseg.errors import InputError
 from lumbarseg.files import whole
 from lumbarseg.joblog import job
+from lumbarseg.selection import left_out
 
 with job(snakemake.log[0]):
     params = snakemake.params
+    # those that lack an image are known from the sheet alone
+    found = left_out(snakemake.input.selection) - {tuple(label[:2]) for label in params.lacking}
+    planned = {tuple(label) for label in params.left_out}
+    if found != planned:
+        raise InputError(
+            f"{snakemake.input.selection}: expected {len(planned)} sessions to be left out, as the run was planned with, found "
+            f"{len(found)}; look at {snakemake.params.table}, then run the same command again: it goes on with the sessions "
+            "that are selected"
+        )
     assignments = pd.DataFrame(params.assignments, columns=["participant_id", "fold", "subset"])
     with whole(snakemake.output.folds) as temporary:
         assignments.to_csv(temporary, sep="\t", index=False)
-
-    sessions = {(s.participant_id, s.session_id): s for s in read_sheet(snakemake.input.sheet, params.channels)}
-    rows = []
-    for place, (label, patches) in enumerate(zip(params.labels, snakemake.input.patches, strict=True)):
-        images = snakemake.input.images[place * len(params.channels) :]
-        by_contrast = dict(zip(params.channels, map(Path, images), strict=False))
-        rows.append(describe_session(sessions[tuple(label)], Path(patches), by_contrast))
-    with whole(snakemake.output.cohort) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)

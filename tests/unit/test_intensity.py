@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lumbarseg.intensity import zscore
+from lumbarseg.intensity import brightness_and_noise, zscore
 
 volumes = arrays(np.int16, array_shapes(min_dims=3, max_dims=3, max_side=6), elements=st.integers(0, 4095))
 
@@ -59,3 +59,24 @@ def test_a_constant_volume_becomes_zeros(scope, value):
 def test_an_empty_volume_stays_empty():
     assert zscore(np.zeros((0, 4, 4))).shape == (0, 4, 4)
     assert zscore(np.zeros((0, 4, 4)), "slice").shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("deviation", [5.0, 20.0, 60.0])
+def test_noise_is_that_which_was_added_and_edges_do_not_count(deviation):
+    rows, columns = np.indices((120, 120))
+    anatomy = np.where(
+        (rows // 15 + columns // 20) % 2, 900.0, 500.0
+    )  # edges along every pixel row and column of a block
+    noisy = anatomy + np.random.default_rng(0).normal(0, deviation, (6, 120, 120))
+    brightness, noise = brightness_and_noise(noisy)
+    level = np.median(noisy)
+    assert noise * level == pytest.approx(deviation, rel=0.2)
+    assert brightness == pytest.approx(level / np.percentile(noisy, 99.5))
+
+
+def test_brightness_and_noise_are_those_of_the_body_and_of_no_gain():
+    body = np.random.default_rng(0).normal(400, 10, (4, 60, 60))
+    framed = np.pad(body, ((0, 0), (30, 30), (30, 30)))
+    np.testing.assert_allclose(brightness_and_noise(framed), brightness_and_noise(body), rtol=0.1)
+    np.testing.assert_allclose(brightness_and_noise(body * 7), brightness_and_noise(body), rtol=1e-4)
+    assert np.isnan(brightness_and_noise(np.zeros((3, 8, 8)))).all()

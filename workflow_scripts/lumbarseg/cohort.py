@@ -44,7 +44,7 @@ class Session:
         return f"sub-{self.participant_id}_ses-{self.session_id}"
 
 
-def read_sheet(path: str | os.PathLike[str], channels: Sequence[str]) -> list[Session]:
+def read_sheet(path: str | os.PathLike[str], channels: Sequence[str], may_lack_images: bool = False) -> list[Session]:
     """Read `sessions.tsv` and check all that can be checked without opening an image.
 
     Paths in the sheet are taken relative to the sheet's folder.
@@ -52,13 +52,14 @@ def read_sheet(path: str | os.PathLike[str], channels: Sequence[str]) -> list[Se
     Args:
         path: tab-separated, one header row; columns participant_id, session_id, t2w, t1w, mask, age, sex, weight, site.
         channels: the study's channels; `t1w` is needed only where they hold T1w.
+        may_lack_images: let cells of images be empty; whoever asks leaves such sessions out.
 
     Returns:
         The sessions in the sheet's order.
 
     Raises:
         InputError: a column is missing, an id cannot be used, a session stands twice or lacks an image, or a path does
-            not exist.
+            not exist or may not be read.
     """
     sheet = Path(path)
     if not sheet.is_file():
@@ -79,7 +80,8 @@ def read_sheet(path: str | os.PathLike[str], channels: Sequence[str]) -> list[Se
         rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
     if not rows:
         raise InputError(f"{sheet}: expected one row a session, found only the header; add sessions")
-    sessions = [_session(sheet, number, row, channels) for number, row in enumerate(rows, start=2)]
+    needed = [] if may_lack_images else channels
+    sessions = [_session(sheet, number, row, needed) for number, row in enumerate(rows, start=2)]
     seen: dict[str, int] = {}
     for number, session in enumerate(sessions, start=2):
         if session.label in seen:
@@ -113,6 +115,11 @@ def _session(sheet: Path, number: int, row: dict[str, str], channels: Sequence[s
             raise InputError(
                 f"{sheet}, line {number}: expected `{column}` to be a file or folder, found nothing at {paths[column]}; "
                 "correct the path (it is taken relative to the sheet)"
+            )
+        if value and not os.access(paths[column], os.R_OK):
+            raise InputError(
+                f"{sheet}, line {number}: expected `{column}` to be readable, found {paths[column]} without the right to read "
+                "it; ask its owner, or copy it"
             )
     return Session(**identity, **paths, facts={name: row.get(name, "") for name in FACTS})
 

@@ -20,6 +20,7 @@ from lumbarseg.dicom_series import find_series
 from lumbarseg.errors import InputError
 from lumbarseg.files import whole, write_json
 from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
+from lumbarseg.intensity import brightness_and_noise
 from lumbarseg.series_choice import Choice, choose_series
 
 Contrast = Literal["T1w", "T2w"]
@@ -57,7 +58,8 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
 
     Returns:
         What was chosen: source (dicom or file), and of a folder the series that was taken and those passed over, each
-        with the reason; and the facts of the patient that the headers tell (age in years, sex, weight in kg).
+        with the reason; the facts of the patient that the headers tell (age in years, sex, weight in kg); and quality,
+        the brightness and noise of the image (`intensity.brightness_and_noise`).
 
     Raises:
         InputError: nothing to convert, a slice missing, twice or cut short, slices of more than one patient or
@@ -85,7 +87,11 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     with whole(image) as temporary:
         nib.save(_storable(loaded), temporary)
     write_json(sidecar, technical_fields(fields))
-    return chosen
+    brightness, noise = brightness_and_noise(sagittal_view(values, loaded.affine))
+    measured = {"brightness": brightness, "noise": noise}
+    return chosen | {
+        "quality": {name: None if np.isnan(value) else round(value, 5) for name, value in measured.items()}
+    }
 
 
 def technical_fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""Describe all sessions with masks, judge them by the criteria, and list who is left out and why."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lumbarseg.acquisition import describe_session
+from lumbarseg.cohort import read_sheet
+from lumbarseg.files import whole
+from lumbarseg.joblog import job
+from lumbarseg.selection import COLUMNS, LEFT_OUT, selection_rows
+from lumbarseg.tables import write_table
+
+with job(snakemake.log[0]) as logger:
+    params = snakemake.params
+    sheet = read_sheet(snakemake.input.sheet, params.channels, may_lack_images=True)
+    sessions = {(s.participant_id, s.session_id): s for s in sheet}
+    described = []
+    for place, label in enumerate(params.sessions):
+        images = snakemake.input.images[place * len(params.channels) :]
+        by_contrast = dict(zip(params.channels, map(Path, images), strict=False))
+        paths = [Path(files[place]) for files in (snakemake.input.patches, snakemake.input.choices)]
+        described.append(describe_session(sessions[tuple(label)], paths[0], by_contrast, paths[1]))
+    rows = selection_rows(described, params.lacking, params.criteria, params.class_names)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    with whole(snakemake.output.selection) as temporary:
+        table.to_csv(temporary, index=False)
+    out = {(row["participant_id"], row["session_id"]) for row in rows if row["outcome"] == LEFT_OUT}
+    cohort = [row for row in described if (row["participant_id"], row["session_id"]) not in out]
+    with whole(snakemake.output.cohort) as temporary:
+        pd.DataFrame(cohort).to_csv(temporary, index=False)
+    noted = table[table["criterion"] != ""]
+    caption = (
+        f"Selection: {len(cohort)} of {len(described) + len(params.lacking)} sessions with a mask are used. Listed is each "
+        "criterion that a session does not meet; one that is used all the same is a warning."
+    )
+    write_table(noted, *snakemake.output.table, caption, best_bold=False)
+    warned = noted[noted["outcome"] != LEFT_OUT].drop_duplicates(["participant_id", "session_id"])
+    for count, what in ((len(out), "left out"), (len(warned), "out of range and used all the same")):
+        if count:
+            logger.warning("selection: %d sessions are %s; %s says why", count, what, snakemake.output.table[1])
