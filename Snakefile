@@ -17,6 +17,7 @@ include: "rules/convert.smk"
 include: "rules/register.smk"
 include: "rules/normalise.smk"
 include: "rules/patch.smk"
+include: "rules/quality.smk"
 include: "rules/split.smk"
 include: "rules/train.smk"
 include: "rules/search.smk"
@@ -34,3 +35,4 @@ rule all:
         all_tables(),
         all_figures(),
         result("report/results.html"),
+        QUALITY_PAGE,

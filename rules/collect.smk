@@ -29,6 +29,15 @@ rule patch:
     localrule: True
 
 
+rule quality:
+    input:
+        with_sheet(
+            QUALITY_PAGE,
+            *(table("table_registration") + figure("registration") if "T1w" in CONTRASTS else []),
+        ),
+    localrule: True
+
+
 rule select:
     input:
         SELECTION,

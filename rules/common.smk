@@ -223,6 +223,15 @@ REGISTRATION = result(f"registered/{FOLDER}{LABEL}_from-T1w_to-T2w_xfm.json")
 PATCHES = result(f"patches/{FOLDER}{LABEL}_patches.json")
 
 
+def mask_if_there_is_one(wildcards):
+    """The mask of a session, or nothing where it is only to be segmented."""
+    return [MASK.format(**wildcards)] if mask_source(wildcards) else []
+
+
+PICTURE = result(f"quality/{LABEL}_quality.png")
+QUALITY_PAGE = result("quality/index.html")
+
+
 def registration_settings():
     """The settings of registration that count: those of the other engine change nothing."""
     return {
@@ -413,7 +422,16 @@ def iou_table_columns():
 def all_tables():
     """Every table in every format."""
     return [
-        path for name in ["table_1", "table_2", "table_3", "table_selection", *config["tables"]] for path in table(name)
+        path
+        for name in [
+            "table_1",
+            "table_2",
+            "table_3",
+            "table_selection",
+            *(["table_registration"] if "T1w" in CONTRASTS else []),
+            *config["tables"],
+        ]
+        for path in table(name)
     ]
 
 
@@ -424,7 +442,14 @@ def figure(name):
 
 def all_figures():
     """Every figure in both formats."""
-    names = ["fig_2", "fig_3", "learning_loss", "learning_accuracy", "learning_iou"]
+    names = [
+        "fig_2",
+        "fig_3",
+        *(["registration"] if "T1w" in CONTRASTS else []),
+        "learning_loss",
+        "learning_accuracy",
+        "learning_iou",
+    ]
     names += ["fig_7"] if config["figures"]["cases"] else []
     names += ["fig_8"] if config["figures"]["box_plots"] else []
     names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []

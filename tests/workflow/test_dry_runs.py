@@ -56,6 +56,7 @@ def test_the_demo_profile_plans_the_phantom_study(workflow):
         "register",
         "normalise",
         "patch",
+        "quality",
         "select",
         "split",
         "networks",

@@ -14,6 +14,11 @@ CAPTIONS = {
         "Figure 3",
         "From images to patches: T1w before and after registration, z-scores, and the overlapping patches.",
     ),
+    "registration": (
+        "Registration",
+        "How far each T1w was moved onto its T2w, and how alike the two are. Flagged sessions bear their name; quality/index.html "
+        "shows the slices of every session.",
+    ),
     "fig_7": (
         "Figure 7",
         "Best, median and worst test slice of the last experiment shown. Above each prediction stands the slice's mean IoU; "
@@ -123,7 +128,7 @@ def _table(path: Path) -> dict[str, Any]:
             ]
         )
     title = path.stem.replace("table_", "Table ")
-    title = f"{title[:7]}.{title[7:]}" if title[6:7].isalpha() else title
+    title = f"{title[:7]}.{title[7:]}" if title[6:7].isalpha() and title[7:].isdigit() else title
     return {"title": title, "columns": ["Class" if c == "class_name" else c for c in frame], "rows": rows}
 
 

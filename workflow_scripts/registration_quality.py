@@ -1,0 +1,30 @@
+"""Put all registrations side by side: a table of each, a table of the flagged ones, and a figure."""
+
+from pathlib import Path
+
+from lumbarseg.figures import registration_overview, save_figure
+from lumbarseg.files import read_json, whole
+from lumbarseg.joblog import job
+from lumbarseg.quality import registration_table
+from lumbarseg.tables import write_table
+
+with job(snakemake.log[0]) as logger:
+    reports = {Path(path).name.partition("_from-")[0]: read_json(path) for path in snakemake.input.reports}
+    table = registration_table(reports)
+    with whole(snakemake.output.csv) as temporary:
+        table.to_csv(temporary, index=False)
+    flagged = table[table["flag"] != ""].drop(columns=["engine", "degrees_of_freedom", "seconds"])
+    shares = flagged.pop("overlap_before"), flagged.pop("overlap_after")
+    for name, share in zip(("overlap before (%)", "overlap after (%)"), shares, strict=True):
+        flagged.insert(len(flagged.columns) - 1, name, 100 * share)
+    caption = (
+        f"Registration of T1w to T2w: the {len(flagged)} of {len(table)} sessions that somebody should look at. Mutual "
+        f"information in nats; median shift of all sessions {table['shift_mm'].median():.2f} mm, median rotation "
+        f"{table['rotation_degrees'].median():.2f} degrees."
+    )
+    write_table(flagged.reset_index(drop=True), *snakemake.output.table, caption, decimals=2, best_bold=False)
+    save_figure(registration_overview(table, snakemake.params.limits), *snakemake.output.figure)
+    if len(flagged):
+        logger.warning(
+            "registration: %d of %d sessions are flagged; look at %s", len(flagged), len(table), snakemake.params.page
+        )
