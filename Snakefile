@@ -12,6 +12,7 @@ report: "rules/report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/sheet.smk"
 include: "rules/phantom.smk"
 include: "rules/convert.smk"
 include: "rules/register.smk"

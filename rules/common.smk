@@ -83,6 +83,15 @@ def sheet():
     return result("phantom/sessions.tsv") if "phantom" in config else config["sessions"]
 
 
+def layout(wildcards):
+    """A params function: how the folder of images is laid out, or what is missing in the config."""
+    if "layout" not in config:
+        raise WorkflowError(
+            "config: `write_sheet` expects the section `layout`, found none; name kind and folder (docs/layouts/)"
+        )
+    return config["layout"]
+
+
 def with_sheet(*paths):
     """An input function that gives these paths, or says that there is no sheet of sessions."""
 
@@ -90,7 +99,7 @@ def with_sheet(*paths):
         if not SESSIONS:
             raise WorkflowError(
                 f"{config['sessions']}: expected the sheet of sessions, found no such file; write one "
-                "(docs/your_own_data.md) or name it as `sessions` in the config"
+                "(docs/your_own_data.md), have it written (snakemake write_sheet) or name it as `sessions` in the config"
             )
         return paths[0] if len(paths) == 1 else list(paths)
 
