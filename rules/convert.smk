@@ -3,7 +3,7 @@
 
 rule convert_session:
     input:
-        code("convert_session", "dicom", "dicom_series", "series_choice", "geometry"),
+        code("convert_session", "dicom", "dicom_series", "series_choice", "intensity", "geometry"),
         source=source,
     output:
         images=[nifti(contrast) for contrast in CONTRASTS],

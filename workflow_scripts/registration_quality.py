@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from lumbarseg.figures import registration_overview, save_figure
 from lumbarseg.files import read_json, whole
 from lumbarseg.joblog import job
@@ -22,9 +24,14 @@ with job(snakemake.log[0]) as logger:
         f"information in nats; median shift of all sessions {table['shift_mm'].median():.2f} mm, median rotation "
         f"{table['rotation_degrees'].median():.2f} degrees."
     )
+    if flagged.empty:
+        flagged = pd.DataFrame([{"session": "none", "flag": "none is flagged"}])
     write_table(flagged.reset_index(drop=True), *snakemake.output.table, caption, decimals=2, best_bold=False)
     save_figure(registration_overview(table, snakemake.params.limits), *snakemake.output.figure)
-    if len(flagged):
+    if (table["flag"] != "").any():
         logger.warning(
-            "registration: %d of %d sessions are flagged; look at %s", len(flagged), len(table), snakemake.params.page
+            "registration: %d of %d sessions are flagged; look at %s",
+            (table["flag"] != "").sum(),
+            len(table),
+            snakemake.params.page,
         )

@@ -8,7 +8,7 @@ from lumbarseg.acquisition import describe_session
 from lumbarseg.cohort import read_sheet
 from lumbarseg.files import whole
 from lumbarseg.joblog import job
-from lumbarseg.selection import COLUMNS, LEFT_OUT, selection_rows
+from lumbarseg.selection import COLUMNS, LEFT_OUT, USED, selection_rows
 from lumbarseg.tables import write_table
 
 with job(snakemake.log[0]) as logger:
@@ -30,12 +30,14 @@ with job(snakemake.log[0]) as logger:
     with whole(snakemake.output.cohort) as temporary:
         pd.DataFrame(cohort).to_csv(temporary, index=False)
     noted = table[table["criterion"] != ""]
+    warned = noted[noted["outcome"] != LEFT_OUT].drop_duplicates(["participant_id", "session_id"])
     caption = (
         f"Selection: {len(cohort)} of {len(described) + len(params.lacking)} sessions with a mask are used. Listed is each "
         "criterion that a session does not meet; one that is used all the same is a warning."
     )
+    if noted.empty:
+        noted = pd.DataFrame([["all", "", USED, "none is missed", "", ""]], columns=list(COLUMNS))
     write_table(noted, *snakemake.output.table, caption, best_bold=False)
-    warned = noted[noted["outcome"] != LEFT_OUT].drop_duplicates(["participant_id", "session_id"])
     for count, what in ((len(out), "left out"), (len(warned), "out of range and used all the same")):
         if count:
             logger.warning("selection: %d sessions are %s; %s says why", count, what, snakemake.output.table[1])

@@ -65,6 +65,9 @@ CAPTIONS = {
 }
 """Title and caption of each figure: what to see in it."""
 
+_TITLES = {"table_selection": "Selection of sessions", "table_registration": "Registration of T1w to T2w"}
+"""Of tables that are not the paper's."""
+
 _OF_NETWORK = "network_"
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
@@ -128,8 +131,12 @@ def _table(path: Path) -> dict[str, Any]:
             ]
         )
     title = path.stem.replace("table_", "Table ")
-    title = f"{title[:7]}.{title[7:]}" if title[6:7].isalpha() and title[7:].isdigit() else title
-    return {"title": title, "columns": ["Class" if c == "class_name" else c for c in frame], "rows": rows}
+    title = f"{title[:7]}.{title[7:]}" if title[6:7].isalpha() else title
+    return {
+        "title": _TITLES.get(path.stem, title),
+        "columns": ["Class" if c == "class_name" else c for c in frame],
+        "rows": rows,
+    }
 
 
 def _text(value: Any, per_cent: bool) -> str:
