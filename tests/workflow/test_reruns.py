@@ -100,11 +100,11 @@ def test_with_out_of_fold_scores_heads_wait_for_the_networks_of_all_folds(again)
 
 def test_maps_of_uncertainty_and_calibration_stand_beside_the_masks(finished):
     for fold in (1, 2, 3):
-        maps = sorted((finished / f"results/small/uncertainty/E2+NAD/fold-{fold}").iterdir())
+        maps = sorted((finished / f"results/small/uncertainty/E2+NAD/fold-{fold}").glob("*.nii.gz"))
         assert [file.name.split("_desc-")[1] for file in maps] == [
             f"{measure}_uncertainty.nii.gz" for measure in ("entropy", "mutualinformation")
         ] * (len(maps) // 2)
-        assert len(maps) == 2 * len(list((finished / f"results/small/masks/E2+NAD+TH/fold-{fold}").iterdir()))
+        assert len(maps) == 2 * len(list((finished / f"results/small/masks/E2+NAD+TH/fold-{fold}").glob("*.nii.gz")))
     errors = pd.read_csv(finished / "results/small/metrics/calibration_errors.csv")
     assert set(errors["model"]) == {"U1", "UD", "E2+Arith", "E2+NAD", "E2+Flip"}
     assert errors["expected_calibration_error"].between(0, 1).all()
