@@ -2,21 +2,12 @@
 
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 
 from lumbarseg.anatomy import LabelTable
 from lumbarseg.figures import Case, case_comparison, choose_cases, save_figure
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_plane
 from lumbarseg.joblog import job
-
-
-def plane(path, number):
-    """One slice of an image, and its spacing in mm."""
-    image = nib.load(path)
-    return sagittal_view(np.asarray(image.dataobj), image.affine)[number], sagittal_spacing(image.affine)[1:]
-
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -28,15 +19,15 @@ with job(snakemake.log[0]):
     for chosen in choose_cases(per_slice, params.experiments[-1], labels.background).itertuples():
         place = places[chosen.participant_id, chosen.session_id]
         file = f"sub-{chosen.participant_id}_ses-{chosen.session_id}_dseg.nii.gz"
-        t2w, spacing = plane(snakemake.input.t2w[place], chosen.slice)
+        t2w, spacing = read_plane(snakemake.input.t2w[place], chosen.slice)
         cases.append(
             Case(
                 chosen.case,
                 t2w,
-                plane(snakemake.input.t1w[place], chosen.slice)[0] if snakemake.input.t1w else None,
-                plane(snakemake.input.truth[place], chosen.slice)[0],
+                read_plane(snakemake.input.t1w[place], chosen.slice)[0] if snakemake.input.t1w else None,
+                read_plane(snakemake.input.truth[place], chosen.slice)[0],
                 {
-                    experiment: plane(Path(folder) / file, chosen.slice)[0]
+                    experiment: read_plane(Path(folder) / file, chosen.slice)[0]
                     for experiment, folder in zip(params.experiments, snakemake.input.masks, strict=True)
                 },
                 spacing,

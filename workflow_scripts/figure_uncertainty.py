@@ -2,22 +2,13 @@
 
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 
 from lumbarseg.anatomy import LabelTable
 from lumbarseg.figures import UncertainSlice, choose_cases, save_figure, uncertainty_maps
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_plane
 from lumbarseg.joblog import job
 from lumbarseg.uncertainty import MEASURES
-
-
-def plane(path, number):
-    """One slice of an image, and its spacing in mm."""
-    image = nib.load(path)
-    return sagittal_view(np.asarray(image.dataobj), image.affine)[number], sagittal_spacing(image.affine)[1:]
-
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -34,6 +25,6 @@ with job(snakemake.log[0]):
             Path(snakemake.input.masks) / f"{label}_dseg.nii.gz",
         ]
         files += [Path(snakemake.input.maps) / f"{label}_desc-{measure}_uncertainty.nii.gz" for measure in MEASURES]
-        planes = [plane(file, chosen.slice) for file in files]
+        planes = [read_plane(file, chosen.slice) for file in files]
         slices.append(UncertainSlice(chosen.case, *(values for values, _ in planes), planes[0][1]))
     save_figure(uncertainty_maps(slices, labels, params.experiment), *snakemake.output)

@@ -108,6 +108,16 @@ def test_a_mistake_stops_the_run_with_one_sentence_before_any_job(workflow, chan
     assert not (workflow / "results").exists()
 
 
+def test_a_study_that_says_nothing_of_uncertainty_maps_none(workflow):
+    content = small_study("cohort/sessions.tsv")
+    del content["uncertainty"]
+    write_study(workflow, content)
+    run = snakemake(workflow, "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
+    assert run.status == 0, run.output
+    assert run.jobs["figure_calibration"] == 1
+    assert run.jobs["figure_uncertainty"] == 0
+
+
 def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_the_sheet(tmp_path):
     folder = copy_workflow(tmp_path / "workflow")
     run = snakemake(folder, "networks", "--dry-run", "--quiet", "rules")

@@ -196,14 +196,13 @@ class Committee:
             if model.combiner == "Geo":
                 found[model.name] = keras.ops.softmax(log_means[names], axis=-1)
             elif model.is_stacked:
-                merged = (
-                    means[names]
-                    if model.takes_mean
-                    else keras.ops.concatenate([features[name] for name in names], axis=-1)
-                )
-                # The sum is as many times the mean as there are networks.
-                scale = len(names) if model.combiner[1] == "S" else 1
-                found[model.name] = self._heads[model.name](merged * scale, training=False)
+                if not model.takes_mean:
+                    merged = keras.ops.concatenate([features[name] for name in names], axis=-1)
+                elif model.combiner[1] == "S":
+                    merged = means[names] * len(names)
+                else:
+                    merged = means[names]
+                found[model.name] = self._heads[model.name](merged, training=False)
             else:
                 found[model.name] = means[names] if len(names) > 1 else features[names[0]]
         return found

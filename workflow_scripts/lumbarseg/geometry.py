@@ -139,6 +139,22 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
     return volume(voxels.astype(voxels.dtype.newbyteorder("="), copy=False), affine, codes)
 
 
+def read_plane(path: str | Path, number: int) -> tuple[NDArray[Any], tuple[float, float]]:
+    """Read one slice of an image of the workflow's own, for a figure.
+
+    Args:
+        path: a NIfTI file.
+        number: of the slice in sagittal view.
+
+    Returns:
+        The slice in sagittal view (rows, columns), and the millimetres between its rows and between its columns.
+    """
+    image = nib.load(path)
+    assert isinstance(image, nib.Nifti1Image)
+    _, between_rows, between_columns = sagittal_spacing(image.affine)
+    return sagittal_view(np.asarray(image.dataobj), image.affine)[number], (between_rows, between_columns)
+
+
 def volume(voxels: NDArray[Any], affine: NDArray[np.floating], codes: tuple[int, int] = (1, 1)) -> nib.Nifti1Image:
     """Make a NIfTI image with a header of its own: nothing of another header's text can be in it.
 
