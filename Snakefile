@@ -30,6 +30,10 @@ include: "rules/report.smk"
 include: "rules/collect.smk"
 
 
+onstart:
+    begin_run(log)
+
+
 rule all:
     default_target: True
     input:
