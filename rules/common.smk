@@ -176,7 +176,7 @@ wildcard_constraints:
 RUNS = Path("logs/runs")
 
 
-def begin_run(log):
+def begin_run(logs):
     """Leave a record of this run, which `watch` and `resume` read; stop where an earlier one still has jobs at work."""
     try:
         left = slurm.orphans(Path.cwd(), RUNS)
@@ -190,7 +190,7 @@ def begin_run(log):
             "stack_fold": config["stacking"]["epochs"],
             "search_network": config.get("search", {}).get("epochs"),
         }
-        slurm.begin(RUNS, log, results=result("").rstrip("/"), epochs=epochs)
+        slurm.begin(RUNS, logs[0], results=result("").rstrip("/"), epochs=epochs)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 

@@ -173,12 +173,12 @@ class Cluster:
             time.sleep(0.1)
 
     def _left_by_jobs(self) -> list[int]:
+        """Processes whose environment names this cluster: SLURM's own part of a job that could not be ended, and the job's."""
         mine = f"SLURM_CONF={self.folder}/slurm.conf".encode()
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                variables = (entry / "environ").read_bytes().split(b"\0") if entry.name.isdigit() else []
-                if mine in variables and any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables):
+                if entry.name.isdigit() and mine in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
         return found
 

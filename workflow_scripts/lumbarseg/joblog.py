@@ -57,6 +57,12 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     _answer_termination()
+    if "SLURM_JOB_ID" in os.environ:
+        # Which of a node's cards it was given is told nowhere else.
+        logger.info(
+            "SLURM job %s on %s, card %s",
+            os.environ["SLURM_JOB_ID"], os.environ.get("SLURMD_NODENAME"), os.environ.get("CUDA_VISIBLE_DEVICES", "none"),
+        )  # fmt: skip
     started = time.monotonic()
     try:
         yield logger

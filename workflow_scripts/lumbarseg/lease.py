@@ -38,7 +38,7 @@ def place() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     started = boot.read_text().strip() if boot.exists() else socket.gethostname()
     try:
-        return f"{started} {os.readlink('/proc/self/ns/pid')}"
+        return f"{started} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return started
 
