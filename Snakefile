@@ -11,6 +11,10 @@ configfile: workflow.source_path("config.yaml")
 report: "rules/report/workflow.rst"
 
 
+# With `--sdm apptainer` alone: docs/cluster.md.
+container: "lumbarseg.sif"
+
+
 include: "rules/common.smk"
 include: "rules/sheet.smk"
 include: "rules/phantom.smk"

@@ -469,9 +469,24 @@ def all_tables():
             "table_selection",
             *(["table_registration"] if "T1w" in CONTRASTS else []),
             *config["tables"],
+            "table_usage",
         ]
         for path in table(name)
     ]
+
+
+
+def benchmarks_by_rule():
+    """By rule, the benchmark files of what a study's sessions and folds go through."""
+    images = ["convert_session", "mask_session", "normalise_session", "patch_session"]
+    images += ["register_session"] if "T1w" in CONTRASTS else []
+    passes = ["stack_fold"] if STUDY.heads else []
+    passes += ["threshold_fold"] if "TH" in config["labellings"] else []
+    return {
+        **{name: of_sessions(LABELLED, result(f"benchmarks/{name}/{LABEL}.tsv")) for name in images},
+        "train_network": of_folds(result("benchmarks/train_network/{topology}_fold-{fold}.tsv")),
+        **{name: of_folds(result(f"benchmarks/{name}/fold-{{fold}}.tsv")) for name in [*passes, "reconstruct_fold"]},
+    }
 
 
 def figure(name):

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
 from workflow_runs import small_study
 
 TRAINING = "networks/UD/fold-1"
+TARGET = f"results/small/{TRAINING}/network.keras"
 EPOCHS = 12
 POLL = Path(__file__).with_name("often")
 """In this folder lies what makes the plugin look at its jobs every second; see there."""
@@ -64,10 +64,10 @@ class Checkout:
 
     def finish(self, process: subprocess.Popen) -> int:
         try:
-            return process.wait(500)
+            return process.wait(900)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(f"still running after 500 s:\n{self.output[-4000:]}\n{ask('squeue')}") from None
+            raise AssertionError(f"still running after 900 s:\n{self.output[-4000:]}\n{ask('squeue')}") from None
 
     def log(self, name: str = "train_network/UD_fold-1") -> str:
         file = self.results / f"logs/{name}.log"
@@ -107,6 +107,8 @@ def wait_until(is_so: Callable[[], object], what: str, checkout: Checkout, secon
 
 def same_training(one: Path, other: Path) -> None:
     """Compare two trainings: the network bit for bit, and every epoch but for the time it took."""
+    import keras  # takes seconds, and not every worker compares
+
     networks = [keras.models.load_model(folder / "network.keras", compile=False) for folder in (one, other)]
     for first, second in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_array_equal(first, second)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkouts import Checkout, study
+from checkouts import TARGET, Checkout, study
 from workflow_runs import copy_workflow, write_cohort
 
 
@@ -61,10 +61,10 @@ def checkout(prepared, tmp_path) -> Iterator[Checkout]:
 
 @pytest.fixture(scope="session")
 def undisturbed(shared, prepared) -> Callable[[], Path]:
-    """Gives the results of a run to which nothing happened. It is made when it is first asked for."""
+    """Gives the results of a training to which nothing happened. It is done when it is first asked for."""
 
     def make(folder: Path) -> None:
         shutil.copytree(prepared, folder, symlinks=True)
-        Checkout(folder).run()
+        Checkout(folder).run(TARGET)
 
     return lambda: once(shared, "undisturbed", make) / "results/small"

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from checkouts import ask, wait_until
+from checkouts import TRAINING, ask, same_training, wait_until
 from workflow_runs import ROOT, copy_workflow, small_study, write_cohort, write_study
 
 
-def test_the_whole_study_runs_from_images_to_the_page_of_results(undisturbed):
-    results = undisturbed()
+def test_the_whole_study_runs_from_images_to_the_page_of_results(checkout, undisturbed):
+    checkout.run()
+    results = checkout.results
     assert (results / "report/results.html").stat().st_size > 10_000
     counts = pd.read_csv(results / "metrics/iou.csv").groupby("experiment").size()
     assert list(counts) == [2 * 3] * 8  # folds × classes; two networks and two combiners, each with both labellings
@@ -20,6 +21,12 @@ def test_the_whole_study_runs_from_images_to_the_page_of_results(undisturbed):
     assert len(logs) == 4
     assert all(re.search(r"SLURM job \d+ on gpu[12], card [01]$", log.read_text(), re.MULTILINE) for log in logs)
     assert not list(results.glob("networks/*/*/state*"))
+    same_training(results / TRAINING, undisturbed() / TRAINING)
+    done = subprocess.run(
+        [sys.executable, "-m", "lumbarseg", "watch"], cwd=checkout.folder, capture_output=True, text=True, check=True,
+        env=checkout.environment | {"PYTHONPATH": str(ROOT / "workflow_scripts")},
+    )  # fmt: skip
+    assert re.match(r"results/small: (\d+) of \1 jobs done, 0 running, 0 waiting, 0 failed; .* ended\n", done.stdout)
 
 
 def test_the_literal_command_sends_the_images_of_all_sessions_as_one_job(shared, tmp_path):

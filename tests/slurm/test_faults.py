@@ -6,10 +6,8 @@ import subprocess
 
 import pytest
 
-from checkouts import TRAINING, ask, same_training, wait_until
+from checkouts import TARGET, TRAINING, ask, same_training, wait_until
 from workflow_runs import ROOT
-
-TARGET = f"results/small/{TRAINING}/network.keras"
 
 
 def node_of(job):

@@ -87,9 +87,9 @@ def test_one_on_a_node_that_died_is_followed_when_it_has_been_silent(tmp_path, o
 
 def test_a_living_one_is_waited_for_and_then_told_of(tmp_path, owner, monkeypatch, caplog):
     monkeypatch.setattr(lease, "PATIENCE", 2.0)
-    with pytest.raises(InputError, match=r"state.lease: expected no other job at work here, found that .* is alive"):
-        with sole_writer(tmp_path / "state"):
-            pytest.fail("two at once")
+    told = pytest.raises(InputError, match=r"state.lease: expected no other job at work here, found that .* is alive")
+    with told, sole_writer(tmp_path / "state"):
+        pytest.fail("two at once")
     assert "waiting for it to end" in caplog.text
     assert owner.is_alive()
     assert [path.name for path in tmp_path.iterdir()] == ["state.lease"]
