@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 NETWORKS = ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")
@@ -21,7 +22,8 @@ def usage_table(
     this is more. So what attempts took that came to nothing is not in it.
 
     Args:
-        benchmarks: by rule, Snakemake's benchmark files (s, max_rss in MiB, cpu_time in s).
+        benchmarks: by rule, Snakemake's benchmark files (s, max_rss in MiB, cpu_time in s); those of `train_network` and
+            `stack_fold` in the order of `trainings` and `heads`.
         trainings: topology and history of each training of a network (`loop.fit`).
         heads: the histories of each fold's heads, a row an epoch and model; those of a fold have their time in common.
         operations: multiply-accumulates of each topology on one patch.
@@ -40,17 +42,17 @@ def usage_table(
     rows = []
     for rule, files in benchmarks.items():
         measured = pd.concat([pd.read_csv(file, sep="\t", na_values="-") for file in files])
-        seconds, in_epochs = measured["s"].sum(), sum(epochs.get(rule, []))
-        taken = max(seconds, in_epochs)
+        in_epochs = np.array(epochs[rule] if rule in epochs else [0.0] * len(files))
+        taken = np.maximum(measured["s"], in_epochs).sum()
         rows.append(
             {
                 "stage": rule,
                 "jobs": len(files),
                 "hours": taken / 3600,
                 "hours_with_networks": taken / 3600 if rule in NETWORKS else float("nan"),
-                "processors": measured["cpu_time"].sum() / seconds,
+                "processors": measured["cpu_time"].sum() / measured["s"].sum(),
                 "most_memory": measured["max_rss"].max() / 1024,
-                "in_epochs": 100 * in_epochs / taken if rule in epochs else float("nan"),
+                "in_epochs": 100 * in_epochs.sum() / taken if rule in epochs else float("nan"),
                 "rate": _rate(trainings, operations) if rule == "train_network" else float("nan"),
             }
         )
