@@ -71,7 +71,6 @@ class _Told:
     planned: dict[str, int] = field(default_factory=dict)
     rules: dict[int, str] = field(default_factory=dict)
     submitted: dict[int, str] = field(default_factory=dict)
-    begun: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
 
@@ -86,8 +85,8 @@ def stages(run: Run, jobs: Sequence[Job]) -> list[Stage]:
     told = _read(run.log.read_text(encoding="utf-8", errors="replace") if run.log.is_file() else "")
     active = {job.number for job in jobs if job.state != "PENDING"}
     found = {rule: Stage(rule, count) for rule, count in told.planned.items()}
-    for number in told.begun:
-        stage = found.get(told.rules[number])
+    for number, rule in told.rules.items():
+        stage = found.get(rule)
         if stage is None:
             continue
         if number in told.done:
@@ -111,7 +110,6 @@ def _read(text: str) -> _Told:
         if found := re.match(r"\s*Job (\d+): (\w+)", line):
             number = int(found[1])
             told.rules[number] = found[2]
-            told.begun.add(number)
             told.failed.discard(number)
             shown.append(number)
         elif found := re.match(r"Job (\S+) has been submitted with SLURM jobid (\d+)", line):
@@ -119,7 +117,9 @@ def _read(text: str) -> _Told:
             members = [int(found[1])] if found[1].isdigit() else shown
             told.submitted |= dict.fromkeys(members, found[2])
             shown = []
-        elif found := re.match(r"Finished jobid: (\d+)", line):
+        elif found := re.match(r"Finished jobid: (\d+) \(Rule: (\w+)\)", line):
+            # Targets such as `train` are not shown before.
+            told.rules[int(found[1])] = found[2]
             told.done.add(int(found[1]))
         elif re.match(r"\s*Error in (rule|group)", line):
             failing = True
@@ -128,7 +128,6 @@ def _read(text: str) -> _Told:
             failing = False
         elif found := re.match(r"Trying to restart job (\S+?)\.?$", line):
             told.failed -= {int(found[1])} if found[1].isdigit() else set()
-    told.begun &= set(told.rules)
     return told
 
 
