@@ -1,7 +1,7 @@
 """A SLURM cluster of one's own on the loopback: `python tests/slurm/cluster.py COMMAND …` starts it, runs the command, stops it.
 
-Three nodes on one machine: `cpu1`, `gpu1` with two V100s and `gpu2` with one. The cards are devices that every machine has;
-SLURM hands them out as it does real ones. Everything lies in a temporary folder; no service of the system is used or changed.
+Six nodes on one machine, one without a card, one with two V100s, the others with one. The cards are devices that every machine
+has; SLURM hands them out as it does real ones. Everything lies in a temporary folder; no service of the system is used or changed.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-NODES = {"cpu1": "", "gpu1": "Gres=gpu:v100:2", "gpu2": "Gres=gpu:v100:1"}
+CARDS = {"cpu1": 0, "gpu1": 2, "gpu2": 1, "gpu3": 1, "gpu4": 1, "gpu5": 1}
+"""The nodes, and how many cards each has."""
 
 CONFIG = """\
 ClusterName=test
@@ -61,16 +62,14 @@ GresTypes=gpu
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=2-0 State=UP
-PartitionName=gpu Nodes=gpu[1-2] MaxTime=2-0 State=UP PriorityTier=1
-PartitionName=urgent Nodes=gpu[1-2] MaxTime=2-0 State=UP PriorityTier=2
+PartitionName=gpu Nodes=gpu[1-2] MaxTime=2-0 State=UP
+# Of their own, so that what tests do to these nodes happens to no other test.
+PartitionName=frail Nodes=gpu[3-4] MaxTime=2-0 State=UP
+PartitionName=lent Nodes=gpu5 MaxTime=2-0 State=UP PriorityTier=1
+PartitionName=urgent Nodes=gpu5 MaxTime=2-0 State=UP PriorityTier=2
 """
 
-CARDS = """\
-AutoDetect=off
-NodeName=gpu1 Name=gpu Type=v100 File=/dev/null
-NodeName=gpu1 Name=gpu Type=v100 File=/dev/zero
-NodeName=gpu2 Name=gpu Type=v100 File=/dev/null
-"""
+DEVICES = ("/dev/null", "/dev/zero")
 
 
 class Cluster:
@@ -93,10 +92,10 @@ class Cluster:
         self._launch("munged", munge)
         self._wait_for("munge", (self.folder / "munge.sock").exists)
         self._launch("slurmctld", ["slurmctld", "-D"])
-        for node in NODES:
+        for node in CARDS:
             self._launch(f"slurmd {node}", ["slurmd", "-D", "-N", node])
         idle = ("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N")
-        self._wait_for("idle nodes", lambda: set(self.ask(*idle).split()) == set(NODES))
+        self._wait_for("idle nodes", lambda: set(self.ask(*idle).split()) == set(CARDS))
 
     def ask(self, *command: str) -> str:
         """What a command of SLURM prints."""
@@ -129,22 +128,28 @@ class Cluster:
                 f"test-slurm: expected this machine's name, {host}, to stand for an address of the loopback, found {address}; "
                 f"add `127.0.1.1 {host}` to /etc/hosts"
             )
-        for name in ("log", "state", "bin", *(f"spool/{node}" for node in NODES)):
+        for name in ("log", "state", "bin", *(f"spool/{node}" for node in CARDS)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        ports = free_ports(101 + len(NODES))
+        ports = free_ports(101 + len(CARDS))
         nodes = "\n".join(
-            f"NodeName={node} NodeHostname={host} NodeAddr={address} Port={ports[1 + place]} CPUs=32 RealMemory=256000 {cards}"
-            for place, (node, cards) in enumerate(NODES.items())
+            f"NodeName={node} NodeHostname={host} NodeAddr={address} Port={port} CPUs=32 RealMemory=256000"
+            + (f" Gres=gpu:v100:{cards}" if cards else "")
+            for port, (node, cards) in zip(ports[1:], CARDS.items(), strict=False)
         )
+        devices = [
+            f"NodeName={node} Name=gpu Type=v100 File={device}"
+            for node, cards in CARDS.items()
+            for device in DEVICES[:cards]
+        ]
         text = CONFIG.format(
             host=host, address=address, user=getpass.getuser(), folder=self.folder, nodes=nodes,
-            port=ports[0], first=ports[1 + len(NODES)], last=ports[-1],
+            port=ports[0], first=ports[1 + len(CARDS)], last=ports[-1],
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(text)
-        (self.folder / "gres.conf").write_text(CARDS)
+        (self.folder / "gres.conf").write_text("\n".join(["AutoDetect=off", *devices]) + "\n")
         (self.folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
         srun = self.folder / "bin/srun"
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
@@ -202,7 +207,7 @@ def main(command: list[str]) -> int:
         try:
             began = time.monotonic()
             cluster.start()
-            print(f"test-slurm: cluster of {len(NODES)} nodes up in {time.monotonic() - began:.1f} s", flush=True)
+            print(f"test-slurm: cluster of {len(CARDS)} nodes up in {time.monotonic() - began:.1f} s", flush=True)
             return subprocess.run(command, env=cluster.environment, check=False).returncode
         finally:
             cluster.stop()

@@ -52,7 +52,8 @@ def test_two_trainings_on_one_node_never_share_a_card(checkout):
     trainings = ["networks/UD/fold-1", "networks/UD/fold-2"]
     run = checkout.start(
         *(f"results/small/{training}/network.keras" for training in trainings),
-        "--set-resources", "train_network:slurm_extra='--nodelist=gpu1'",
+        "--set-resources", "train_network:slurm_partition=gpu", "train_network:gres=gpu:v100:1",
+        "train_network:slurm_extra='--nodelist=gpu1'",
     )  # fmt: skip
     jobs = [checkout.hold(training, epoch=1) for training in trainings]
     assert set(jobs) <= set(checkout.jobs("RUNNING"))

@@ -59,10 +59,8 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
     _answer_termination()
     if "SLURM_JOB_ID" in os.environ:
         # Which of a node's cards it was given is told nowhere else.
-        logger.info(
-            "SLURM job %s on %s, card %s",
-            os.environ["SLURM_JOB_ID"], os.environ.get("SLURMD_NODENAME"), os.environ.get("CUDA_VISIBLE_DEVICES", "none"),
-        )  # fmt: skip
+        names = ("SLURM_JOB_ID", "SLURMD_NODENAME", "SLURM_STEP_GPUS")
+        logger.info("SLURM job %s on %s, card %s", *(os.environ.get(name, "none") for name in names))
     started = time.monotonic()
     try:
         yield logger

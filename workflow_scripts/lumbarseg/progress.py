@@ -107,6 +107,7 @@ def _read(text: str) -> _Told:
     shown: list[int] = []
     failing = False
     for line in table.splitlines():
+        failing = failing and not re.match(r"\S", line)
         if found := re.match(r"\s*Job (\d+): (\w+)", line):
             number = int(found[1])
             told.rules[number] = found[2]
@@ -121,11 +122,11 @@ def _read(text: str) -> _Told:
             # Targets such as `train` are not shown before.
             told.rules[int(found[1])] = found[2]
             told.done.add(int(found[1]))
-        elif re.match(r"\s*Error in (rule|group)", line):
+        elif re.match(r"\s*(message: )?Error in (rule|group)", line):
             failing = True
-        elif failing and (found := re.match(r"\s+jobids?: ([\d, ]+)", line)):
-            told.failed |= {int(number) for number in found[1].split(",")}
-            failing = False
+        elif failing and (found := re.match(r"\s+jobid: (\d+)", line)):
+            # Of a group that failed all jobs are named.
+            told.failed.add(int(found[1]))
         elif found := re.match(r"Trying to restart job (\S+?)\.?$", line):
             told.failed -= {int(found[1])} if found[1].isdigit() else set()
     return told
