@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -30,9 +29,9 @@ def queue(tmp_path, monkeypatch):
 @pytest.fixture
 def ended():
     """A process that has ended, as a record would name it."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        birth = slurm.identity()["birth"]
-    return {"process": process.pid, "birth": birth}
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return {"process": process.pid, "birth": "1"}
 
 
 def record(folder, name, run_id, **changes):
@@ -62,8 +61,8 @@ def test_jobs_of_other_folders_and_those_sent_by_hand_are_not_ours(tmp_path, que
 
 
 def test_only_jobs_of_runs_that_have_ended_are_orphans(tmp_path, queue, ended):
-    record(tmp_path, "first", "dead", **ended)
     runs = record(tmp_path, "second", "alive")
+    record(tmp_path, "first", "dead", **ended)
     queue.write_text(f"1|dead|RUNNING|gpu1|1:00|rule_a|{tmp_path}\n2|alive|RUNNING|gpu1|1:00|rule_b|{tmp_path}\n")
     assert [job.number for job in slurm.orphans(tmp_path, runs)] == ["1"]
 
@@ -97,3 +96,13 @@ def test_slurm_that_does_not_answer_is_told_in_a_sentence(tmp_path, queue):
     )
     with pytest.raises(InputError, match="squeue: expected SLURM's list of jobs, found `slurm_load_jobs error"):
         slurm.jobs_of(tmp_path)
+
+
+def test_slurm_is_not_asked_where_no_run_has_sent_jobs(tmp_path, queue, ended):
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexit 1\n")
+    runs = record(tmp_path, "second", "alive")
+    (tmp_path / "second.log").write_text("a run on this machine alone\n")
+    assert slurm.orphans(tmp_path, runs) == []
+    record(tmp_path, "first", "dead", **ended)
+    with pytest.raises(InputError, match="squeue"):
+        slurm.orphans(tmp_path, runs)

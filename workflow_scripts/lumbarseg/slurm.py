@@ -51,8 +51,9 @@ def jobs_of(folder: Path) -> list[Job]:
     command = ["squeue", "--user", user, "--noheader", "--format", "%i|%j|%T|%R|%M|%k|%Z"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        answer = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         raise InputError(
-            f"squeue: expected SLURM's list of jobs, found `{done.stderr.strip().splitlines()[-1]}`; wait until SLURM answers, "
+            f"squeue: expected SLURM's list of jobs, found `{answer}`; wait until SLURM answers, "
             "or run this where it does"
         )
     jobs = []
@@ -144,13 +145,13 @@ def runs_of(runs: Path) -> list[Run]:
 
 
 def orphans(folder: Path, runs: Path) -> list[Job]:
-    """Jobs that were sent from a folder by runs that have ended since.
+    """Jobs that were sent from a folder by runs that have ended since. SLURM is asked only if there were such runs.
 
     Raises:
         InputError: SLURM does not answer.
     """
-    alive = {run.name for run in runs_of(runs) if not run.has_ended}
-    return [job for job in jobs_of(folder) if job.run not in alive]
+    ended = {run.name for run in runs_of(runs) if run.has_ended and run.name}
+    return [job for job in jobs_of(folder) if job.run in ended] if ended else []
 
 
 def clear(folder: Path, runs: Path) -> list[Job]:
