@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from checkouts import TRAINING, ask, same_training, wait_until
+from checkouts import TRAINING, Checkout, ask, same_training, wait_until
 from workflow_runs import ROOT, copy_workflow, small_study, write_cohort, write_study
 
 
@@ -80,3 +80,15 @@ def test_the_profile_names_rules_that_there_are():
     )
     assert len(named) > 15
     assert named <= rules
+
+
+def test_one_bad_session_costs_no_other_session_of_its_submission(shared, tmp_path):
+    folder = copy_workflow(tmp_path / "workflow")
+    write_cohort(folder / "cohort", 4)
+    (folder / "cohort/2_mask.nii.gz").write_bytes(b"no image")
+    write_study(folder, small_study("cohort/sessions.tsv"))
+    checkout = Checkout(folder)
+    assert checkout.finish(checkout.start("patch", retries=1)) == 1
+    assert "2_mask.nii.gz" in checkout.output
+    made = {path.name[:6] for path in folder.glob("results/small/patches/*/*/*_patches.json")}
+    assert made == {"sub-p0", "sub-p1", "sub-p3"}

@@ -110,15 +110,12 @@ def test_after_the_run_itself_was_killed_make_resume_loses_no_epoch_and_does_non
 
 
 def resume(checkout):
-    """`make resume` in the checkout, with this environment's Python."""
-    (checkout.folder / ".venv").mkdir(exist_ok=True)
-    (checkout.folder / ".venv/bin").symlink_to(ROOT / ".venv/bin")
-    for stamp in (".run", ".tests"):
-        (checkout.folder / ".venv" / stamp).touch()
+    """`make resume` in the checkout, with this environment, which is taken as set up."""
+    (checkout.folder / ".venv").symlink_to(ROOT / ".venv")
     arguments = f"--configfile my_study.yaml --slurm-init-seconds-before-status-checks 1 {TARGET}"
     return subprocess.run(
-        ["make", "-f", str(ROOT / "Makefile"), "resume", f"ARGS={arguments}"], cwd=checkout.folder, env=checkout.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=500,
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.run", "resume", f"ARGS={arguments}"], cwd=checkout.folder,
+        env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 
