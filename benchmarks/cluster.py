@@ -68,6 +68,9 @@ def small(folder: Path) -> pd.DataFrame:
             {
                 "submission": rule,
                 "jobs": len(done),
+                "processors": int(re.search(r"NumCPUs=(\d+)", line)[1]),
+                "memory": re.search(r"mem=(\w+)", line)[1],
+                "limit": re.search(r"TimeLimit=(\S+)", line)[1],
                 "waited, s": (when["Start"] - when["Submit"]).seconds,
                 "took, s": (when["End"] - when["Start"]).seconds,
                 "scripts, s": round(scripts, 1),

@@ -50,7 +50,8 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 KillWait=5
 MinJobAge=600
-ReturnToService=2
+# What a test takes down stays down.
+ReturnToService=0
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=2,batch_sched_delay=0
 SelectType=select/cons_tres

@@ -70,7 +70,7 @@ def test_a_job_goes_on_elsewhere_when_its_node_goes_down(checkout, undisturbed):
 def test_a_preempted_job_goes_on_when_its_card_is_free_again(checkout, undisturbed):
     run = checkout.start(TARGET, *in_partition("lent"))
     job = checkout.hold()
-    ask("sbatch", "--partition=urgent", "--gres=gpu:v100:1", "--output=/dev/null", "--wrap", "sleep 3")
+    ask("sbatch", "--partition=urgent", "--gres=gpu:v100:1", "--mem=100", "--output=/dev/null", "--wrap", "sleep 3")
     assert checkout.finish(run) == 0, checkout.output[-4000:]
     assert "Restarts=1" in ask("scontrol", "show", "job", job)
     assert "going on from epoch" in checkout.log()
@@ -78,12 +78,15 @@ def test_a_preempted_job_goes_on_when_its_card_is_free_again(checkout, undisturb
 
 
 def test_after_the_run_itself_was_killed_make_resume_loses_no_epoch_and_does_none_twice(checkout, undisturbed):
-    by_hand = ask("sbatch", "--parsable", f"--chdir={checkout.folder}", "--output=/dev/null", "--wrap", "sleep 600")
+    by_hand = ask(
+        "sbatch", "--parsable", f"--chdir={checkout.folder}", "--mem=100", "--output=/dev/null", "--wrap", "sleep 600"
+    )
     elsewhere = ask(
         "sbatch",
         "--parsable",
         "--chdir=/tmp",
         "--comment=rule_train_network",
+        "--mem=100",
         "--output=/dev/null",
         "--wrap",
         "sleep 600",
