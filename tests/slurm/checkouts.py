@@ -17,6 +17,11 @@ from workflow_runs import small_study
 TRAINING = "networks/UD/fold-1"
 TARGET = f"results/small/{TRAINING}/network.keras"
 EPOCHS = 12
+# One thread a job: there are fewer processors here than the nodes pretend, and a training is the same to the last bit only with
+# as many threads.
+RULES = ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")
+OPTIONS = ["--configfile", "my_study.yaml", "--set-threads", *(f"{rule}=1" for rule in RULES)]
+OPTIONS += ["--slurm-init-seconds-before-status-checks", "1"]
 POLL = Path(__file__).with_name("often")
 """In this folder lies what makes the plugin look at its jobs every second; see there."""
 
@@ -35,15 +40,19 @@ class Checkout:
         self.folder = folder
         self.results = folder / "results/small"
 
-    def start(self, *arguments: str, limit: str = "", retries: int = 3) -> subprocess.Popen:
+    def start(self, *arguments: str, retries: int = 3) -> subprocess.Popen:
         """Start the literal `snakemake --profile slurm`; only its looking at jobs is made to happen more often."""
-        command = ["snakemake", "--profile", "slurm", "--configfile", "my_study.yaml", "--retries", str(retries)]
-        command = [sys.executable, "-m", *command, "--slurm-init-seconds-before-status-checks", "1", *arguments]
-        # There are fewer processors here than the nodes pretend.
-        rules = ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")
-        command += ["--set-threads", *(f"{rule}=1" for rule in rules)]
-        if limit:
-            command = ["bash", "-c", f'{limit}; exec "$@"', "bash", *command]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "slurm",
+            *OPTIONS,
+            "--retries",
+            str(retries),
+            *arguments,
+        ]
         output = (self.folder / "output.txt").open("a")
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=output, stderr=subprocess.STDOUT,
@@ -68,6 +77,13 @@ class Checkout:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise AssertionError(f"still running after 900 s:\n{self.output[-4000:]}\n{ask('squeue')}") from None
+
+    def end(self, process: subprocess.Popen) -> None:
+        """End a run and its jobs; SIGTERM has Snakemake wait for them and send no more."""
+        process.terminate()
+        ask("scancel", *self.jobs())
+        self.finish(process)
+        wait_until(lambda: not self.jobs(), "end of its jobs", self)
 
     def log(self, name: str = "train_network/UD_fold-1") -> str:
         file = self.results / f"logs/{name}.log"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from checkouts import TRAINING, Checkout, ask, same_training, wait_until
+from checkouts import TRAINING, Checkout, same_training
 from workflow_runs import ROOT, copy_workflow, small_study, write_cohort, write_study
 
 
@@ -65,10 +65,7 @@ def test_two_trainings_on_one_node_never_share_a_card(checkout):
         for fold, job in enumerate(jobs, 1)
     ]
     assert sorted(match.groups() for match in found if match) == [("gpu1", "0"), ("gpu1", "1")]
-    run.terminate()
-    ask("scancel", *jobs)
-    checkout.finish(run)
-    wait_until(lambda: not checkout.jobs(), "end of its jobs", checkout)
+    checkout.end(run)
 
 
 def test_the_profile_names_rules_that_there_are():

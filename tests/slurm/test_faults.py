@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from checkouts import TARGET, TRAINING, ask, same_training, wait_until
+from checkouts import OPTIONS, TARGET, TRAINING, ask, same_training, wait_until
 from workflow_runs import ROOT
 
 
@@ -115,7 +115,7 @@ def test_after_the_run_itself_was_killed_make_resume_loses_no_epoch_and_does_non
 def resume(checkout):
     """`make resume` in the checkout, with this environment, which is taken as set up."""
     (checkout.folder / ".venv").symlink_to(ROOT / ".venv")
-    arguments = f"--configfile my_study.yaml --slurm-init-seconds-before-status-checks 1 {TARGET}"
+    arguments = " ".join([*OPTIONS, TARGET])
     return subprocess.run(
         ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.run", "resume", f"ARGS={arguments}"], cwd=checkout.folder,
         env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900,
@@ -129,10 +129,7 @@ def test_make_resume_touches_nothing_while_a_run_goes_on(checkout):
     assert done.returncode != 0
     assert f"found process {run.pid} on " in done.stdout
     assert job in checkout.jobs("RUNNING")
-    # Ctrl-C ends the run and takes its jobs with it.
-    run.send_signal(signal.SIGINT)
-    checkout.finish(run)
-    wait_until(lambda: not checkout.jobs(), "end of its jobs", checkout)
+    checkout.end(run)
 
 
 @pytest.fixture
