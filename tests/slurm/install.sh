@@ -22,7 +22,7 @@ if [ ! -e $policy ]; then
 fi
 apt-get update -qq
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $missing >/dev/null
 # Packages enable their services; those that were there before stay as they were.
 for package in $missing; do
     case $package in

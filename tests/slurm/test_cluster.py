@@ -86,7 +86,7 @@ def test_one_bad_session_costs_no_other_session_of_its_submission(shared, tmp_pa
     (folder / "cohort/2_mask.nii.gz").write_bytes(b"no image")
     write_study(folder, small_study("cohort/sessions.tsv"))
     checkout = Checkout(folder)
-    assert checkout.finish(checkout.start("patch", retries=1)) == 1
+    assert checkout.finish(checkout.start("patch", retries=0)) == 1
     assert "2_mask.nii.gz" in checkout.output
     made = {path.name[:6] for path in folder.glob("results/small/patches/*/*/*_patches.json")}
     assert made == {"sub-p0", "sub-p1", "sub-p3"}
