@@ -2,15 +2,19 @@
 # make test    all checks
 # make setup   the virtual environment alone (.venv)
 # make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones
+# make watch   what of the latest run is done, runs, waits, failed; how long trainings still take
+# make resume  on a cluster, after the run itself was killed: end what it left in SLURM, then go on. ARGS="--configfile my_study.yaml"
+# make test-slurm   the workflow on a SLURM cluster of its own on this machine (installs Debian's packages)
 # make docs    docs/configuration.md from the schema
 # make lock    pin the requirements anew (needs uv)
 
 PYTHON ?= python3
 REQUIREMENTS ?= envs/requirements.txt
 BIN := .venv/bin
+LUMBARSEG := PYTHONPATH=workflow_scripts $(BIN)/python -m lumbarseg
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes
 
-.PHONY: help setup demo test docs lock
+.PHONY: help setup demo watch resume test test-slurm docs lock
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +30,14 @@ demo: .venv/.run
 	@echo "demo: done. Open results/demo/report/results.html (tables and figures on one page);"
 	@echo "      results/demo/report.zip holds the same with every job's provenance (unpack it, open report.html)."
 
+watch: .venv/.run
+	@$(LUMBARSEG) watch
+
+resume: .venv/.run
+	@$(LUMBARSEG) clear
+	@$(BIN)/snakemake --profile slurm $(ARGS) --unlock --quiet all
+	$(BIN)/snakemake --profile slurm $(ARGS)
+
 test: .venv/.tests
 	@echo "test: ruff, snakefmt, mypy, snakemake --lint, then pytest"
 	$(BIN)/ruff check
@@ -33,8 +45,12 @@ test: .venv/.tests
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile profiles/demo/study.yaml
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/slurm
 	@echo "test: all checks passed"
+
+test-slurm: .venv/.tests
+	@tests/slurm/install.sh
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/pytest tests/slurm -n 4 --dist worksteal
 
 # A stamp a requirement file: nothing is installed again unless the file changes.
 .venv/.run: $(REQUIREMENTS) | .venv/bin/python

@@ -11,6 +11,10 @@ configfile: workflow.source_path("config.yaml")
 report: "rules/report/workflow.rst"
 
 
+# With `--sdm apptainer` alone: docs/cluster.md.
+container: "lumbarseg.sif"
+
+
 include: "rules/common.smk"
 include: "rules/sheet.smk"
 include: "rules/phantom.smk"
@@ -28,6 +32,10 @@ include: "rules/reconstruct.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/collect.smk"
+
+
+onstart:
+    begin_run(log)
 
 
 rule all:

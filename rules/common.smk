@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg import cohort, selection  # noqa: E402
+from lumbarseg import cohort, selection, slurm  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
 
@@ -168,6 +168,36 @@ wildcard_constraints:
     model=r"[A-Za-z0-9]+(\+[A-Za-z]+)?",
     trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+# Of all studies of this folder, for SLURM's jobs are told apart by the folder they were sent from.
+RUNS = Path("logs/runs")
+
+
+def begin_run(logs):
+    """Leave a record of this run, which `watch` and `resume` read; stop where an earlier one still has jobs at work."""
+    try:
+        left = slurm.orphans(Path.cwd(), RUNS)
+        if left:
+            raise InputError(
+                f"SLURM: expected no jobs of earlier runs in this folder, found {', '.join(job.number for job in left)} of one "
+                "that was killed; `make resume` ends them and goes on from where they were"
+            )
+        epochs = {
+            "train_network": config["training"]["epochs"],
+            "stack_fold": config["stacking"]["epochs"],
+            "search_network": config.get("search", {}).get("epochs"),
+        }
+        slurm.begin(RUNS, logs[0], results=result("").rstrip("/"), epochs=epochs)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def growing(amount):
+    """A resource that grows with each attempt: a job that was killed for it gets more."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 # ---- what the rules take -------------------------------------------------------------------------------------------
@@ -439,9 +469,24 @@ def all_tables():
             "table_selection",
             *(["table_registration"] if "T1w" in CONTRASTS else []),
             *config["tables"],
+            "table_usage",
         ]
         for path in table(name)
     ]
+
+
+
+def benchmarks_by_rule():
+    """By rule, the benchmark files of what a study's sessions and folds go through."""
+    images = ["convert_session", "mask_session", "normalise_session", "patch_session"]
+    images += ["register_session"] if "T1w" in CONTRASTS else []
+    passes = ["stack_fold"] if STUDY.heads else []
+    passes += ["threshold_fold"] if "TH" in config["labellings"] else []
+    return {
+        **{name: of_sessions(LABELLED, result(f"benchmarks/{name}/{LABEL}.tsv")) for name in images},
+        "train_network": of_folds(result("benchmarks/train_network/{topology}_fold-{fold}.tsv")),
+        **{name: of_folds(result(f"benchmarks/{name}/fold-{{fold}}.tsv")) for name in [*passes, "reconstruct_fold"]},
+    }
 
 
 def figure(name):

@@ -18,8 +18,8 @@ rule convert_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         source=source_by_contrast,
     message:
@@ -45,8 +45,8 @@ rule mask_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         source=mask_source,
         classes=config["classes"],

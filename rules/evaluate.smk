@@ -18,8 +18,8 @@ rule evaluate:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     params:
         classes=config["classes"],
         background=config["background"],

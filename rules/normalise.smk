@@ -16,8 +16,8 @@ rule normalise_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         scope=config["normalisation"]["scope"],
     message:

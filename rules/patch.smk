@@ -19,8 +19,8 @@ rule patch_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=growing(4000),
+        runtime=growing(15),
     params:
         patches=config["patches"],
         background=config["background"],

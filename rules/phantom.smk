@@ -17,8 +17,8 @@ rule phantom:
         "../envs/lumbarseg.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=config.get("phantom", {}),
     message:

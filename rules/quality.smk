@@ -18,8 +18,8 @@ rule quality_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         classes=config["classes"],
         background=config["background"],

@@ -22,8 +22,8 @@ rule reconstruct_fold:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=32000,
-        runtime=720,
+        mem_mb=growing(32000),
+        runtime=growing(720),
     params:
         sessions=session_ids_of("test"),
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],

@@ -19,8 +19,8 @@ rule register_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         settings=registration_settings(),
     message:

@@ -261,6 +261,30 @@ rule figure_uncertainty:
         "../workflow_scripts/figure_uncertainty.py"
 
 
+rule usage:
+    input:
+        code("usage", "usage", "tables"),
+        **benchmarks_by_rule(),
+        networks=result("metrics/networks.csv"),
+        histories=of_folds(HISTORY),
+        heads=of_folds(HEAD_HISTORY) if STUDY.heads else [],
+    output:
+        table("table_usage"),
+    log:
+        result("logs/usage.log"),
+    benchmark:
+        result("benchmarks/usage.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        rules=list(benchmarks_by_rule()),
+        topologies=[topology for fold in STUDY.folds for topology in STUDY.networks],
+    message:
+        "usage: what the study cost by stage"
+    script:
+        "../workflow_scripts/usage.py"
+
+
 rule results_page:
     input:
         code("results_page", "results_page", "results_page.html", "metrics"),

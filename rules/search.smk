@@ -20,7 +20,7 @@ rule search_network:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=growing(16000),
         runtime=480,
     params:
         name=lambda wildcards: STUDY.trials[wildcards.trial].topology,

@@ -25,7 +25,7 @@ rule stack_fold:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=32000,
+        mem_mb=growing(32000),
         runtime=2880,
     params:
         heads=[(model.name, model.networks, model.combiner) for model in STUDY.heads],

@@ -14,7 +14,7 @@ rule networks:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=30,
     params:
         topologies={name: STUDY.topology(name) for name in STUDY.networks},
@@ -47,7 +47,7 @@ rule train_network:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=growing(16000),
         runtime=2880,
     params:
         topology=lambda wildcards: STUDY.topology(wildcards.topology),

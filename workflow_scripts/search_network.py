@@ -1,12 +1,12 @@
 """Train one topology with one combination of hyper-parameters, and keep its history alone."""
 
-import shutil
 from pathlib import Path
 
 from lumbarseg.joblog import job
 
 with job(snakemake.log[0]) as logger:
     from lumbarseg.files import whole
+    from lumbarseg.lease import sole_writer
     from lumbarseg.patchset import PatchSet
     from lumbarseg.training.device import prepare_device
     from lumbarseg.training.loop import DivergedError
@@ -15,21 +15,22 @@ with job(snakemake.log[0]) as logger:
     params = snakemake.params
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, params.training)
     state = Path(snakemake.output[0]).parent / "state"
-    try:
-        _, history = train_network(
-            params.name,
-            params.topology,
-            PatchSet(snakemake.input.training),
-            PatchSet(snakemake.input.validation),
-            settings=params.training,
-            class_names=params.classes,
-            background=params.background,
-            state_folder=state,
-        )
-    except DivergedError as error:
-        # That a learning rate is too high is what a search is there to find out.
-        logger.info("%s", error)
-        history = error.histories[params.name]
-    with whole(snakemake.output[0]) as temporary:
-        (history if len(history) else history.assign(epoch=[])).to_csv(temporary, index=False)
-    shutil.rmtree(state)
+    with sole_writer(state) as lease:
+        try:
+            _, history = train_network(
+                params.name,
+                params.topology,
+                PatchSet(snakemake.input.training),
+                PatchSet(snakemake.input.validation),
+                settings=params.training,
+                class_names=params.classes,
+                background=params.background,
+                state_folder=state,
+            )
+        except DivergedError as error:
+            # That a learning rate is too high is what a search is there to find out.
+            logger.info("%s", error)
+            history = error.histories[params.name]
+        with whole(snakemake.output[0]) as temporary:
+            (history if len(history) else history.assign(epoch=[])).to_csv(temporary, index=False)
+        lease.done()

@@ -1,6 +1,5 @@
 """Train all stacking heads of a fold side by side on the outputs of its frozen networks."""
 
-import shutil
 from pathlib import Path
 
 from lumbarseg.joblog import job
@@ -10,6 +9,7 @@ with job(snakemake.log[0]):
 
     from lumbarseg.committee import Committee, build_head, head_inputs
     from lumbarseg.files import copy_whole, digest, whole
+    from lumbarseg.lease import sole_writer
     from lumbarseg.networks.build import optimiser
     from lumbarseg.networks.passport import load_network, passport
     from lumbarseg.patchset import PatchSet
@@ -55,21 +55,22 @@ with job(snakemake.log[0]):
     ]
     schedule = Schedule.of_config(settings, stacking["epochs"], params.classes, params.background)
     state = Path(snakemake.output.history).parent / f"state_fold-{snakemake.wildcards.fold}"
-    results = fit(
-        learners,
-        training,
-        validation,
-        schedule,
-        state,
-        identity={
-            "networks": [digest(path) for path in snakemake.input.networks],
-            **{key: getattr(params, key) for key in ("heads", "stacking", "training", "classes", "background")},
-        },
-        see=lambda images, group: committees[group].see(images),
-    )
-    for learner, target in zip(learners, snakemake.output.heads, strict=True):
-        copy_whole(results[learner.name][0], target)
-    histories = [history.assign(model=name) for name, (_, history) in results.items()]
-    with whole(snakemake.output.history) as temporary:
-        pd.concat(histories).to_csv(temporary, index=False)
-    shutil.rmtree(state)
+    with sole_writer(state) as lease:
+        results = fit(
+            learners,
+            training,
+            validation,
+            schedule,
+            state,
+            identity={
+                "networks": [digest(path) for path in snakemake.input.networks],
+                **{key: getattr(params, key) for key in ("heads", "stacking", "training", "classes", "background")},
+            },
+            see=lambda images, group: committees[group].see(images),
+        )
+        for learner, target in zip(learners, snakemake.output.heads, strict=True):
+            copy_whole(results[learner.name][0], target)
+        histories = [history.assign(model=name) for name, (_, history) in results.items()]
+        with whole(snakemake.output.history) as temporary:
+            pd.concat(histories).to_csv(temporary, index=False)
+        lease.done()

@@ -1,7 +1,9 @@
 """The requirement files say one thing."""
 
+import importlib
 import re
 import runpy
+import subprocess
 
 import pytest
 import yaml
@@ -52,3 +54,23 @@ def test_the_conda_environment_has_the_same_versions():
 def test_the_page_on_configuration_is_made_from_the_schema():
     page = runpy.run_path(str(ROOT / "docs/configuration.py"))["page"]()
     assert page == (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), "make docs"
+
+
+def test_the_container_is_made_from_the_pinned_requirements_by_commands_a_shell_can_read():
+    text = (ROOT / "envs/lumbarseg.def").read_text()
+    sections = dict(re.findall(r"^%(\w+)\n(.*?)(?=^%|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert {"arguments", "files", "post", "environment", "test", "runscript"} <= set(sections)
+    (name,) = re.findall(r"requirements=(\S+)", sections["arguments"])
+    others = re.findall(r"--build-arg requirements=(\S+)", text)
+    assert all((ROOT / path).is_file() for path in (name, *others))
+    assert "--require-hashes -r /opt/requirements.txt" in sections["post"]
+    for section in ("post", "environment", "test", "runscript"):
+        subprocess.run(["sh", "-n"], input=sections[section], text=True, check=True)
+    for package in re.search(r"import ([\w, ]+);", sections["test"])[1].split(", "):
+        importlib.import_module(package)
+
+
+def test_flirt_comes_from_an_environment_of_its_own():
+    environment = yaml.safe_load((ROOT / "envs/fsl.yaml").read_text())
+    assert environment["dependencies"] == ["fsl-flirt"]
+    assert "fsl.fmrib.ox.ac.uk" in environment["channels"][0]

@@ -1,5 +1,6 @@
 """The workflow before it runs anything: the full study's graph, profiles, and mistakes that stop it at once."""
 
+import re
 import runpy
 import time
 
@@ -34,12 +35,15 @@ def test_the_papers_study_is_planned_in_under_thirty_seconds(workflow, full_coho
     assert seconds < 30
 
 
-def test_the_slurm_profile_is_found_by_its_name(workflow, full_cohort):
-    run = snakemake(
-        workflow, "--profile", "slurm", "--dry-run", "--quiet", "rules", "--config", f"sessions={full_cohort}"
-    )
+def test_the_slurm_profile_is_found_by_its_name_and_makes_tens_of_submissions(workflow, full_cohort):
+    run = snakemake(workflow, "--profile", "slurm", "--dry-run", "--config", f"sessions={full_cohort}")
     assert run.status == 0, run.output
     assert run.jobs["train_network"] == 39
+    groups = re.findall(r"Group job (\w+) \(jobs", run.output)
+    assert groups.count("images") == 19
+    # What stands outside of groups is sent by itself.
+    single = re.findall(r"^Job \d+: (\w+)", run.output, re.MULTILINE)
+    assert len(groups) + len(single) < 80
 
 
 def test_the_demo_profile_plans_the_phantom_study(workflow):

@@ -33,17 +33,29 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".part-{os.getpid()}-{target.name}")
     try:
-        yield temporary
-        temporary.replace(target)
+        with requires_room(target):
+            yield temporary
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def requires_room(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say it in a sentence if the block finds no room for the file `path`.
+
+    Raises:
+        InputError: the disk is full, or the quota used up.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise InputError(
-                f"{target}: expected room to write it, found none ({os.strerror(error.errno)}); make room or ask for more, then "
+                f"{path}: expected room to write it, found none ({os.strerror(error.errno)}); make room or ask for more, then "
                 "run the same command again; what was finished is kept"
             ) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

@@ -57,6 +57,10 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     _answer_termination()
+    if "SLURM_JOB_ID" in os.environ:
+        # Which of a node's cards it was given is told nowhere else.
+        names = ("SLURM_JOB_ID", "SLURMD_NODENAME", "SLURM_STEP_GPUS")
+        logger.info("SLURM job %s on %s, card %s", *(os.environ.get(name, "none") for name in names))
     started = time.monotonic()
     try:
         yield logger

@@ -65,7 +65,11 @@ CAPTIONS = {
 }
 """Title and caption of each figure: what to see in it."""
 
-_TITLES = {"table_selection": "Selection of sessions", "table_registration": "Registration of T1w to T2w"}
+_TITLES = {
+    "table_selection": "Selection of sessions",
+    "table_registration": "Registration of T1w to T2w",
+    "table_usage": "What it cost",
+}
 """Of tables that are not the paper's."""
 
 _OF_NETWORK = "network_"

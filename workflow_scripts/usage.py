@@ -1,0 +1,24 @@
+"""Say what the study cost: time, cards and memory by stage."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lumbarseg.joblog import job
+from lumbarseg.tables import write_table
+from lumbarseg.usage import usage_table
+
+with job(snakemake.log[0]):
+    networks = pd.read_csv(snakemake.input.networks).set_index("topology")["multiply_accumulates"]
+    frame = usage_table(
+        {rule: [Path(path) for path in snakemake.input[rule]] for rule in snakemake.params.rules},
+        zip(snakemake.params.topologies, map(pd.read_csv, snakemake.input.histories), strict=True),
+        map(pd.read_csv, snakemake.input.heads),
+        networks.to_dict(),
+    )
+    caption = (
+        "What the study cost by stage: hours of all jobs; of those with networks (GPU hours, where each has a card); processors "
+        "used on average; most memory in GiB; share of a training's time in its epochs, per cent; and 10^12 operations a second "
+        "in epochs."
+    )
+    write_table(frame, *snakemake.output, caption, decimals=2, best_bold=False)
