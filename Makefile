@@ -42,6 +42,8 @@ test: .venv/.tests
 	@$(INSTALL) -r $(REQUIREMENTS)
 	@# pip compiles on one core; this takes all. Some packages carry files of other Python versions, which may fail.
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
+	@# `python -m lumbarseg` finds the library from anywhere.
+	@echo "$(CURDIR)/workflow_scripts" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/lumbarseg.pth"
 	@touch $@
 	@echo "setup: done. To call snakemake yourself: source .venv/bin/activate"
 
@@ -60,7 +62,7 @@ test: .venv/.tests
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
-	for name in tests gpu v100; do \
+	for name in onnx tests gpu v100; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
 			envs/$$name.in -o envs/$$name.txt; done
 

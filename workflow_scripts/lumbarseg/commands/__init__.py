@@ -1,0 +1,1 @@
+"""What `python -m lumbarseg` does: a module a command, with `add_parser(commands)`."""

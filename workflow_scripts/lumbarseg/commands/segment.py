@@ -1,0 +1,142 @@
+"""`python -m lumbarseg segment`: one patient, with a bundle and nothing else of the study."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from lumbarseg.bundle import Bundle
+from lumbarseg.errors import InputError
+from lumbarseg.joblog import job
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to `python -m lumbarseg`."""
+    parser = commands.add_parser(
+        "segment",
+        help="segment one patient with a bundle",
+        description="Segment one patient with a bundle. What is written to OUT is described in docs/segment.md.",
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `snakemake bundle`")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar=("T2W", "T1W"), help="DICOM folders, or NIfTI, MHA or NRRD files"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the results; made where it is missing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Segment a patient.
+
+    Raises:
+        InputError: the bundle cannot be used, or the images are not those it takes. What is found out later ends the process
+            with a sentence and status 1, and the traceback is in OUT/segment.log.
+    """
+    bundle = Bundle(arguments.bundle)
+    channels = bundle.manifest["channels"]
+    if len(arguments.images) != len(channels):
+        raise InputError(
+            f"{arguments.bundle}: expected {len(channels)} images before OUT ({', '.join(channels)}), for which it was trained, "
+            f"found {len(arguments.images)}; name {'both' if len(channels) == 2 else 'T2w alone'}"
+        )
+    # TensorFlow's start-up lines; errors still go to the log.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    terminal = os.fdopen(os.dup(2), "w")
+    with job(arguments.out / "segment.log"):
+        _segment(bundle, dict(zip(channels, arguments.images, strict=True)), arguments.out, terminal)
+
+
+def _segment(bundle: Bundle, sources: Mapping[str, Path], out: Path, terminal: Any) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=terminal)) as progress:
+        task = progress.add_task("converting images", total=1.0)
+        record = _steps(bundle, sources, out, lambda **changes: progress.update(task, **changes))
+    for flag in record["flags"]:
+        print(f"look closer: {flag}", file=terminal)
+    print(f"done: {out / 'page.pdf'}, {out / 'labels.nii.gz'} and more in {out}", file=terminal, flush=True)
+
+
+def _steps(bundle: Bundle, sources: Mapping[str, Path], out: Path, tell: Any) -> dict[str, Any]:
+    from lumbarseg.anatomy import LabelTable, itksnap_labels
+    from lumbarseg.dicom import Contrast, convert
+    from lumbarseg.files import whole, write_json
+    from lumbarseg.geometry import load_image
+    from lumbarseg.registration import register
+    from lumbarseg.segmentation import (
+        Segmenter,
+        SessionImages,
+        SessionOutputs,
+        require_one_patient,
+        require_sagittal_mr,
+        segment_session,
+    )
+    from lumbarseg.session_results import write_results
+    from lumbarseg.training.device import prepare_device
+    from lumbarseg.volumetry import DICTIONARY
+
+    table = LabelTable(bundle.manifest["classes"], bundle.manifest["background"])
+    # Before anything that takes long.
+    bundle.check()
+    require_one_patient(sources)
+    with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
+        aligned = {contrast: out / f"{contrast.lower()}.nii.gz" for contrast in sources}
+        converted = {**aligned, "T1w": Path(scratch, "t1w.nii.gz")} if "T1w" in sources else aligned
+        sidecars = {contrast: Path(scratch, f"{contrast}.json") for contrast in sources}
+        for contrast, source in sources.items():
+            convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
+            require_sagittal_mr(load_image(converted[contrast]), source)
+        report = Path(scratch, "registration.json") if "T1w" in sources else None
+        if report:
+            tell(description="registering T1w")
+            settings = bundle.settings["registration"]
+            register(
+                aligned["T2w"],
+                converted["T1w"],
+                aligned["T1w"],
+                Path(scratch, "matrix.txt"),
+                engine=settings["engine"],
+                degrees_of_freedom=settings["degrees_of_freedom"],
+                report_path=report,
+                max_shift_mm=settings["maximum_shift"],
+                max_rotation_degrees=settings["maximum_rotation"],
+            )
+        tell(description=f"loading {bundle.model.name}")
+        prepare_device("auto", len(os.sched_getaffinity(0)), {"precision": "float32", "seed": 0, "xla": False})
+        segmenter = Segmenter(bundle)
+        tell(description="segmenting")
+        outputs = SessionOutputs(
+            out / "labels.nii.gz", out / "entropy.nii.gz", out / "mutual_information.nii.gz", out / "session.json"
+        )
+        record = segment_session(
+            segmenter,
+            SessionImages(aligned, sidecars, report),
+            outputs,
+            lambda part: tell(completed=part),
+        )
+    tell(description="measuring")
+    with whole(out / "labels.txt") as temporary:
+        temporary.write_text(itksnap_labels(table), encoding="utf-8")
+    if sources["T2w"].is_dir():
+        from lumbarseg.dicomseg import write_dicomseg
+
+        t2w = load_image(aligned["T2w"])
+        write_dicomseg(out / "labels.dcm", load_image(outputs.labels), t2w, sources["T2w"], table, record["experiment"])
+    write_json(out / "measures.json", DICTIONARY)
+    write_results(
+        labels_path=outputs.labels,
+        t2w_path=aligned["T2w"],
+        entropy_path=outputs.entropy,
+        record=record,
+        table=table,
+        identity={},
+        title=f"Lumbar spine, {out.name}",
+        measures_path=out / "measures.csv",
+        pdf_path=out / "page.pdf",
+        png_path=out / "page.png",
+    )
+    return record
