@@ -40,18 +40,18 @@ _TYPES = {
     "Muscle": codes.SCT.Muscle,
 }
 _STRUCTURES = ("Vert", "Sacrum", "Int-Disc", "Spinal-Cavity", "Nerve-Root", "Blood-Vessels")
-# What says whose a series is, in words of people, or when it was made. Types 1 and 2 stay as empty elements.
-_PERSONAL = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
-    "ReferringPhysicianName",
+# All that is taken from the T2w series: what it is, where it lies, and whose study it belongs to by number alone.
+_TAKEN = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "ImageType",
+    "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation",
 )  # fmt: skip
-_OPTIONAL = (
-    "PatientAge", "PatientWeight", "PatientSize", "OtherPatientIDs", "OtherPatientIDsSequence", "IssuerOfPatientID",
-    "StudyDescription", "PatientComments", "AdmissionID", "InstitutionName", "ContentCreatorName", "EthnicGroup",
-    "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy", "AdditionalPatientHistory", "ClinicalTrialSubjectID", "Occupation",
-    "ReferencedStudySequence", "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
-    "ClinicalTrialSiteID", "ClinicalTrialSiteName", "IssuerOfAccessionNumberSequence", "RequestingService",
-    "ReasonForStudy", "PatientBirthTime", "PatientState", "MedicalAlerts", "Allergies", "PregnancyStatus",
+# What DICOM wants to be there, though it may be empty (type 2).
+_LEFT_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+    "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
 _NEAR = 0.2  # voxels; what rounding in headers may move a corner of a plane
 _ALIKE = 0.999  # correlation of an image with the series it was converted from
@@ -87,7 +87,7 @@ def write_dicomseg(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydicom and highdicom, on the small irregularities of vendors
         made = hd.seg.Segmentation(
-            source_images=datasets,
+            source_images=[_nameless(dataset) for dataset in datasets],
             pixel_array=numbers[frames],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_segment(int(numbers[c]), labels, c, algorithm) for c in present],
@@ -103,7 +103,6 @@ def write_dicomseg(
             content_description=f"Segmentation by {algorithm}"[:64],
         )
         made.SeriesDescription = f"Segmentation by {algorithm}"[:64]
-        _take_away_identity(made)
         with whole(path) as temporary:
             made.save_as(temporary)
 
@@ -228,9 +227,13 @@ def _uid(datasets: Sequence[pydicom.Dataset], *parts: str) -> UID:
     return UID(pydicom.uid.generate_uid(entropy_srcs=[*(str(one.SOPInstanceUID) for one in datasets), *parts]))
 
 
-def _take_away_identity(made: pydicom.Dataset) -> None:
-    for name in _PERSONAL:
-        setattr(made, name, "")
-    for name in _OPTIONAL:
-        if name in made:
-            delattr(made, name)
+def _nameless(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """Give what highdicom takes from a slice, without anything that says whose it is."""
+    taken = pydicom.Dataset()
+    taken.file_meta = dataset.file_meta
+    for name in _TAKEN:
+        if name in dataset:
+            taken[name] = dataset[name]
+    for name in _LEFT_EMPTY:
+        setattr(taken, name, "")
+    return taken

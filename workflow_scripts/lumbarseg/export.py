@@ -53,7 +53,8 @@ def export_onnx(bundle: Bundle, folder: Path, tell: Callable[[str], None] = lamb
 def _write(network: keras.Model, path: Path, outputs: list[str]) -> None:
     import onnx
 
-    network([np.zeros((1, *one.shape[1:]), np.float32) for one in network.inputs], training=False)
+    example = [np.zeros((1, *one.shape[1:]), np.float32) for one in network.inputs]
+    network(example if len(example) > 1 else example[0], training=False)
     with whole(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names it no longer has
         network.export(temporary, format="onnx", verbose=False)

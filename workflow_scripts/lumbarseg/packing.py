@@ -64,7 +64,7 @@ def choose(
         model = max(means.index, key=lambda name: (means[name], -sizes[name]))
         experiment = f"{model}+{'TH' if 'TH' in labellings else labellings[0]}"
     own = validation[validation["model"] == experiment.rpartition("+")[0]].set_index("fold")["iou"]
-    return experiment, int(own.index[own.argmax()])
+    return experiment, max(own.index.tolist(), key=own.to_dict().__getitem__)
 
 
 def describe(
