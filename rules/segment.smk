@@ -6,6 +6,7 @@ rule segment_session:
         code(
             "segment_session",
             "segmentation",
+            "admission",
             "uncertainty",
             "ranges",
             "bundle",
@@ -62,7 +63,7 @@ rule measure_session:
     benchmark:
         result(f"benchmarks/measure_session/{LABEL}.tsv")
     group:
-        "images"
+        "measures"
     conda:
         "../envs/lumbarseg.yaml"
     resources:
@@ -91,7 +92,7 @@ rule dicomseg_session:
     benchmark:
         result(f"benchmarks/dicomseg_session/{LABEL}.tsv")
     group:
-        "images"
+        "measures"
     conda:
         "../envs/lumbarseg.yaml"
     resources:

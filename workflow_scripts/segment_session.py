@@ -5,14 +5,13 @@ from pathlib import Path
 from lumbarseg.joblog import job
 
 with job(snakemake.log[0]) as logger:
+    from lumbarseg.admission import require_one_patient, require_sagittal_mr
     from lumbarseg.bundle import Bundle
     from lumbarseg.geometry import load_image
     from lumbarseg.segmentation import (
         Segmenter,
         SessionImages,
         SessionOutputs,
-        require_one_patient,
-        require_sagittal_mr,
         segment_session,
     )
     from lumbarseg.training.device import prepare_device

@@ -15,7 +15,6 @@ from lumbarseg.anatomy import LabelTable
 from lumbarseg.arrays import write_array
 from lumbarseg.bundle import Bundle, models_for_uncertainty
 from lumbarseg.committee import Committee
-from lumbarseg.dicom_series import find_series
 from lumbarseg.errors import InputError
 from lumbarseg.files import read_json, whole, write_json
 from lumbarseg.geometry import codes_of, from_sagittal_view, load_image, sagittal_spacing, sagittal_view, volume
@@ -25,11 +24,6 @@ from lumbarseg.labelling import by_thresholds, maximum_a_posteriori
 from lumbarseg.patches import Tiling, extract
 from lumbarseg.ranges import deviations, profile
 from lumbarseg.uncertainty import entropy, mutual_information
-
-# What CT is told by: a good part of the picture is air, far below zero in Hounsfield's units. MR has no such values.
-_AIR, _PART_OF_AIR = -500, 0.02
-# Slices this much closer than rows or columns are not those of a sagittal series.
-_ISOTROPIC = 0.98
 
 
 @dataclass(frozen=True)
@@ -149,50 +143,6 @@ def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path
     size = {"slices": slices, "rows": rows, "columns": columns, "side": tiling.side, "stride": tiling.stride}
     write_json(description, {**size, "images": "images.b2nd"})
     return description
-
-
-def require_one_patient(sources: Mapping[str, Path]) -> None:
-    """Require that DICOM folders hold the images of one patient; files of other kinds do not say whose they are.
-
-    Args:
-        sources: by contrast, a DICOM folder or an image file.
-
-    Raises:
-        InputError: two patients, or a folder that cannot be used.
-    """
-    patients = {
-        contrast: find_series(source)[0].slices[0].patient for contrast, source in sources.items() if source.is_dir()
-    }
-    if len(set(patients.values())) > 1:
-        named = " and ".join(f"{contrast} in {sources[contrast]}" for contrast in patients)
-        raise InputError(
-            f"{named}: expected the images of one patient, found those of {len(set(patients.values()))}; give both contrasts of "
-            "one session"
-        )
-
-
-def require_sagittal_mr(image: nib.Nifti1Image, source: str | Path) -> None:
-    """Require an image that can be a sagittal MR series: widest between slices, and without the values of CT.
-
-    Args:
-        image: as converted.
-        source: what to call it in the message.
-
-    Raises:
-        InputError: axial or coronal slices, or a CT.
-    """
-    between, *within = sagittal_spacing(image.affine)
-    if between < _ISOTROPIC * max(within):
-        plane = "axial" if within[0] >= within[1] else "coronal"
-        raise InputError(
-            f"{source}: expected a sagittal series, found {plane} slices ({max(within):.2f} mm apart, pixels of "
-            f"{between:.2f} mm); give the sagittal series of this contrast"
-        )
-    part = float(np.mean(np.asanyarray(image.dataobj) < _AIR))
-    if part > _PART_OF_AIR:
-        raise InputError(
-            f"{source}: expected an MR image, found {100 * part:.0f} % of the voxels below {_AIR}, as in CT; give the MR series"
-        )
 
 
 @dataclass(frozen=True)

@@ -62,75 +62,76 @@ def _segment(bundle: Bundle, sources: Mapping[str, Path], out: Path, terminal: A
 
 
 def _steps(bundle: Bundle, sources: Mapping[str, Path], out: Path, tell: Any) -> dict[str, Any]:
-    from lumbarseg.anatomy import LabelTable, itksnap_labels
+    bundle.check()
+    with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
+        images = _prepare(bundle, sources, out, Path(scratch), tell)
+        tell(description=f"loading {bundle.model.name}")
+        record = _segment_images(bundle, images, out, tell)
+    tell(description="measuring")
+    _write_results(bundle, sources["T2w"], out, record)
+    return record
+
+
+def _prepare(bundle: Bundle, sources: Mapping[str, Path], out: Path, scratch: Path, tell: Any) -> Mapping[str, Any]:
+    """Convert and register; what cannot be segmented is told here, before TensorFlow is loaded."""
+    from lumbarseg.admission import require_one_patient, require_sagittal_mr
     from lumbarseg.dicom import Contrast, convert
-    from lumbarseg.files import whole, write_json
     from lumbarseg.geometry import load_image
     from lumbarseg.registration import register
-    from lumbarseg.segmentation import (
-        Segmenter,
-        SessionImages,
-        SessionOutputs,
-        require_one_patient,
-        require_sagittal_mr,
-        segment_session,
+
+    require_one_patient(sources)
+    aligned = {contrast: out / f"{contrast.lower()}.nii.gz" for contrast in sources}
+    converted = {**aligned, "T1w": scratch / "t1w.nii.gz"} if "T1w" in sources else aligned
+    sidecars = {contrast: scratch / f"{contrast}.json" for contrast in sources}
+    for contrast, source in sources.items():
+        convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
+        require_sagittal_mr(load_image(converted[contrast]), source)
+    if "T1w" not in sources:
+        return {"aligned": aligned, "sidecars": sidecars}
+    tell(description="registering T1w")
+    settings = bundle.settings["registration"]
+    register(
+        aligned["T2w"],
+        converted["T1w"],
+        aligned["T1w"],
+        scratch / "matrix.txt",
+        engine=settings["engine"],
+        degrees_of_freedom=settings["degrees_of_freedom"],
+        report_path=scratch / "registration.json",
+        max_shift_mm=settings["maximum_shift"],
+        max_rotation_degrees=settings["maximum_rotation"],
     )
-    from lumbarseg.session_results import write_results
+    return {"aligned": aligned, "sidecars": sidecars, "registration": scratch / "registration.json"}
+
+
+def _segment_images(bundle: Bundle, images: Mapping[str, Any], out: Path, tell: Any) -> dict[str, Any]:
+    from lumbarseg.segmentation import Segmenter, SessionImages, SessionOutputs, segment_session
     from lumbarseg.training.device import prepare_device
+
+    prepare_device("auto", len(os.sched_getaffinity(0)), {"precision": "float32", "seed": 0, "xla": False})
+    segmenter = Segmenter(bundle)
+    tell(description="segmenting")
+    outputs = SessionOutputs(
+        out / "labels.nii.gz", out / "entropy.nii.gz", out / "mutual_information.nii.gz", out / "session.json"
+    )
+    return segment_session(segmenter, SessionImages(**images), outputs, lambda part: tell(completed=part))
+
+
+def _write_results(bundle: Bundle, source: Path, out: Path, record: Mapping[str, Any]) -> None:
+    from lumbarseg.anatomy import LabelTable, itksnap_labels
+    from lumbarseg.files import whole, write_json
+    from lumbarseg.geometry import load_image
+    from lumbarseg.session_results import write_results
     from lumbarseg.volumetry import DICTIONARY
 
     table = LabelTable(bundle.manifest["classes"], bundle.manifest["background"])
-    # Before anything that takes long.
-    bundle.check()
-    require_one_patient(sources)
-    with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
-        aligned = {contrast: out / f"{contrast.lower()}.nii.gz" for contrast in sources}
-        converted = {**aligned, "T1w": Path(scratch, "t1w.nii.gz")} if "T1w" in sources else aligned
-        sidecars = {contrast: Path(scratch, f"{contrast}.json") for contrast in sources}
-        for contrast, source in sources.items():
-            convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
-            require_sagittal_mr(load_image(converted[contrast]), source)
-        report = Path(scratch, "registration.json") if "T1w" in sources else None
-        if report:
-            tell(description="registering T1w")
-            settings = bundle.settings["registration"]
-            register(
-                aligned["T2w"],
-                converted["T1w"],
-                aligned["T1w"],
-                Path(scratch, "matrix.txt"),
-                engine=settings["engine"],
-                degrees_of_freedom=settings["degrees_of_freedom"],
-                report_path=report,
-                max_shift_mm=settings["maximum_shift"],
-                max_rotation_degrees=settings["maximum_rotation"],
-            )
-        tell(description=f"loading {bundle.model.name}")
-        prepare_device("auto", len(os.sched_getaffinity(0)), {"precision": "float32", "seed": 0, "xla": False})
-        segmenter = Segmenter(bundle)
-        tell(description="segmenting")
-        outputs = SessionOutputs(
-            out / "labels.nii.gz", out / "entropy.nii.gz", out / "mutual_information.nii.gz", out / "session.json"
-        )
-        record = segment_session(
-            segmenter,
-            SessionImages(aligned, sidecars, report),
-            outputs,
-            lambda part: tell(completed=part),
-        )
-    tell(description="measuring")
     with whole(out / "labels.txt") as temporary:
         temporary.write_text(itksnap_labels(table), encoding="utf-8")
-    if sources["T2w"].is_dir():
-        from lumbarseg.dicomseg import write_dicomseg
-
-        t2w = load_image(aligned["T2w"])
-        write_dicomseg(out / "labels.dcm", load_image(outputs.labels), t2w, sources["T2w"], table, record["experiment"])
     write_json(out / "measures.json", DICTIONARY)
     write_results(
-        labels_path=outputs.labels,
-        t2w_path=aligned["T2w"],
-        entropy_path=outputs.entropy,
+        labels_path=out / "labels.nii.gz",
+        t2w_path=out / "t2w.nii.gz",
+        entropy_path=out / "entropy.nii.gz",
         record=record,
         table=table,
         identity={},
@@ -139,4 +140,8 @@ def _steps(bundle: Bundle, sources: Mapping[str, Path], out: Path, tell: Any) ->
         pdf_path=out / "page.pdf",
         png_path=out / "page.png",
     )
-    return record
+    if source.is_dir():
+        from lumbarseg.dicomseg import write_dicomseg
+
+        images = (load_image(out / f"{name}.nii.gz") for name in ("labels", "t2w"))
+        write_dicomseg(out / "labels.dcm", *images, source, table, record["experiment"])
