@@ -143,5 +143,5 @@ def _write_results(bundle: Bundle, source: Path, out: Path, record: Mapping[str,
     if source.is_dir():
         from lumbarseg.dicomseg import write_dicomseg
 
-        images = (load_image(out / f"{name}.nii.gz") for name in ("labels", "t2w"))
-        write_dicomseg(out / "labels.dcm", *images, source, table, record["experiment"])
+        labels, t2w = load_image(out / "labels.nii.gz"), load_image(out / "t2w.nii.gz")
+        write_dicomseg(out / "labels.dcm", labels, t2w, source, table, record["experiment"])

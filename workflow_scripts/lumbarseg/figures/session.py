@@ -30,7 +30,7 @@ _MARGIN, _GAP = 0.1, 0.06
 _COLUMNS = 4
 _LEGEND_COLUMNS = 6
 # Scale of the uncertainty map: from no to this much entropy, in nats; two classes that are equally likely have 0.69.
-_MOST_ENTROPY = 1.0
+_MOST_ENTROPY = 1.5
 # What is told of a disc, and with how many decimals.
 _OF_A_DISC = {
     "disc_height": 1,
@@ -74,7 +74,7 @@ def session_page(
     _write(figure, PAGE_WIDTH - _MARGIN, top, "Not a medical device", ha="right", weight="bold", color="#882255")
     top = _draw_flags(figure, top + 0.46, flags)
 
-    chosen = shown_slices(labels, table)
+    chosen = shown_slices(len(labels))
     side = (PAGE_WIDTH - 2 * _MARGIN - (_COLUMNS - 1) * _GAP) / _COLUMNS
     height = side * min(1.25, labels.shape[1] * spacing[1] / (labels.shape[2] * spacing[2]))
     for row, name in enumerate(("T2w", "labels", "unsure")):
@@ -91,33 +91,21 @@ def session_page(
                 _note(axes, 0.03, 0.5, "A")
                 _note(axes, 0.97, 0.5, "P", ha="right")
             if column == 0 and name == "unsure":
-                _note(axes, 0.03, 0.97, f"entropy of the scores, black 0 to white {_MOST_ENTROPY:g} nat", va="top")
+                _note(axes, 0.03, 0.97, f"entropy, 0 (black) to {_MOST_ENTROPY:g} nat", va="top")
         top += height + _GAP
     top += 0.1
     bottom = _PAGE_HEIGHT - (legend_rows(table.targets, _LEGEND_COLUMNS) + 1.2) * LINE * 1.25
     width = (PAGE_WIDTH - 2 * _MARGIN - 0.3) / 2
     _text_table(figure, _MARGIN, top, width, _volumes(measures, table))
     _text_table(figure, _MARGIN + width + 0.3, top, width, _discs(measures))
-    _write(figure, _MARGIN + width + 0.3, bottom - 4.2 * LINE, _closing(measures), va="top")
+    _write(figure, _MARGIN + width + 0.3, bottom - 5 * LINE, _closing(measures))
     add_class_legend(figure, table, table.targets, _LEGEND_COLUMNS)
     return figure
 
 
-def shown_slices(labels: NDArray[np.uint8], table: LabelTable) -> list[int]:
-    """Choose four slices, evenly spread about the canal's slice (the middle one without a canal).
-
-    Args:
-        labels: (slices, rows, columns) class ids in sagittal view.
-        table: the label table.
-    """
-    slices = len(labels)
-    middle = slices // 2
-    if CANAL in table.names:
-        areas = (labels == table.names.index(CANAL)).sum(axis=(1, 2))
-        middle = int(areas.argmax()) if areas.any() else middle
-    step = max(1, slices // 6)
-    wanted = [middle - 2 * step, middle - step, middle, middle + step]
-    return sorted({min(max(plane, 0), slices - 1) for plane in wanted})
+def shown_slices(slices: int) -> list[int]:
+    """Choose four slices, evenly spread over the stack, its edges left out."""
+    return sorted({int((place + 0.5) / _COLUMNS * slices) for place in range(_COLUMNS)})
 
 
 def _draw_flags(figure: Figure, top: float, flags: Sequence[str]) -> float:
@@ -135,7 +123,7 @@ def _volumes(measures: pd.DataFrame, table: LabelTable) -> list[list[str]]:
     areas = measures[measures["measure"] == "area"].groupby("class_name")["value"].max()
     names = [table[c].name for c in table.targets]
     rows = [[name, f"{whole[name]:.1f}", f"{areas[name]:.0f}"] for name in names]
-    return [["", "volume, ml", "largest area in a slice, mm²"], *rows]
+    return [["", "volume, ml", "largest section, mm²"], *rows]
 
 
 def _discs(measures: pd.DataFrame) -> list[list[str]]:
@@ -145,7 +133,7 @@ def _discs(measures: pd.DataFrame) -> list[list[str]]:
     for disc in sorted(own["disc"].unique(), reverse=True):
         values = [(found.get((disc, what)), decimals) for what, decimals in _OF_A_DISC.items()]
         rows.append([str(disc), *("" if value is None else f"{value:.{decimals}f}" for value, decimals in values)])
-    return [["disc, from below", "height, mm", "ant.", "mid.", "post.", "signal / canal"], *rows]
+    return [["disc", "height, mm", "anterior", "middle", "posterior", "signal/canal"], *rows]
 
 
 def _closing(measures: pd.DataFrame) -> str:
@@ -156,13 +144,14 @@ def _closing(measures: pd.DataFrame) -> str:
     canal = measures[(measures["measure"] == "area") & (measures["class_name"] == CANAL)].set_index("slice")["value"]
     if len(canal) and canal.max() > 0:
         lines.append(f"Canal: {canal.max():.0f} mm² in slice {canal.idxmax()}, its largest")
-    lines.append("Slices are counted from the patient's right, discs from the lowest one in the image.")
+    lines.append("Slices are counted from the patient's right,")
+    lines.append("discs from the lowest one in the image.")
     return "\n".join(lines)
 
 
 def _text_table(figure: Figure, left: float, top: float, width: float, rows: Sequence[Sequence[str]]) -> None:
     columns = len(rows[0])
-    first = width * (0.32 if columns > 3 else 0.4)
+    first = width * (0.1 if columns > 3 else 0.4)
     rights = [left + first + (width - first) * (place + 1) / (columns - 1) for place in range(columns - 1)]
     for number, row in enumerate(rows):
         height = top + number * LINE * 1.15
