@@ -7,7 +7,6 @@ rule segment_session:
             "segment_session",
             "segmentation",
             "admission",
-            "uncertainty",
             "ranges",
             "bundle",
             "intensity",

@@ -11,6 +11,7 @@ from lumbarseg.committee import build_head
 from lumbarseg.labelling import THRESHOLDS
 from lumbarseg.model_card import model_card
 from lumbarseg.networks.build import build_network
+from lumbarseg.networks.passport import passport, save_network
 from lumbarseg.packing import describe, validation_iou
 from lumbarseg.study import Model
 
@@ -73,9 +74,14 @@ def small_bundle(folder: Path, model=MEAN, manifest=None, networks=None, name="s
     files = {}
     for topology, network in made.items():
         files[network_entry(topology)] = folder / f"{topology}.keras"
-        network.save(files[network_entry(topology)])
+        save_network(network, files[network_entry(topology)], _passport(topology, manifest))
     if model.is_stacked:
         files[HEAD] = folder / "head.keras"
-        build_head(model, side=SIDE, classes=3, width=2, channels=4, seed=1).save(files[HEAD])
+        head = build_head(model, side=SIDE, classes=3, width=2, channels=4, seed=1)
+        save_network(head, files[HEAD], _passport(model.name, manifest))
     write_bundle(folder / name, manifest, files, model_card(manifest))
     return folder / name
+
+
+def _passport(name, manifest):
+    return passport(name, manifest["fold"], manifest["channels"], NAMES)

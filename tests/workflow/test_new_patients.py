@@ -82,8 +82,8 @@ def test_a_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_
     folder = workflow / "results/clinic/segmented/small/sub-good/ses-01"
     made = {path.name.removeprefix("sub-good_ses-01_") for path in folder.iterdir()}
     assert made == {
-        "dseg.nii.gz", "dseg.dcm", "dseg.json", "measures.csv", "page.pdf", "page.png", "desc-entropy_map.nii.gz",
-        "desc-mutualInformation_map.nii.gz",
+        "dseg.nii.gz", "dseg.dcm", "dseg.json", "measures.csv", "page.pdf", "page.png", "desc-entropy_uncertainty.nii.gz",
+        "desc-mutualinformation_uncertainty.nii.gz",
     }  # fmt: skip
     measures = pd.read_csv(folder / "sub-good_ses-01_measures.csv")
     assert set(measures["participant_id"]) == {"good"}

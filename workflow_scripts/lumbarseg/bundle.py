@@ -178,4 +178,4 @@ def write_bundle(
 
 def models_for_uncertainty(model: Model) -> Iterable[Model]:
     """The model itself, and each network of an ensemble by itself, whose scores tell how far they disagree."""
-    return [model] if len(model.networks) == 1 else [*(Model(name, (name,)) for name in model.networks), model]
+    return [model] if not model.combiner else [*(Model(name, (name,)) for name in model.networks), model]

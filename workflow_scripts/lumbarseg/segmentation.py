@@ -16,29 +16,30 @@ from lumbarseg.arrays import write_array
 from lumbarseg.bundle import Bundle, models_for_uncertainty
 from lumbarseg.committee import Committee
 from lumbarseg.errors import InputError
-from lumbarseg.files import read_json, whole, write_json
-from lumbarseg.geometry import codes_of, from_sagittal_view, load_image, sagittal_spacing, sagittal_view, volume
+from lumbarseg.files import read_json, write_json
+from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 from lumbarseg.inference import SlicePass, patches_to_start_with, write_labels
+from lumbarseg.inference.passes import uncertainty_of, write_uncertainty
 from lumbarseg.intensity import zscore
 from lumbarseg.labelling import by_thresholds, maximum_a_posteriori
+from lumbarseg.networks.passport import load_network, passport
 from lumbarseg.patches import Tiling, extract
 from lumbarseg.ranges import deviations, profile
-from lumbarseg.uncertainty import entropy, mutual_information
+from lumbarseg.uncertainty import MEASURES
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A session's labels and how sure they are; all in sagittal view.
+    """A session's labels and how sure they are; all (slices, rows, columns) in sagittal view.
 
     Attributes:
-        labels: (slices, rows, columns) uint8 class ids.
-        entropy: the same shape, float32, nats: of the experiment's scores.
-        mutual_information: the same shape, float32, nats: how far the networks disagree; 0 for a single network.
+        labels: uint8 class ids.
+        uncertainty: by `uncertainty.MEASURES`, uint8 in steps of a 255th of the logarithm of the number of classes: the entropy
+            of the experiment's scores, and how far the networks disagree, 0 for a single network.
     """
 
     labels: NDArray[np.uint8]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
+    uncertainty: dict[str, NDArray[np.uint8]]
 
 
 class Segmenter:
@@ -77,18 +78,30 @@ class Segmenter:
         return self._networks, self._heads
 
     def _load(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
-        made = self.bundle.manifest["versions"]
+        manifest = self.bundle.manifest
         with tempfile.TemporaryDirectory(prefix="lumbarseg-bundle-") as scratch:
             files, heads = self.bundle.extract(Path(scratch))
             try:
-                loaded = [in_float32(keras.models.load_model(file, compile=False)) for file in [*files, *heads]]
+                networks, of_head = (
+                    {name: in_float32(load_network(file, self._passport(name))) for name, file in named}
+                    for named in (
+                        zip(self.model.networks, files, strict=True),
+                        [(self.model.name, head) for head in heads],
+                    )
+                )
+            except InputError as error:
+                raise self.bundle.mismatch("networks that belong together", str(error)) from error
             except (ValueError, TypeError, KeyError, OSError) as error:
+                made = manifest["versions"]
                 raise InputError(
                     f"{self.bundle.path}: expected networks that this version of Keras reads, found none ({error}); the bundle "
                     f"was made with keras {made['keras']} and tensorflow {made['tensorflow']}, take those"
                 ) from error
-        networks = dict(zip(self.model.networks, loaded, strict=False))
-        return networks, dict(zip([self.model.name], loaded[len(networks) :], strict=False))
+        return networks, of_head
+
+    def _passport(self, name: str) -> dict[str, Any]:
+        manifest = self.bundle.manifest
+        return passport(name, manifest["fold"], manifest["channels"], self.table.names)
 
     def segment(
         self, channels: NDArray[np.float32], progress: Callable[[float], None] = lambda part: None
@@ -100,18 +113,12 @@ class Segmenter:
             progress: told from time to time which part is done, up to 1.
         """
         shape = channels.shape[:3]
-        found = Segmentation(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.zeros(shape, np.float32))
-        names = [one.name for one in self._committee.models]
+        found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
         with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
             for band in self._passing.bands(_cut(channels, self.bundle.manifest["patches"], Path(scratch))):
-                place = (band.number, band.rows)
-                scores = band.scores(self.model.name)
-                found.labels[place] = self._label(scores.numpy())
-                found.entropy[place] = np.asarray(entropy(scores))
-                if len(names) > 1:
-                    found.mutual_information[place] = np.asarray(
-                        mutual_information([band.scores(name) for name in names if name != self.model.name])
-                    )
+                found.labels[band.number, band.rows] = self._label(band.scores(self.model.name))
+                for name, values in uncertainty_of(band, self.model).items():
+                    found.uncertainty[name][band.number, band.rows] = values
                 progress((band.number + band.rows.stop / shape[1]) / shape[0])
         return found
 
@@ -201,8 +208,8 @@ def segment_session(
     reference = loaded["T2w"]
     found = segmenter.segment(channels, progress)
     write_labels(outputs.labels, found.labels, reference)
-    write_map(outputs.entropy, found.entropy, reference)
-    write_map(outputs.mutual_information, found.mutual_information, reference)
+    for path, measure in zip((outputs.entropy, outputs.mutual_information), MEASURES, strict=True):
+        write_uncertainty(path, found.uncertainty[measure], reference, len(segmenter.table))
     registration = read_json(images.registration) if images.registration else None
     sidecars = {contrast: read_json(images.sidecars[contrast]) for contrast in loaded}
     record = describe_session(segmenter.bundle, channels, reference, sidecars, registration, found)
@@ -256,12 +263,9 @@ def describe_session(
         ],
         "profile": values,
         "registration": registration,
-        "mean_entropy": round(float(found.entropy[tissue].mean()), 4) if tissue.any() else None,
+        "mean_entropy": round(_nats(found.uncertainty["entropy"][tissue], manifest), 4) if tissue.any() else None,
     }
 
 
-def write_map(path: str | Path, values: NDArray[np.float32], reference: nib.Nifti1Image) -> None:
-    """Write a map of real values in sagittal view as a compressed float32 NIfTI on the reference's grid, to three decimals."""
-    on_grid = from_sagittal_view(np.round(values, 3), reference.affine)
-    with whole(path) as temporary:
-        nib.save(volume(on_grid, reference.affine, codes_of(reference)), temporary)
+def _nats(steps: NDArray[np.uint8], manifest: Mapping[str, Any]) -> float:
+    return float(steps.mean() * np.log(len(manifest["classes"])) / 255)

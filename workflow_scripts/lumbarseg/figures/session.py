@@ -28,6 +28,7 @@ from lumbarseg.volumetry import CANAL
 _PAGE_HEIGHT = 260 / 25.4
 _MARGIN, _GAP = 0.1, 0.06
 _COLUMNS = 4
+_ROW = LINE * 1.15  # of a table of text
 _LEGEND_COLUMNS = 6
 # Scale of the uncertainty map: from no to this much entropy, in nats; two classes that are equally likely have 0.69.
 _MOST_ENTROPY = 1.5
@@ -76,7 +77,13 @@ def session_page(
 
     chosen = shown_slices(len(labels))
     side = (PAGE_WIDTH - 2 * _MARGIN - (_COLUMNS - 1) * _GAP) / _COLUMNS
-    height = side * min(1.25, labels.shape[1] * spacing[1] / (labels.shape[2] * spacing[2]))
+    volumes, discs = _volumes(measures, table), _discs(measures)
+    # What is left for images when tables, closing lines and legend have their room.
+    below = (max(len(volumes), len(discs) + 6) + 1) * _ROW + (
+        legend_rows(table.targets, _LEGEND_COLUMNS) + 1
+    ) * LINE * 1.25
+    natural = side * labels.shape[1] * spacing[1] / (labels.shape[2] * spacing[2])
+    height = min(natural, (_PAGE_HEIGHT - top - below - LINE) / 3 - _GAP)
     for row, name in enumerate(("T2w", "labels", "unsure")):
         for column, plane in enumerate(chosen):
             axes = panel_box(figure, _MARGIN + column * (side + _GAP), top, side, height)
@@ -90,15 +97,19 @@ def session_page(
                 _note(axes, 0.03, 0.97, f"slice {plane}", va="top")
                 _note(axes, 0.03, 0.5, "A")
                 _note(axes, 0.97, 0.5, "P", ha="right")
-            if column == 0 and name == "unsure":
-                _note(axes, 0.03, 0.97, f"entropy, 0 (black) to {_MOST_ENTROPY:g} nat", va="top")
         top += height + _GAP
+    _write(
+        figure,
+        _MARGIN,
+        top,
+        f"Lowest row: how unsure the networks are, entropy of their scores from 0 (black) to {_MOST_ENTROPY:g} nat (white).",
+    )
+    top += LINE
     top += 0.1
-    bottom = _PAGE_HEIGHT - (legend_rows(table.targets, _LEGEND_COLUMNS) + 1.2) * LINE * 1.25
     width = (PAGE_WIDTH - 2 * _MARGIN - 0.3) / 2
-    _text_table(figure, _MARGIN, top, width, _volumes(measures, table))
-    _text_table(figure, _MARGIN + width + 0.3, top, width, _discs(measures))
-    _write(figure, _MARGIN + width + 0.3, bottom - 5 * LINE, _closing(measures))
+    _text_table(figure, _MARGIN, top, width, volumes)
+    _text_table(figure, _MARGIN + width + 0.3, top, width, discs)
+    _write(figure, _MARGIN + width + 0.3, top + (len(discs) + 1) * _ROW, _closing(measures))
     add_class_legend(figure, table, table.targets, _LEGEND_COLUMNS)
     return figure
 
@@ -133,7 +144,7 @@ def _discs(measures: pd.DataFrame) -> list[list[str]]:
     for disc in sorted(own["disc"].unique(), reverse=True):
         values = [(found.get((disc, what)), decimals) for what, decimals in _OF_A_DISC.items()]
         rows.append([str(disc), *("" if value is None else f"{value:.{decimals}f}" for value, decimals in values)])
-    return [["disc", "height, mm", "anterior", "middle", "posterior", "signal/canal"], *rows]
+    return [["disc", "height, mm", "anterior", "middle", "posterior", "signal"], *rows]
 
 
 def _closing(measures: pd.DataFrame) -> str:
@@ -144,17 +155,17 @@ def _closing(measures: pd.DataFrame) -> str:
     canal = measures[(measures["measure"] == "area") & (measures["class_name"] == CANAL)].set_index("slice")["value"]
     if len(canal) and canal.max() > 0:
         lines.append(f"Canal: {canal.max():.0f} mm² in slice {canal.idxmax()}, its largest")
-    lines.append("Slices are counted from the patient's right,")
-    lines.append("discs from the lowest one in the image.")
+    lines += ["Discs are counted from the lowest one in the image,", "their signal is that of T2w over the canal's."]
+    lines.append("Slices are counted from the patient's right.")
     return "\n".join(lines)
 
 
 def _text_table(figure: Figure, left: float, top: float, width: float, rows: Sequence[Sequence[str]]) -> None:
     columns = len(rows[0])
-    first = width * (0.1 if columns > 3 else 0.4)
+    first = width * 0.1
     rights = [left + first + (width - first) * (place + 1) / (columns - 1) for place in range(columns - 1)]
     for number, row in enumerate(rows):
-        height = top + number * LINE * 1.15
+        height = top + number * _ROW
         weight = "bold" if number == 0 else "normal"
         _write(figure, left, height, row[0], weight=weight)
         for right, text in zip(rights, row[1:], strict=True):
