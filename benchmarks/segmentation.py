@@ -196,7 +196,7 @@ def session(name, slices):
                 "floor_of_a_slice_s": round(patches * operations / rate, 2),
                 "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             }
-        )  # fmt: skip
+        )
     )
 
 

@@ -45,7 +45,7 @@ def read_sessions():
     """
     if "phantom" not in config:
         is_there = Path(config["sessions"]).exists()
-        may_lack = config["selection"]["missing_contrast"] == "exclude"
+        may_lack = config["selection"]["missing_contrast"] == "exclude" and not config["bundle"]
         return cohort.read_sheet(config["sessions"], config["channels"], may_lack) if is_there else []
     if config["split"]["stratify"]:
         raise InputError(
@@ -396,7 +396,6 @@ MUTUAL_INFORMATION = result(f"{FOLDER}{LABEL}_desc-mutualinformation_uncertainty
 SESSION_RECORD = result(f"{FOLDER}{LABEL}_dseg.json")
 MEASURES = result(f"{FOLDER}{LABEL}_measures.csv")
 PAGE = with_endings(result(f"{FOLDER}{LABEL}_page"), "pdf", "png")
-LABEL_KEY = result("labels.txt")
 MEASURES_KEY = result("measures.json")
 
 
@@ -488,7 +487,7 @@ def all_segmentations():
     return [
         *of_sessions(SESSIONS, SEGMENTED, MEASURES, *PAGE),
         *of_sessions(of_dicom, SEGMENTED_DICOM),
-        LABEL_KEY,
+        LABEL_DESCRIPTIONS,
         MEASURES_KEY,
     ]
 

@@ -79,10 +79,9 @@ rule measure_session:
 
 rule dicomseg_session:
     input:
-        code("dicomseg_session", "dicomseg", "anatomy", "geometry"),
+        code("dicomseg_session", "dicomseg", "dicom_series", "series_choice", "anatomy", "geometry"),
         labels=SEGMENTED,
         record=SESSION_RECORD,
-        t2w=nifti("T2w"),
         source=lambda wildcards: source_by_contrast(wildcards)["T2w"],
     output:
         SEGMENTED_DICOM,
@@ -106,26 +105,22 @@ rule dicomseg_session:
         "../workflow_scripts/dicomseg_session.py"
 
 
-rule describe_segmentations:
+rule describe_measures:
     input:
-        code("describe_segmentations", "anatomy", "volumetry"),
+        code("describe_measures", "volumetry"),
     output:
-        labels=LABEL_KEY,
-        measures=MEASURES_KEY,
+        MEASURES_KEY,
     log:
-        result("logs/describe_segmentations.log"),
+        result("logs/describe_measures.log"),
     benchmark:
-        result("benchmarks/describe_segmentations.tsv")
+        result("benchmarks/describe_measures.tsv")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
-    params:
-        classes=config["classes"],
-        background=config["background"],
     message:
-        "describe_segmentations: the label file for ITK-SNAP and what the measures are"
+        "describe_measures: what the columns and measures of the tables are"
     script:
-        "../workflow_scripts/describe_segmentations.py"
+        "../workflow_scripts/describe_measures.py"
 
 
 onsuccess:

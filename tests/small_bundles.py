@@ -49,7 +49,8 @@ def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=N
     }
     config = {
         "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0,
-        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "maximum_shift": 20, "maximum_rotation": 15},
+        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "maximum_shift": 20, "maximum_rotation": 15,
+            "unusual_shift": 5, "unusual_rotation": 5},
         "normalisation": {"scope": "volume"}, "patches": {"side": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,
         "training": {"width": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "best_epoch_by": "accuracy", "seed": 1},
         "stacking": {"channels": 4, "epochs": 1},

@@ -12,7 +12,6 @@ with job(snakemake.log[0]):
     write_dicomseg(
         Path(snakemake.output[0]),
         load_image(snakemake.input.labels),
-        load_image(snakemake.input.t2w),
         Path(snakemake.input.source),
         LabelTable(snakemake.params.classes, snakemake.params.background),
         read_json(snakemake.input.record)["experiment"],

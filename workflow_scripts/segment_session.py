@@ -5,7 +5,7 @@ from pathlib import Path
 from lumbarseg.joblog import job
 
 with job(snakemake.log[0]) as logger:
-    from lumbarseg.admission import require_one_patient, require_sagittal_mr
+    from lumbarseg.admission import require_mr, require_one_patient
     from lumbarseg.bundle import Bundle
     from lumbarseg.geometry import load_image
     from lumbarseg.segmentation import (
@@ -20,7 +20,7 @@ with job(snakemake.log[0]) as logger:
     require_one_patient(sources)
     aligned, sidecars = (dict(zip(sources, map(Path, paths), strict=True)) for paths in (given.images, given.sidecars))
     for contrast, path in aligned.items():
-        require_sagittal_mr(load_image(path), sources[contrast])
+        require_mr(load_image(path), sources[contrast])
     training = snakemake.config["training"]
     prepare_device(training["device"], snakemake.threads, {"precision": "float32", "seed": 0, "xla": training["xla"]})
     record = segment_session(

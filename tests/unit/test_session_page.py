@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from test_geometry import affine_of
 
-from lumbarseg.anatomy import LabelTable, itksnap_labels
+from lumbarseg.anatomy import LabelTable
 from lumbarseg.figures.session import session_page, shown_slices
 from lumbarseg.geometry import from_sagittal_view, volume
 from lumbarseg.session_results import write_results
@@ -111,12 +111,3 @@ def test_table_and_page_are_written_with_the_same_bytes_each_time(tmp_path):
     assert list(table.columns) == ["participant_id", "session_id", *COLUMNS]
     assert set(table["session_id"]) == {"01"}
     assert table["disc"].max() == 3
-
-
-def test_the_label_file_is_what_itk_snap_reads():
-    rows = [line for line in itksnap_labels(TABLE).splitlines() if not line.startswith("#")]
-    parsed = [line.split(maxsplit=7) for line in rows]
-    assert [int(row[0]) for row in parsed] == [0, 1, 2]
-    assert [int(part) for part in parsed[1][1:7]] == [61, 133, 198, 1, 1, 1]
-    assert [int(part) for part in parsed[0][4:7]] == [0, 0, 0]
-    assert [row[7] for row in parsed] == ['"Background"', '"Int-Disc"', '"Spinal-Cavity"']

@@ -37,7 +37,9 @@ def workflow(tmp_path_factory):
     for number in (1, 2):
         for contrast in ("T2w", "T1w"):
             write_dicom(new / f"{number}/{contrast}", number, contrast)
-    ct = nib.Nifti1Image(np.full((3, 40, 40), -900, np.int16), np.diag([4.0, 1, 1, 1]))
+    ct = nib.Nifti1Image(
+        np.random.default_rng(0).integers(-1000, -800, (3, 40, 40)).astype(np.int16), np.diag([4.0, 1, 1, 1])
+    )
     axial = nib.Nifti1Image(
         np.random.default_rng(0).integers(0, 99, (40, 40, 3)).astype(np.int16), np.diag([1.0, 1, 4, 1])
     )
@@ -87,7 +89,7 @@ def test_a_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_
     }  # fmt: skip
     measures = pd.read_csv(folder / "sub-good_ses-01_measures.csv")
     assert set(measures["participant_id"]) == {"good"}
-    assert (workflow / "results/clinic/segmented/small/labels.txt").read_text().count('"') == 6
+    assert (workflow / "results/clinic/segmented/small/nifti/labels.txt").read_text().count('"') == 6
     assert not (workflow / "results/clinic/segmented/small/sub-mixed").exists()
 
 

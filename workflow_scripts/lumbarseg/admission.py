@@ -1,4 +1,4 @@
-"""What can be segmented at all: one patient's sagittal MR. Told before networks are loaded."""
+"""What can be segmented at all: one patient's MR, told before networks are loaded; conversion sees to the rest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,9 @@ import numpy as np
 
 from lumbarseg.dicom_series import find_series
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import sagittal_spacing
 
 # What CT is told by: a good part of the picture is air, far below zero in Hounsfield's units. MR has no such values.
 _AIR, _PART_OF_AIR = -500, 0.02
-# Slices this much closer than rows or columns are not those of a sagittal series.
-_ISOTROPIC = 0.98
 
 
 def require_one_patient(sources: Mapping[str, Path]) -> None:
@@ -36,23 +33,16 @@ def require_one_patient(sources: Mapping[str, Path]) -> None:
         )
 
 
-def require_sagittal_mr(image: nib.Nifti1Image, source: str | Path) -> None:
-    """Require an image that can be a sagittal MR series: widest between slices, and without the values of CT.
+def require_mr(image: nib.Nifti1Image, source: str | Path) -> None:
+    """Require an image that can be MR; of DICOM files that was found out in the conversion.
 
     Args:
         image: as converted.
         source: what to call it in the message.
 
     Raises:
-        InputError: axial or coronal slices, or a CT.
+        InputError: a CT.
     """
-    between, *within = sagittal_spacing(image.affine)
-    if between < _ISOTROPIC * max(within):
-        plane = "axial" if within[0] >= within[1] else "coronal"
-        raise InputError(
-            f"{source}: expected a sagittal series, found {plane} slices ({max(within):.2f} mm apart, pixels of "
-            f"{between:.2f} mm); give the sagittal series of this contrast"
-        )
     part = float(np.mean(np.asanyarray(image.dataobj) < _AIR))
     if part > _PART_OF_AIR:
         raise InputError(

@@ -104,15 +104,3 @@ class LabelTable(Sequence[TissueClass]):
             )
         lookup = np.array([meaning[value] for value in found.tolist()], dtype=np.uint8)
         return lookup[places].reshape(mask.shape)
-
-
-def itksnap_labels(labels: LabelTable) -> str:
-    """Give the text of the label file that ITK-SNAP reads: id, colour, opacity, whether shown in slices and in 3-D, name."""
-    rows = [
-        f'{tissue.id:5d} {red:5d} {green:4d} {blue:4d} {opacity:8d} {opacity:2d} {opacity:2d}    "{tissue.name}"'
-        for tissue, (red, green, blue) in zip(labels, labels.colours().tolist(), strict=True)
-        for opacity in [int(tissue.id != labels.background)]
-    ]
-    head = ["################################################", "# ITK-SnAP Label Description File"]
-    head += ["# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL", head[0]]
-    return "\n".join([*head, *rows]) + "\n"

@@ -20,10 +20,11 @@ from pydicom.uid import UID
 
 import lumbarseg
 from lumbarseg.anatomy import LabelTable
-from lumbarseg.dicom_series import Series, find_series
+from lumbarseg.dicom_series import find_series
 from lumbarseg.errors import InputError
 from lumbarseg.files import whole
-from lumbarseg.geometry import corner_displacement, sagittal_view
+from lumbarseg.geometry import corner_displacement
+from lumbarseg.series_choice import choose_series
 
 # SNOMED CT's codes for the paper's classes; any other class is a tissue with its name as label.
 _TYPES = {
@@ -54,28 +55,33 @@ _LEFT_EMPTY = (
     "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
 _NEAR = 0.2  # voxels; what rounding in headers may move a corner of a plane
-_ALIKE = 0.999  # correlation of an image with the series it was converted from
 
 
 def write_dicomseg(
-    path: str | Path, label_map: nib.Nifti1Image, t2w: nib.Nifti1Image, source: Path, labels: LabelTable, algorithm: str
+    path: str | Path, label_map: nib.Nifti1Image, source: Path, labels: LabelTable, algorithm: str
 ) -> None:
     """Write a label map as a binary DICOM-SEG, a segment a class.
 
     Args:
         path: the `.dcm` to write.
-        label_map: class ids on the grid of `t2w`.
-        t2w: the image as it was converted from `source`; tells which series of the folder it was.
-        source: the folder of the T2w series.
+        label_map: class ids on the grid of the T2w image that was converted from `source`.
+        source: the folder of the T2w series; of several in it, the one that conversion takes.
         labels: the classes; the background is no segment.
         algorithm: the experiment's name.
 
     Raises:
-        InputError: no series in the folder has this image's slices, or its slices are frames of several files.
+        InputError: the folder's T2w series does not lie where the label map does, or there is nothing but background.
     """
-    series = _series_of(source, t2w)
+    # The series that the conversion took.
+    series = choose_series(source, find_series(source), "T2w").series
     datasets = [pydicom.dcmread(file) for file in series.files]
-    frames = sample_planes(np.asarray(label_map.dataobj, dtype=np.uint8), label_map.affine, _all_planes(datasets))
+    try:
+        frames = sample_planes(np.asarray(label_map.dataobj, dtype=np.uint8), label_map.affine, _all_planes(datasets))
+    except ValueError as error:
+        raise InputError(
+            f"{source}: expected the slices on which the label map lies, found others ({error}); has the folder changed since it "
+            "was converted?"
+        ) from error
     present = [tissue for tissue in labels.targets if (frames == tissue).any()]
     if not present:
         raise InputError(
@@ -105,40 +111,6 @@ def write_dicomseg(
         made.SeriesDescription = f"Segmentation by {algorithm}"[:64]
         with whole(path) as temporary:
             made.save_as(temporary)
-
-
-def _series_of(folder: Path, image: nib.Nifti1Image) -> Series:
-    """Find the series that an image was converted from: its slices lie where the image's do and, of several, show the same."""
-    fitting = []
-    for series in find_series(folder):
-        datasets = [pydicom.dcmread(file) for file in series.files]
-        try:
-            shown = sample_planes(np.asanyarray(image.dataobj), image.affine, _all_planes(datasets))
-        except ValueError:
-            continue
-        if len(shown) == len(series.slices) == sagittal_view(np.asanyarray(image.dataobj), image.affine).shape[0]:
-            fitting.append((series, datasets, shown))
-    if len(fitting) > 1:
-        fitting = [one for one in fitting if _show_the_same(*one[1:])]
-    if len(fitting) != 1:
-        raise InputError(
-            f"{folder}: expected one series with the slices of the T2w image, found {len(fitting)}; the label map is there as "
-            "NIfTI, give the folder of that series alone for a DICOM-SEG"
-        )
-    return fitting[0][0]
-
-
-def _show_the_same(datasets: Sequence[pydicom.Dataset], shown: NDArray[Any]) -> bool:
-    try:
-        stored = np.concatenate([dataset.pixel_array.reshape(-1, *shown.shape[1:]) for dataset in datasets])
-    except (
-        RuntimeError,
-        NotImplementedError,
-        AttributeError,
-        ValueError,
-    ):  # compressed in a way that cannot be read here
-        return False
-    return stored.shape == shown.shape and float(np.corrcoef(stored.ravel(), shown.ravel())[0, 1]) > _ALIKE
 
 
 Plane = tuple[NDArray[np.float64], int, int]

@@ -74,7 +74,7 @@ def _steps(bundle: Bundle, sources: Mapping[str, Path], out: Path, tell: Any) ->
 
 def _prepare(bundle: Bundle, sources: Mapping[str, Path], out: Path, scratch: Path, tell: Any) -> Mapping[str, Any]:
     """Convert and register; what cannot be segmented is told here, before TensorFlow is loaded."""
-    from lumbarseg.admission import require_one_patient, require_sagittal_mr
+    from lumbarseg.admission import require_mr, require_one_patient
     from lumbarseg.dicom import Contrast, convert
     from lumbarseg.geometry import load_image
     from lumbarseg.registration import register
@@ -85,7 +85,7 @@ def _prepare(bundle: Bundle, sources: Mapping[str, Path], out: Path, scratch: Pa
     sidecars = {contrast: scratch / f"{contrast}.json" for contrast in sources}
     for contrast, source in sources.items():
         convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
-        require_sagittal_mr(load_image(converted[contrast]), source)
+        require_mr(load_image(converted[contrast]), source)
     if "T1w" not in sources:
         return {"aligned": aligned, "sidecars": sidecars}
     tell(description="registering T1w")
@@ -100,6 +100,8 @@ def _prepare(bundle: Bundle, sources: Mapping[str, Path], out: Path, scratch: Pa
         report_path=scratch / "registration.json",
         max_shift_mm=settings["maximum_shift"],
         max_rotation_degrees=settings["maximum_rotation"],
+        unusual_shift_mm=settings["unusual_shift"],
+        unusual_rotation_degrees=settings["unusual_rotation"],
     )
     return {"aligned": aligned, "sidecars": sidecars, "registration": scratch / "registration.json"}
 
@@ -118,15 +120,15 @@ def _segment_images(bundle: Bundle, images: Mapping[str, Any], out: Path, tell: 
 
 
 def _write_results(bundle: Bundle, source: Path, out: Path, record: Mapping[str, Any]) -> None:
-    from lumbarseg.anatomy import LabelTable, itksnap_labels
-    from lumbarseg.files import whole, write_json
+    from lumbarseg.anatomy import LabelTable
+    from lumbarseg.files import write_json
     from lumbarseg.geometry import load_image
+    from lumbarseg.itksnap import write_descriptions
     from lumbarseg.session_results import write_results
     from lumbarseg.volumetry import DICTIONARY
 
     table = LabelTable(bundle.manifest["classes"], bundle.manifest["background"])
-    with whole(out / "labels.txt") as temporary:
-        temporary.write_text(itksnap_labels(table), encoding="utf-8")
+    write_descriptions(out / "labels.txt", table)
     write_json(out / "measures.json", DICTIONARY)
     write_results(
         labels_path=out / "labels.nii.gz",
@@ -143,5 +145,5 @@ def _write_results(bundle: Bundle, source: Path, out: Path, record: Mapping[str,
     if source.is_dir():
         from lumbarseg.dicomseg import write_dicomseg
 
-        labels, t2w = load_image(out / "labels.nii.gz"), load_image(out / "t2w.nii.gz")
-        write_dicomseg(out / "labels.dcm", labels, t2w, source, table, record["experiment"])
+        labels = load_image(out / "labels.nii.gz")
+        write_dicomseg(out / "labels.dcm", labels, source, table, record["experiment"])
