@@ -48,7 +48,7 @@ rule pack_experiment:
         },
         training=TRAINING,
         topologies={name: STUDY.topology(name) for name in STUDY.networks},
-        sessions=[(session.participant_id, session.label) for session in LABELLED],
+        patients=[session.participant_id for session in LABELLED],
         assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
     message:
         "pack_experiment: {wildcards.experiment} into one file for new patients"

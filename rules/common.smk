@@ -502,7 +502,7 @@ def tell_sessions():
             flags = json.loads(Path(record).read_text(encoding="utf-8"))["flags"]
             said = "; ".join(["segmented", *flags])
         else:
-            said = "NOT segmented: " + last_words(session)
+            said = f"NOT segmented: {last_words(session)}"
         print(f"{session.label}: {said}", file=sys.stderr)
 
 

@@ -1,5 +1,7 @@
 """Which experiment and fold go into a bundle, and what the model card says of them."""
 
+from unittest import mock
+
 import pandas as pd
 import pytest
 
@@ -55,8 +57,6 @@ def test_the_manifest_tells_no_patient_and_refuses_thresholds_of_other_classes()
 
 
 def small_manifest_of_other_thresholds():
-    from unittest import mock
-
     with mock.patch("small_bundles.NAMES", ["Background", "Int-Disc", "Else"]):
         return small_manifest()
 
@@ -65,7 +65,7 @@ def test_the_card_says_what_it_is_on_whom_it_was_trained_how_well_it_does_and_wh
     manifest = small_manifest(ranges={"pixel, height (mm)": [0.5, 1.0]})
     card = model_card(manifest)
     for said in (
-        "# E2+Geo+TH, study small", "Not a medical device", "2 patients", "| pixel, height (mm) | 0.5 | 1 |",
+        "# E2+Geo+TH, study small", "Not a medical device", "Patients: 2 to train on, 1 to choose", "| pixel, height (mm) | 0.5 | 1 |",
         "| Int-Disc | 0.35 | 80.0 | 40.0 |", "| Spinal-Cavity | 0.25 | 80.0 |  |", "IoU below 50 %) for Int-Disc.", "ITK",
     ):  # fmt: skip
         assert said in card

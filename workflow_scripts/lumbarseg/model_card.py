@@ -31,8 +31,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         "**Not a medical device.** For research. No result may be used for a diagnosis or a treatment without a radiologist who "
         "has looked at it.",
         "## Trained on",
-        f"{patients['train']} patients; {patients['validation']} more to choose epochs and thresholds. {patients['test']} "
-        "patients were kept for the test; neither training nor the choice of this model saw them.",
+        f"Patients: {patients['train']} to train on, {patients['validation']} to choose epochs and thresholds, {patients['test']} "
+        "kept for the test, whom neither training nor the choice of this model saw.",
         _table(["", "least", "greatest"], [[name, *map(_number, ends)] for name, ends in manifest["ranges"].items()]),
         "A session outside these ranges (a margin of a tenth for lengths and times, 0.25 for z-scores, 0.15 for the correlation) is segmented and "
         "flagged.",

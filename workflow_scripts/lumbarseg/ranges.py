@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lumbarseg.files import read_json
+from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _TIMES = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "MagneticFieldStrength": "T"}
@@ -77,6 +81,14 @@ def profile(
         varied = np.ptp(first) > 0 and np.ptp(second) > 0
         values[f"{' and '.join(sidecars)} (correlation)"] = float(np.corrcoef(first, second)[0, 1]) if varied else 0.0
     return {name: round(float(value), 5) for name, value in values.items()}
+
+
+def profile_of_files(images: Mapping[str, Path], sidecars: Mapping[str, Path]) -> dict[str, float]:
+    """Describe a session by its normalised images on the T2w grid and its sidecars, by contrast; see `profile`."""
+    loaded = [load_image(path) for path in images.values()]
+    views = [sagittal_view(image.get_fdata(dtype=np.float32), image.affine) for image in loaded]
+    said = {contrast: read_json(sidecars[contrast]) for contrast in images}
+    return profile(np.stack(views, axis=-1), sagittal_spacing(loaded[0].affine), said)
 
 
 def ranges_of(profiles: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
