@@ -97,10 +97,10 @@ class Bundle:
             found, listed = set(archive.namelist()) - {MANIFEST}, self.manifest["files"]
             if found != set(listed):
                 names = ", ".join(sorted(found ^ set(listed)))
-                raise self._damaged(f"the files that {MANIFEST} lists", f"a difference in {names}")
+                raise self.unusable(f"the files that {MANIFEST} lists", f"a difference in {names}")
             for name, checksum in listed.items():
                 if self._digest(archive, name) != checksum:
-                    raise self._damaged(f"{name} as it was packed", "another checksum")
+                    raise self.unusable(f"{name} as it was packed", "another checksum")
 
     def extract(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Write the networks and the head to a folder.
@@ -120,7 +120,7 @@ class Bundle:
         with self._opened() as archive:
             missing = [name for name in names + heads if name not in self.manifest["files"]]
             if missing:
-                raise self._damaged(f"everything {self.model.name} is made of", f"no {', '.join(missing)}")
+                raise self.unusable(f"everything {self.model.name} is made of", f"no {', '.join(missing)}")
             for name in names + heads:
                 archive.extract(name, folder)
         return [folder / name for name in names], [folder / name for name in heads]
@@ -129,7 +129,7 @@ class Bundle:
         try:
             return zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, OSError) as error:
-            raise self._damaged("a whole archive", str(error)) from error
+            raise self.unusable("a whole archive", str(error)) from error
 
     def _digest(self, archive: zipfile.ZipFile, name: str) -> str:
         checksum = hashlib.sha256()
@@ -138,14 +138,11 @@ class Bundle:
                 while piece := file.read(_PIECE):
                     checksum.update(piece)
         except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise self._damaged(f"{name} as it was packed", str(error)) from error
+            raise self.unusable(f"{name} as it was packed", str(error)) from error
         return checksum.hexdigest()
 
-    def mismatch(self, expected: str, found: str) -> InputError:
-        """Say that what is in the bundle does not fit together."""
-        return self._damaged(expected, found)
-
-    def _damaged(self, expected: str, found: str) -> InputError:
+    def unusable(self, expected: str, found: str) -> InputError:
+        """Make the error that says what in the bundle is damaged or does not fit together."""
         return InputError(
             f"{self.path}: expected {expected}, found {found}; copy the bundle again, or make it anew with `snakemake bundle`"
         )
@@ -162,11 +159,10 @@ def write_bundle(
         files: by name within the bundle, the networks and the head.
         card: the model card, Markdown.
     """
-    contents = {name: file.read_bytes for name, file in sorted(files.items())}
     checksums = {CARD: hashlib.sha256(card.encode()).hexdigest()}
     with whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, read in contents.items():
-            content = read()
+        for name, file in sorted(files.items()):
+            content = file.read_bytes()
             checksums[name] = hashlib.sha256(content).hexdigest()
             archive.writestr(zipfile.ZipInfo(name, _NO_TIME), content)
         described = {"format": FORMAT, **manifest, "files": checksums}

@@ -58,7 +58,7 @@ class Segmenter:
         if manifest["labelling"] == "TH":
             if list(manifest["thresholds"]) != self.table.names:
                 found = ", ".join(manifest["thresholds"])
-                raise bundle.mismatch(f"thresholds of {', '.join(self.table.names)}", f"those of {found}")
+                raise bundle.unusable(f"thresholds of {', '.join(self.table.names)}", f"those of {found}")
             self._limits = np.array(list(manifest["thresholds"].values()), np.float32)
         self._networks, self._heads = networks, heads = self._load()
         side = manifest["patches"]["side"]
@@ -66,11 +66,11 @@ class Segmenter:
         for name, network in networks.items():
             if (network.input_shape, network.output_shape) != expected:
                 shapes = f"{network.input_shape} and {network.output_shape}"
-                raise bundle.mismatch(f"{name} from patches {expected[0]} to scores {expected[1]}", shapes)
+                raise bundle.unusable(f"{name} from patches {expected[0]} to scores {expected[1]}", shapes)
         try:
             self._committee = Committee(networks, list(models_for_uncertainty(self.model)), heads)
         except InputError as error:
-            raise bundle.mismatch("a head that fits the networks", str(error)) from error
+            raise bundle.unusable("a head that fits the networks", str(error)) from error
         self._passing = SlicePass(self._committee, patches_to_start_with(manifest["training"]["batch_size"]))
 
     def networks(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
@@ -90,7 +90,7 @@ class Segmenter:
                     )
                 )
             except InputError as error:
-                raise self.bundle.mismatch("networks that belong together", str(error)) from error
+                raise self.bundle.unusable("networks that belong together", str(error)) from error
             except (ValueError, TypeError, KeyError, OSError) as error:
                 made = manifest["versions"]
                 raise InputError(
