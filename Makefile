@@ -11,7 +11,6 @@
 PYTHON ?= python3
 REQUIREMENTS ?= envs/requirements.txt
 BIN := .venv/bin
-LUMBARSEG := PYTHONPATH=workflow_scripts $(BIN)/python -m lumbarseg
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes
 
 .PHONY: help setup demo watch resume test test-slurm docs lock
@@ -31,10 +30,10 @@ demo: .venv/.run
 	@echo "      results/demo/report.zip holds the same with every job's provenance (unpack it, open report.html)."
 
 watch: .venv/.run
-	@$(LUMBARSEG) watch
+	@$(BIN)/python -m lumbarseg watch
 
 resume: .venv/.run
-	@$(LUMBARSEG) clear
+	@$(BIN)/python -m lumbarseg clear
 	@$(BIN)/snakemake --profile slurm $(ARGS) --unlock --quiet all
 	$(BIN)/snakemake --profile slurm $(ARGS)
 
@@ -58,6 +57,8 @@ test-slurm: .venv/.tests
 	@$(INSTALL) -r $(REQUIREMENTS)
 	@# pip compiles on one core; this takes all. Some packages carry files of other Python versions, which may fail.
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
+	@# `python -m lumbarseg` finds the library from anywhere.
+	@echo "$(CURDIR)/workflow_scripts" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/lumbarseg.pth"
 	@touch $@
 	@echo "setup: done. To call snakemake yourself: source .venv/bin/activate"
 
@@ -76,7 +77,7 @@ test-slurm: .venv/.tests
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
-	for name in tests gpu v100; do \
+	for name in onnx tests gpu v100; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
 			envs/$$name.in -o envs/$$name.txt; done
 

@@ -31,6 +31,8 @@ include: "rules/threshold.smk"
 include: "rules/reconstruct.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/bundle.smk"
+include: "rules/segment.smk"
 include: "rules/collect.smk"
 
 

@@ -88,3 +88,15 @@ rule figures:
     input:
         all_figures(),
     localrule: True
+
+
+rule bundle:
+    input:
+        BUNDLE.format(experiment=config["packed"]),
+    localrule: True
+
+
+rule segment:
+    input:
+        with_bundle(*all_segmentations()),
+    localrule: True

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from glob import glob
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,6 +11,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from lumbarseg import cohort, selection, slurm  # noqa: E402
+from lumbarseg.bundle import Bundle  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
 
@@ -23,8 +25,15 @@ if config.get("training", {}).get("device") == "cpu":
 
 
 def read_study():
-    """The checked config; a mistake in it ends the run here, before any job."""
+    """The checked config; a mistake in it ends the run here, before any job.
+
+    Where a bundle is named, new patients are segmented: what the bundle says of images and classes goes before the config, and
+    the sessions are those of the sheet, never a phantom cohort.
+    """
     home = Path(workflow.basedir)
+    if config.get("bundle"):
+        config.update(Bundle(config["bundle"]).settings)
+        config.pop("phantom", None)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
     return Study(config, home / "rules/schemas/config.schema.yaml", files)
 
@@ -36,7 +45,7 @@ def read_sessions():
     """
     if "phantom" not in config:
         is_there = Path(config["sessions"]).exists()
-        may_lack = config["selection"]["missing_contrast"] == "exclude"
+        may_lack = config["selection"]["missing_contrast"] == "exclude" and not config["bundle"]
         return cohort.read_sheet(config["sessions"], config["channels"], may_lack) if is_there else []
     if config["split"]["stratify"]:
         raise InputError(
@@ -74,8 +83,9 @@ def read_assignments():
 
 
 def result(path):
-    """A path below the study's results."""
-    return f"results/{config['study']}/{path}"
+    """A path below the study's results; new patients have a folder of their own there, by bundle."""
+    folder = f"segmented/{Path(config['bundle']).stem}/" if config.get("bundle") else ""
+    return f"results/{config['study']}/{folder}{path}"
 
 
 def sheet():
@@ -168,6 +178,7 @@ wildcard_constraints:
     model=r"[A-Za-z0-9]+(\+[A-Za-z]+)?",
     trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
+    experiment=r"[A-Za-z0-9]+(\+[A-Za-z]+){0,2}",
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
@@ -347,6 +358,49 @@ def class_names():
     return [tissue["name"] for tissue in config["classes"]]
 
 
+def models_of(experiment):
+    """The models that may go into a bundle: that of an experiment, or all of the study, of which the best is chosen."""
+    return [model for model in STUDY.models if experiment == "best" or experiment.rpartition("+")[0] == model.name]
+
+
+def of_bundle(pattern):
+    """An input function: a pattern for each fold and each model or topology that may go into the bundle."""
+
+    def files(wildcards):
+        models = models_of(wildcards.experiment)
+        if wildcards.experiment not in ["best", *STUDY.experiments]:
+            raise WorkflowError(
+                f"the bundle of {wildcards.experiment}: expected `best` or an experiment of this study "
+                f"({', '.join(STUDY.experiments[:12])}, …), found no such experiment; correct the name (`packed` in the config)"
+            )
+        topologies = list(dict.fromkeys(name for model in models for name in model.networks))
+        names = [model.name for model in models if model.is_stacked or pattern != HEAD]
+        return list(
+            dict.fromkeys(
+                pattern.format(fold=fold, model=model, topology=topology)
+                for fold in STUDY.folds
+                for model in (names if "{model}" in pattern else [""])
+                for topology in (topologies if "{topology}" in pattern else [""])
+            )
+        )
+
+    return files
+
+
+def with_bundle(*paths):
+    """An input function that gives these paths, or says that no bundle is named."""
+
+    def files(wildcards):
+        if not config["bundle"]:
+            raise WorkflowError(
+                "config: `segment` expects a bundle and a sheet of the new sessions, found no bundle; name both: "
+                "snakemake segment --config bundle=FILE sessions=SHEET"
+            )
+        return with_sheet(*paths)(wildcards)
+
+    return files
+
+
 # ---- what the rules make ---------------------------------------------------------------------------------------------
 
 
@@ -364,6 +418,15 @@ COUNTS = result("counts/fold-{fold}.csv.gz")
 CALIBRATION_SUMS = result("counts/calibration_fold-{fold}.csv.gz")
 CALIBRATION = result("metrics/calibration.csv")
 CALIBRATION_ERRORS = result("metrics/calibration_errors.csv")
+BUNDLE = result("bundle/{experiment}.zip")
+SEGMENTED = result(f"{FOLDER}{LABEL}_dseg.nii.gz")
+SEGMENTED_DICOM = result(f"{FOLDER}{LABEL}_dseg.dcm")
+ENTROPY = result(f"{FOLDER}{LABEL}_desc-entropy_uncertainty.nii.gz")
+MUTUAL_INFORMATION = result(f"{FOLDER}{LABEL}_desc-mutualinformation_uncertainty.nii.gz")
+SESSION_RECORD = result(f"{FOLDER}{LABEL}_dseg.json")
+MEASURES = result(f"{FOLDER}{LABEL}_measures.csv")
+PAGE = with_endings(result(f"{FOLDER}{LABEL}_page"), "pdf", "png")
+MEASURES_KEY = result("measures.json")
 
 
 def masks_of_experiments():
@@ -446,6 +509,42 @@ def histories_of_trials(wildcards):
             "config: `search` expects optimisers and learning rates to try, found no such section; write one (docs/search.md)"
         )
     return [TRIAL_HISTORY.format(**row) for row in trials()]
+
+
+def all_segmentations():
+    """Everything that is made of new sessions; a DICOM-SEG where the T2w came as DICOM."""
+    of_dicom = [session for session in SESSIONS if os.path.isdir(session.t2w)]
+    return [
+        *of_sessions(SESSIONS, SEGMENTED, MEASURES, *PAGE),
+        *of_sessions(of_dicom, SEGMENTED_DICOM),
+        LABEL_DESCRIPTIONS,
+        MEASURES_KEY,
+    ]
+
+
+def tell_sessions():
+    """Print what became of each new session: segmented, segmented but to be looked at, or not, and why."""
+    import json
+
+    for session in SESSIONS if config["bundle"] else []:
+        record, *results = of_sessions([session], SESSION_RECORD, SEGMENTED, MEASURES)
+        if all(map(os.path.exists, [record, *results])):
+            flags = json.loads(Path(record).read_text(encoding="utf-8"))["flags"]
+            said = "; ".join(["segmented", *flags])
+        else:
+            said = f"NOT segmented: {last_words(session)}"
+        print(f"{session.label}: {said}", file=sys.stderr)
+
+
+def last_words(session):
+    """The sentence with which a session's last failed job ended."""
+    logs = [Path(path) for path in glob(result(f"logs/*/{session.label}.log"))]
+    for log in sorted(logs, key=lambda path: path.stat().st_mtime, reverse=True):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        stopped = [line.partition("stopped: ")[2] for line in lines if "stopped: " in line]
+        if stopped:
+            return stopped[-1]
+    return "no job of it failed; it was not reached"
 
 
 def table(name):

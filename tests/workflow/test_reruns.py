@@ -6,6 +6,7 @@ import time
 import pandas as pd
 import yaml
 
+from lumbarseg.bundle import Bundle
 from workflow_runs import snakemake
 
 DRY = ("--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
@@ -121,3 +122,21 @@ def test_figures_and_tables_are_targets_of_their_own(again):
     assert run.status == 0, run.output[-3000:]
     table = pd.read_csv(again / "results/small/tables/table_7.csv")
     assert list(table.columns) == ["class_id", "class_name", "U1+TH", "UD+TH", "E2+NAD+TH", "E2+Geo+TH"]
+
+
+def test_a_study_that_is_done_is_packed_without_training_anything_and_segments_its_own_patients(again):
+    study = ("--configfile", "my_study.yaml", "--cores", "2")
+    plan = snakemake(again, "bundle", *study, "--dry-run", "--quiet", "rules")
+    assert set(plan.jobs) == {"pack_experiment", "bundle", "total"}, plan.output
+    run = snakemake(again, "bundle", *study)
+    assert run.status == 0, run.output[-3000:]
+    bundle = Bundle(again / "results/small/bundle/best.zip")
+    bundle.check()
+    assert bundle.manifest["experiment"].endswith("+TH")
+    assert bundle.manifest["patients"] == {"train": 3, "validation": 2, "test": 1}
+    given = ("--config", "bundle=results/small/bundle/best.zip", "sessions=cohort/sessions.tsv")
+    run = snakemake(again, "results/small/segmented/best/sub-p0/ses-01/sub-p0_ses-01_measures.csv", *study, *given)
+    assert run.status == 0, run.output[-3000:]
+    assert "sub-p0_ses-01: segmented" in run.output
+    again_planned = snakemake(again, *study, "--dry-run", "--quiet", "rules")
+    assert "Nothing to be done" in again_planned.output

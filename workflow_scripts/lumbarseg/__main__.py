@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lumbarseg.commands import clear, watch
+from lumbarseg.commands import clear, export, segment, watch
 from lumbarseg.errors import InputError
 
 
@@ -14,6 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     clear.add_parser(commands)
     watch.add_parser(commands)
+    segment.add_parser(commands)
+    export.add_parser(commands)
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen) or 0)

@@ -1,0 +1,224 @@
+"""What it takes to segment a new patient on a processor: engines against each other, and seconds and memory of a session.
+
+python benchmarks/segmentation.py engines U1          # one patch by Keras, XLA, bfloat16, ONNX Runtime, OpenVINO
+python benchmarks/segmentation.py session UMD 2       # slices of 512 x 512 by a bundle of this model; the rest by arithmetic
+python benchmarks/segmentation.py labels BUNDLE T2W T1W   # labels in bfloat16 against those in float32, trained networks
+
+`engines` needs what stands in benchmarks/requirements.txt. Networks are untrained, m = 64, 256 x 256 x 2, 12 classes; two threads.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import yaml
+
+from lumbarseg import segmentation
+from lumbarseg.bundle import HEAD, Bundle, network_entry, write_bundle
+from lumbarseg.committee import build_head
+from lumbarseg.geometry import load_image, sagittal_view
+from lumbarseg.inference import bands
+from lumbarseg.intensity import zscore
+from lumbarseg.networks.build import build_network, multiply_accumulates, with_head_input
+from lumbarseg.networks.passport import passport, save_network
+from lumbarseg.study import Model
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+SIDE, STRIDE, SLICE, SLICES, WIDTH, THREADS = 256, 192, 512, 12, 64, 2
+
+
+def network(name):
+    """An untrained network of the paper's size."""
+    return build_network(CONFIG["topologies"][name], side=SIDE, channels=2, classes=12, width=WIDTH, seed=1, name=name)
+
+
+def fastest(call, repetitions=5):
+    """The shortest of some calls after a first one, in seconds, and what it gave."""
+    result, times = call(), []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - started)
+    return min(times), result
+
+
+def convolution_rate():
+    """Multiply-accumulates a second of a 3 x 3 convolution as large as those of the first and the third level."""
+    rates = []
+    for channels, side in ((64, 256), (256, 64)):
+        kernel, image = tf.random.normal((3, 3, channels, channels)), tf.random.normal((1, side, side, channels))
+        convolve = tf.function(lambda tensor, kernel=kernel: tf.nn.conv2d(tensor, kernel, 1, "SAME"))
+        seconds, _ = fastest(lambda convolve=convolve, image=image: convolve(image).numpy())
+        rates.append(side**2 * 9 * channels**2 / seconds)
+    return max(rates)
+
+
+def in_bfloat16(plain):
+    """A network that convolves in bfloat16, with the same weights; scores stay float32."""
+
+    def remade(layer):
+        precision = "float32" if layer.name == "scores" else "mixed_bfloat16"
+        return type(layer).from_config(layer.get_config() | {"dtype": precision})
+
+    copy = keras.models.clone_model(plain, clone_function=remade)
+    copy.set_weights(plain.get_weights())
+    return copy
+
+
+def engines(name):
+    """Time one patch by each engine and compare its labels with those of plain Keras."""
+    import onnxruntime
+    import openvino
+
+    plain = network(name)
+    operations = multiply_accumulates(plain)
+    patch = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 2)).astype(np.float32)
+    given = tf.constant(patch)
+
+    def run(model, **options):
+        forward = tf.function(lambda tensor: with_scores(tensor, training=False), **options)
+        with_scores = with_head_input(model)
+        return lambda: [tensor.numpy() for tensor in forward(given)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.onnx")
+        exported = with_head_input(plain)
+        exported(patch)
+        exported.export(path, format="onnx", verbose=False)
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = THREADS
+        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+        core, compiled = openvino.Core(), {}
+        for precision in ("f32", "bf16"):
+            model = core.read_model(path)
+            model.reshape(list(patch.shape))
+            hints = {
+                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_NUM_THREADS": THREADS,
+                "PERFORMANCE_HINT": "LATENCY",
+            }
+            compiled[precision] = core.compile_model(model, "CPU", hints)
+
+    def by_openvino(precision):
+        return lambda: [compiled[precision](patch)[output].copy() for output in compiled[precision].outputs]
+
+    calls = {
+        "Keras, float32": run(plain), "Keras, XLA": run(plain, jit_compile=True), "Keras, bfloat16": run(in_bfloat16(plain)),
+        "ONNX Runtime": lambda: session.run(None, {session.get_inputs()[0].name: patch}),
+        "OpenVINO, float32": by_openvino("f32"), "OpenVINO, bfloat16": by_openvino("bf16"),
+    }  # fmt: skip
+    reference = calls["Keras, float32"]()[1]
+    for engine, call in calls.items():
+        seconds, (_, scores) = fastest(call)
+        same = float((scores.argmax(-1) == reference.argmax(-1)).mean())
+        difference = float(np.abs(scores - reference).max())
+        print(
+            f"| {name} | {engine} | {seconds:.3f} | {operations / seconds / 1e9:.0f} | {difference:.1e} | {100 * same:.2f} |",
+            flush=True,
+        )
+    print(
+        f"{name}: {operations / 1e9:.1f} G multiply-accumulates; a convolution makes {convolution_rate() / 1e9:.0f} G/s"
+    )
+
+
+def session(name, slices):
+    """Segment some slices with a bundle of a model as `python -m lumbarseg segment` does; tell the seconds of a session."""
+    ensemble, _, combiner = name.partition("+")
+    members = tuple(CONFIG["ensembles"].get(ensemble, [ensemble]))
+    model = Model(name, members, combiner)
+    names = [tissue["name"] for tissue in CONFIG["classes"]]
+    manifest = {
+        "experiment": f"{name}+TH", "model": {"name": name, "networks": list(members), "combiner": combiner}, "labelling": "TH", "fold": 1,
+        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"side": SIDE, "stride": STRIDE},
+        "thresholds": dict.fromkeys(names, 0.05), "training": {"batch_size": 20}, "versions": {},
+    }  # fmt: skip
+    operations, files = 0, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for topology in members:
+            made = network(topology)
+            operations += multiply_accumulates(made)
+            files[network_entry(topology)] = Path(folder, f"{topology}.keras")
+            save_network(made, files[network_entry(topology)], passport(topology, 1, ["T2w", "T1w"], names))
+        if model.is_stacked:
+            files[HEAD] = Path(folder, "head.keras")
+            head = build_head(model, side=SIDE, classes=12, width=WIDTH, channels=64, seed=1)
+            save_network(head, files[HEAD], passport(name, 1, ["T2w", "T1w"], names))
+        write_bundle(Path(folder, "bundle.zip"), manifest, files, "")
+        size = Path(folder, "bundle.zip").stat().st_size
+        started = time.perf_counter()
+        segmenter = segmentation.Segmenter(Bundle(Path(folder, "bundle.zip")))
+        loading = time.perf_counter() - started
+    spent = 0.0
+    whole = bands.SlicePass._scores
+
+    def timed(passing, images):
+        nonlocal spent
+        begun = time.perf_counter()
+        features = {}
+        for see in passing._see:
+            features |= see(images)
+        for tensor in features.values():
+            tensor.numpy()
+        spent += time.perf_counter() - begun
+        return passing._combine(features)
+
+    images = np.random.default_rng(0).normal(size=(slices, SLICE, SLICE, 2)).astype(np.float32)
+    segmenter.segment(images[:1, :SIDE, :SIDE])  # traces and compiles
+    bands.SlicePass._scores = timed
+    started = time.perf_counter()
+    segmenter.segment(images)
+    seconds = time.perf_counter() - started
+    bands.SlicePass._scores = whole
+    rate, patches = convolution_rate(), 9
+    print(
+        json.dumps(
+            {
+                "model": name,
+                "bundle_MiB": round(size / 2**20),
+                "loading_s": round(loading, 1),
+                "slice_s": round(seconds / slices, 2),
+                "of_slices": slices,
+                "session_s": round(loading + SLICES * seconds / slices, 1),
+                "in_networks_%": round(100 * spent / seconds, 1),
+                "G_multiply_accumulates_a_slice": round(patches * operations / 1e9),
+                "convolution_G_a_second": round(rate / 1e9, 1),
+                "floor_of_a_slice_s": round(patches * operations / rate, 2),
+                "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            }
+        )
+    )
+
+
+def labels(bundle, t2w, t1w):
+    """Compare the labels of trained networks in bfloat16 with those in float32, on a session's registered images."""
+    images = [load_image(path) for path in (t2w, t1w)]
+    views = [zscore(sagittal_view(image.get_fdata(dtype=np.float32), image.affine)) for image in images]
+    channels = np.stack(views, axis=-1)
+    plain = segmentation.Segmenter(Bundle(bundle)).segment(channels).labels
+    segmentation.in_float32 = in_bfloat16
+    faster = segmentation.Segmenter(Bundle(bundle)).segment(channels).labels
+    tissue = plain != 0
+    print(
+        f"the same label: {100 * (plain == faster).mean():.2f} % of pixels, {100 * (plain == faster)[tissue].mean():.2f} % of tissue"
+    )
+
+
+if __name__ == "__main__":
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    part, *given = sys.argv[1:]
+    if part == "session":
+        session(given[0], int(given[1]))
+    else:
+        {"engines": engines, "labels": labels}[part](*given)

@@ -1,0 +1,33 @@
+"""Segment a new session with the networks of a bundle."""
+
+from pathlib import Path
+
+from lumbarseg.joblog import job
+
+with job(snakemake.log[0]) as logger:
+    from lumbarseg.admission import require_mr, require_one_patient
+    from lumbarseg.bundle import Bundle
+    from lumbarseg.geometry import load_image
+    from lumbarseg.segmentation import (
+        Segmenter,
+        SessionImages,
+        SessionOutputs,
+        segment_session,
+    )
+    from lumbarseg.training.device import prepare_device
+
+    given, sources = snakemake.input, {name: Path(path) for name, path in snakemake.params.sources.items()}
+    require_one_patient(sources)
+    aligned, sidecars = (dict(zip(sources, map(Path, paths), strict=True)) for paths in (given.images, given.sidecars))
+    for contrast, path in aligned.items():
+        require_mr(load_image(path), sources[contrast])
+    training = snakemake.config["training"]
+    prepare_device(training["device"], snakemake.threads, {"precision": "float32", "seed": 0, "xla": training["xla"]})
+    record = segment_session(
+        Segmenter(Bundle(given.bundle)),
+        SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
+        SessionOutputs(**{name: Path(path) for name, path in snakemake.output.items()}),
+        lambda part: logger.info("%.0f %% done", 100 * part),
+    )
+    for flag in record["flags"]:
+        logger.warning("sub-%s ses-%s: %s", snakemake.wildcards.participant, snakemake.wildcards.session, flag)
