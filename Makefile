@@ -1,7 +1,7 @@
 # make demo    the whole study on a phantom cohort, from nothing to a report
 # make test    all checks
 # make setup   the virtual environment alone (.venv)
-# make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones
+# make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones; envs/figures.txt for figures alone
 # make docs    docs/configuration.md from the schema
 # make lock    pin the requirements anew (needs uv)
 
@@ -60,7 +60,7 @@ test: .venv/.tests
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
-	for name in tests gpu v100; do \
+	for name in tests gpu v100 figures; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
 			envs/$$name.in -o envs/$$name.txt; done
 
