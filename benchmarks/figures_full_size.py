@@ -20,6 +20,7 @@ import yaml
 from measured import ROOT, made_up_slices
 
 from lumbarseg.anatomy import LabelTable
+from lumbarseg.calibration import calibration_errors
 from lumbarseg.confusion import confusion_rows
 from lumbarseg.figures import Case, LabelledSlice, Preprocessing, store_slices
 from lumbarseg.machine import describe_machine
@@ -133,6 +134,29 @@ def _write_others(
         columns=["model", "fold", "class_id", "class_name", "threshold", "iou", "chosen"],
     )
     curves.to_csv(results / "metrics/threshold_curves.csv", index=False)
+    bins = np.arange(20) / 20
+    keys = list(itertools.product(models, study.folds, enumerate(labels.names), bins))
+    sums = pd.DataFrame(
+        [
+            (m, f, c, name, low, low + 0.05, 1000, int(1000 * low), 1000 * (low + 0.02), 50.0)
+            for m, f, (c, name), low in keys
+        ],
+        columns=[
+            "model",
+            "fold",
+            "class_id",
+            "class_name",
+            "score_from",
+            "score_to",
+            "pixels",
+            "true_pixels",
+            "score_sum",
+            "squared_error_sum",
+        ],
+    )
+    points = sums.assign(mean_score=sums["score_sum"] / 1000, true_share=sums["true_pixels"] / 1000)
+    points.to_csv(results / "metrics/calibration.csv", index=False)
+    calibration_errors(points).to_csv(results / "metrics/calibration_errors.csv", index=False)
     distances = pd.DataFrame(
         itertools.product(shown, study.folds, patients[:TESTED], ["01"], range(SLICES), labels.targets),
         columns=["experiment", "fold", "participant_id", "session_id", "slice", "class_id"],
