@@ -1,7 +1,7 @@
 # make demo    the whole study on a phantom cohort, from nothing to a report
 # make test    all checks
 # make setup   the virtual environment alone (.venv)
-# make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones
+# make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones; envs/figures.txt for figures alone
 # make watch   what of the latest run is done, runs, waits, failed; how long trainings still take
 # make resume  on a cluster, after the run itself was killed: end what it left in SLURM, then go on. ARGS="--configfile my_study.yaml"
 # make test-slurm   the workflow on a SLURM cluster of its own on this machine (installs Debian's packages)
@@ -77,7 +77,7 @@ test-slurm: .venv/.tests
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header envs/requirements.in -o envs/requirements.txt
-	for name in onnx tests gpu v100; do \
+	for name in onnx tests gpu v100 figures; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
 			envs/$$name.in -o envs/$$name.txt; done
 

@@ -16,23 +16,30 @@ container: "lumbarseg.sif"
 
 
 include: "rules/common.smk"
-include: "rules/sheet.smk"
-include: "rules/phantom.smk"
-include: "rules/convert.smk"
-include: "rules/register.smk"
-include: "rules/normalise.smk"
-include: "rules/patch.smk"
-include: "rules/quality.smk"
-include: "rules/split.smk"
-include: "rules/train.smk"
-include: "rules/search.smk"
-include: "rules/stack.smk"
-include: "rules/threshold.smk"
-include: "rules/reconstruct.smk"
-include: "rules/evaluate.smk"
+
+
+# What metrics are made from is not asked for where they were copied to alone (README, "Figures and tables on a laptop").
+if not METRICS_ALONE:
+
+    include: "rules/sheet.smk"
+    include: "rules/phantom.smk"
+    include: "rules/convert.smk"
+    include: "rules/register.smk"
+    include: "rules/normalise.smk"
+    include: "rules/patch.smk"
+    include: "rules/quality.smk"
+    include: "rules/split.smk"
+    include: "rules/train.smk"
+    include: "rules/search.smk"
+    include: "rules/stack.smk"
+    include: "rules/threshold.smk"
+    include: "rules/reconstruct.smk"
+    include: "rules/evaluate.smk"
+    include: "rules/bundle.smk"
+    include: "rules/segment.smk"
+
+
 include: "rules/report.smk"
-include: "rules/bundle.smk"
-include: "rules/segment.smk"
 include: "rules/collect.smk"
 
 
@@ -46,4 +53,4 @@ rule all:
         all_tables(),
         all_figures(),
         result("report/results.html"),
-        QUALITY_PAGE,
+        [] if METRICS_ALONE else QUALITY_PAGE,

@@ -28,8 +28,8 @@ rule pack_experiment:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     params:
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
         labellings=config["labellings"],

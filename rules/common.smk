@@ -5,12 +5,14 @@ import sys
 from glob import glob
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg import cohort, selection, slurm  # noqa: E402
+from lumbarseg import cohort, published, selection, slurm  # noqa: E402
 from lumbarseg.bundle import Bundle  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
@@ -127,11 +129,22 @@ def with_split(path):
     return file
 
 
+def has_metrics_alone():
+    """Whether the study's metrics are here without its sheet: copied from where it ran, to draw figures and tables anew."""
+    return Path(result("metrics/iou.csv")).exists() and not Path(sheet()).exists()
+
+
 try:
     STUDY = read_study()
-    ALL_SESSIONS = read_sessions()
+    METRICS_ALONE = has_metrics_alone()
+    ALL_SESSIONS = [] if METRICS_ALONE else read_sessions()
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+if METRICS_ALONE and workflow.is_main_process:
+    logger.info(
+        f"{result('metrics')}: found without the sheet {sheet()}; tables, figures and the page are made from the metrics alone"
+    )
 
 # ---- who is in it: of the sheet's sessions those with all images, of those with masks the selected ones -------------------
 
@@ -326,6 +339,12 @@ def subset(fold, *names):
     return [session for session in LABELLED if session.participant_id in patients]
 
 
+def tested_sessions():
+    """The sessions that are test sessions of any fold; those of the paper's study are of every fold."""
+    tested = {session for fold in STUDY.folds for session in subset(fold, "test")}
+    return [session for session in LABELLED if session in tested]
+
+
 def patches_of(*names):
     """An input function: the patches of a fold's subsets."""
 
@@ -406,6 +425,7 @@ def with_bundle(*paths):
 
 NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
 HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
+HISTORIES = result("metrics/histories.csv")
 TENSORBOARD = result("tensorboard/fold-{fold}")
 SEARCH_TABLE = with_endings(result("search/table_search"), "csv", "md", "tex")
 SEARCH_FIGURE = with_endings(result("search/fig_search"), "svg", "png")
@@ -418,6 +438,11 @@ COUNTS = result("counts/fold-{fold}.csv.gz")
 CALIBRATION_SUMS = result("counts/calibration_fold-{fold}.csv.gz")
 CALIBRATION = result("metrics/calibration.csv")
 CALIBRATION_ERRORS = result("metrics/calibration_errors.csv")
+DISTANCES = result("counts/surface_distances_fold-{fold}.csv")
+CONFUSION = result("counts/confusion_fold-{fold}.csv")
+EXAMPLES = result("metrics/slices/examples.npz")
+STEPS = result("metrics/slices/preprocessing.npz")
+CASES = result("metrics/slices/cases.npz")
 BUNDLE = result("bundle/{experiment}.zip")
 SEGMENTED = result(f"{FOLDER}{LABEL}_dseg.nii.gz")
 SEGMENTED_DICOM = result(f"{FOLDER}{LABEL}_dseg.dcm")
@@ -557,22 +582,35 @@ def iou_table_columns():
     return {name: STUDY.columns(entries) for name, entries in config["tables"].items() if entries is not None}
 
 
+def companions():
+    """By table, the files that set its cells beside the paper's; none for classes other than the paper's."""
+    if class_names() != published.class_names():
+        return {}
+    return {name: table(f"{name}_published") for name in iou_table_columns()}
+
+
+def measured():
+    """The experiments whose masks are measured by distances between contours and by confusion matrices."""
+    chosen = config["comparison"]["measured"]
+    return STUDY.columns(config["figures"]["cases"] if chosen is None else chosen)
+
+
+def worst_slices():
+    """By experiment shown, the file with the slices in which it is worst."""
+    return {name: result(f"metrics/slices/worst_{name}.npz") for name in STUDY.columns(config["figures"]["cases"])}
+
+
 def all_tables():
     """Every table in every format."""
-    return [
-        path
-        for name in [
-            "table_1",
-            "table_2",
-            "table_3",
-            "table_selection",
-            *(["table_registration"] if "T1w" in CONTRASTS else []),
-            *config["tables"],
-            "table_usage",
-        ]
-        for path in table(name)
+    names = [f"table_{number}" for number in range(1, 7)] + list(iou_table_columns())
+    # Made together with what is found out of the images, which are not copied with the metrics.
+    names += [] if METRICS_ALONE else ["table_selection", *(["table_registration"] if "T1w" in CONTRASTS else [])]
+    names += ["table_measures"] if measured() else []
+    names += ["table_wilcoxon_slice", "table_wilcoxon_patient", "table_ranking"]
+    names += [] if METRICS_ALONE else ["table_usage"]
+    return [path for name in names for path in table(name)] + [
+        path for paths in companions().values() for path in paths
     ]
-
 
 
 def benchmarks_by_rule():
@@ -598,7 +636,7 @@ def all_figures():
     names = [
         "fig_2",
         "fig_3",
-        *(["registration"] if "T1w" in CONTRASTS else []),
+        *(["registration"] if "T1w" in CONTRASTS and not METRICS_ALONE else []),
         "learning_loss",
         "learning_accuracy",
         "learning_iou",
@@ -607,8 +645,11 @@ def all_figures():
     names += ["fig_8"] if config["figures"]["box_plots"] else []
     names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
     names += ["calibration"] if shown_models() else []
-    names += ["uncertainty"] if uncertain_model() else []
+    # Drawn from maps of the test sessions, which are not copied with the metrics.
+    names += ["uncertainty"] if uncertain_model() and not METRICS_ALONE else []
     names += ["fig_9"] if STUDY.ensembles else []
+    names += ["ranking", *(["confusion", "patients"] if measured() else [])]
+    names += [f"errors_{experiment}" for experiment in worst_slices()]
     names += [f"network_{topology}" for topology in STUDY.networks]
     return [path for name in names for path in figure(name)]
 
@@ -623,7 +664,7 @@ def facts():
     """What was run, for the page of results: the settings that change a result."""
     training, stacking = config["training"], config["stacking"]
     return {
-        "Sessions": f"{len(LABELLED)} with masks, channels {' and '.join(CONTRASTS)}",
+        "Channels": " and ".join(CONTRASTS),
         "Registration": (
             f"{config['registration']['engine']}, {config['registration']['degrees_of_freedom']} degrees of freedom"
             if "T1w" in CONTRASTS
@@ -638,3 +679,10 @@ def facts():
         "Combiners": f"{', '.join(config['combine']['combiners'])}; stacking heads {stacking['epochs']} epochs",
         "Labelling": ", ".join(config["labellings"]),
     }
+
+
+def departures():
+    """Which settings differ from the paper's study: key, this study's value, the paper's."""
+    home = Path(workflow.basedir)
+    paper = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
+    return STUDY.departures(Study(paper, home / "rules/schemas/config.schema.yaml"))

@@ -1,16 +1,20 @@
-"""IoU and its statistics from the counts (Sections 5.5 and 6)."""
+"""IoU and its statistics from the counts (Sections 5.5 and 6), and what else is measured of the masks."""
 
 
 rule evaluate:
     input:
-        code("evaluate", "metrics", "statistics"),
+        code("evaluate", "metrics", "ranking", "statistics"),
         counts=of_folds(COUNTS),
         # Asked for by name, so that an experiment added to the config is made.
         masks=of_folds(*masks_of_experiments()),
     output:
         iou=result("metrics/iou.csv"),
         per_slice=result("metrics/iou_per_slice.csv"),
+        per_patient=result("metrics/iou_per_patient.csv"),
         wilcoxon=result("metrics/wilcoxon.csv"),
+        ranking=result("metrics/ranking.csv"),
+        worst_cases=result("metrics/worst_cases.csv"),
+        machine=result("metrics/machine.json"),
     log:
         result("logs/evaluate.log"),
     benchmark:
@@ -23,9 +27,9 @@ rule evaluate:
     params:
         classes=config["classes"],
         background=config["background"],
-        reference=config["comparison"]["reference"],
+        comparison={key: config["comparison"][key] for key in ("reference", "resamples", "seed")},
     message:
-        "evaluate: IoU of every experiment, and how it compares with {params.reference}"
+        "evaluate: IoU of every experiment, and how it compares with {params.comparison[reference]}"
     script:
         "../workflow_scripts/evaluate.py"
 
@@ -49,3 +53,106 @@ rule calibration:
         "calibration: how far scores can be taken for probabilities"
     script:
         "../workflow_scripts/calibration.py"
+
+
+rule measure_fold:
+    input:
+        code("measure_fold", "confusion", "geometry", "metrics", "surfaces"),
+        truth=masks_of("test"),
+        masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in measured()],
+    output:
+        distances=DISTANCES,
+        confusion=CONFUSION,
+    log:
+        result("logs/measure_fold/fold-{fold}.log"),
+    benchmark:
+        result("benchmarks/measure_fold/fold-{fold}.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        sessions=session_ids_of("test"),
+        experiments=measured(),
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "measure_fold: distances between contours and confusion of classes, fold {wildcards.fold}"
+    script:
+        "../workflow_scripts/measure_fold.py"
+
+
+rule measures:
+    input:
+        code("measures"),
+        distances=of_folds(DISTANCES),
+        confusion=of_folds(CONFUSION),
+    output:
+        distances=result("metrics/surface_distances.csv"),
+        confusion=result("metrics/confusion.csv"),
+    log:
+        result("logs/measures.log"),
+    benchmark:
+        result("benchmarks/measures.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    message:
+        "measures: distances between contours and confusion of classes of all folds"
+    script:
+        "../workflow_scripts/measures.py"
+
+
+rule case_slices:
+    input:
+        code("case_slices", "figures/cases", "figures/stored", "geometry"),
+        per_slice=result("metrics/iou_per_slice.csv"),
+        worst_cases=result("metrics/worst_cases.csv"),
+        t2w=of_sessions(tested_sessions(), nifti("T2w")),
+        t1w=of_sessions(tested_sessions(), REGISTERED) if "T1w" in CONTRASTS else [],
+        truth=of_sessions(tested_sessions(), MASK),
+        masks=[result(f"masks/{experiment}/fold-{fold}") for experiment in worst_slices() for fold in STUDY.folds],
+    output:
+        cases=CASES,
+        worst=worst_slices().values(),
+    log:
+        result("logs/case_slices.log"),
+    benchmark:
+        result("benchmarks/case_slices.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=[(session.participant_id, session.session_id) for session in tested_sessions()],
+        experiments=list(worst_slices()),
+        folds=STUDY.folds,
+        by_hand=config["figures"]["slices"],
+        most=3,
+        background=config["background"],
+    message:
+        "case_slices: slices of Figure 7, and each experiment's worst, from the images"
+    script:
+        "../workflow_scripts/case_slices.py"
+
+
+rule example_slices:
+    input:
+        code("example_slices", "figures/slices", "figures/stored", "geometry", "patches"),
+        t2w=of_sessions(LABELLED[:1], nifti("T2w")),
+        t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
+        normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],
+        mask=of_sessions(LABELLED[:1], MASK),
+    output:
+        labelled=EXAMPLES,
+        steps=STEPS,
+    log:
+        result("logs/example_slices.log"),
+    benchmark:
+        result("benchmarks/example_slices.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        patches=config["patches"],
+    message:
+        "example_slices: slices of Figures 2 and 3 from the images"
+    script:
+        "../workflow_scripts/example_slices.py"

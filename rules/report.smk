@@ -15,7 +15,7 @@ rule cohort_tables:
     benchmark:
         result("benchmarks/cohort_tables.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         channels=CONTRASTS,
         side=config["patches"]["side"],
@@ -25,36 +25,91 @@ rule cohort_tables:
         "../workflow_scripts/cohort_tables.py"
 
 
+rule settings_tables:
+    input:
+        code("settings_tables", "tables"),
+        networks=result("metrics/networks.csv"),
+    output:
+        table_4=table("table_4"),
+        table_5=table("table_5"),
+        table_6=table("table_6"),
+    log:
+        result("logs/settings_tables.log"),
+    benchmark:
+        result("benchmarks/settings_tables.tsv")
+    conda:
+        "../envs/figures.yaml"
+    params:
+        topologies={name: STUDY.topology(name) for name in STUDY.networks},
+        ensembles=STUDY.ensembles,
+        heads=STUDY.stacking_heads,
+        stacking=config["stacking"],
+    message:
+        "settings_tables: networks, ensembles and stacking models (Tables 4 to 6)"
+    script:
+        "../workflow_scripts/settings_tables.py"
+
+
 rule iou_tables:
     input:
-        code("iou_tables", "tables", "metrics"),
+        code("iou_tables", "tables", "metrics", "published", "published/iou.csv", "published/averages.csv"),
         iou=result("metrics/iou.csv"),
     output:
         [path for name in iou_table_columns() for path in table(name)],
+        [path for paths in companions().values() for path in paths],
     log:
         result("logs/iou_tables.log"),
     benchmark:
         result("benchmarks/iou_tables.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
-        paths=[table(name) for name in iou_table_columns()],
+        paths={name: table(name) for name in iou_table_columns()},
+        companions=companions(),
         columns=iou_table_columns(),
+        folds=STUDY.folds,
         classes=config["classes"],
         background=config["background"],
     message:
-        "iou_tables: IoU of each class and experiment"
+        "iou_tables: IoU of each class and experiment, alone and beside the paper's"
     script:
         "../workflow_scripts/iou_tables.py"
 
 
+rule comparison_tables:
+    input:
+        code("comparison_tables", "tables", "metrics"),
+        iou=result("metrics/iou.csv"),
+        wilcoxon=result("metrics/wilcoxon.csv"),
+        ranking=result("metrics/ranking.csv"),
+        distances=result("metrics/surface_distances.csv") if measured() else [],
+    output:
+        **({"table_measures": table("table_measures")} if measured() else {}),
+        table_wilcoxon_slice=table("table_wilcoxon_slice"),
+        table_wilcoxon_patient=table("table_wilcoxon_patient"),
+        table_ranking=table("table_ranking"),
+    log:
+        result("logs/comparison_tables.log"),
+    benchmark:
+        result("benchmarks/comparison_tables.tsv")
+    conda:
+        "../envs/figures.yaml"
+    params:
+        compared=STUDY.columns(config["figures"]["box_plots"]),
+        measured=measured(),
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "comparison_tables: other measures, differences from the reference, and the ranking"
+    script:
+        "../workflow_scripts/comparison_tables.py"
+
+
 rule figure_examples:
     input:
-        code("figure_examples", "figures", "geometry", "patches"),
-        t2w=of_sessions(LABELLED[:1], nifti("T2w")),
-        t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
-        normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],
-        mask=of_sessions(LABELLED[:1], MASK),
+        code("figure_examples", "figures"),
+        labelled=EXAMPLES,
+        steps=STEPS,
     output:
         fig_2=figure("fig_2"),
         fig_3=figure("fig_3"),
@@ -63,9 +118,8 @@ rule figure_examples:
     benchmark:
         result("benchmarks/figure_examples.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
-        patches=config["patches"],
         classes=config["classes"],
         background=config["background"],
     message:
@@ -76,12 +130,8 @@ rule figure_examples:
 
 rule figure_cases:
     input:
-        code("figure_cases", "figures", "geometry"),
-        per_slice=result("metrics/iou_per_slice.csv"),
-        t2w=of_sessions(subset(1, "test"), nifti("T2w")),
-        t1w=of_sessions(subset(1, "test"), REGISTERED) if "T1w" in CONTRASTS else [],
-        truth=of_sessions(subset(1, "test"), MASK),
-        masks=[result(f"masks/{experiment}/fold-1") for experiment in config["figures"]["cases"]],
+        code("figure_cases", "figures", "metrics"),
+        cases=CASES,
     output:
         figure("fig_7"),
     log:
@@ -89,16 +139,60 @@ rule figure_cases:
     benchmark:
         result("benchmarks/figure_cases.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
-        sessions=[(session.participant_id, session.session_id) for session in subset(1, "test")],
-        experiments=config["figures"]["cases"],
         classes=config["classes"],
         background=config["background"],
     message:
         "figure_cases: best, median and worst slice (Figure 7)"
     script:
         "../workflow_scripts/figure_cases.py"
+
+
+rule figure_errors:
+    input:
+        code("figure_errors", "figures", "metrics"),
+        worst=worst_slices().values(),
+    output:
+        [path for experiment in worst_slices() for path in figure(f"errors_{experiment}")],
+    log:
+        result("logs/figure_errors.log"),
+    benchmark:
+        result("benchmarks/figure_errors.tsv")
+    conda:
+        "../envs/figures.yaml"
+    params:
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "figure_errors: where the worst slices are wrong"
+    script:
+        "../workflow_scripts/figure_errors.py"
+
+
+rule figure_comparison:
+    input:
+        code("figure_comparison", "figures", "metrics", "confusion"),
+        ranking=result("metrics/ranking.csv"),
+        per_patient=result("metrics/iou_per_patient.csv") if measured() else [],
+        confusion=result("metrics/confusion.csv") if measured() else [],
+    output:
+        **({name: figure(name) for name in ("patients", "confusion")} if measured() else {}),
+        ranking=figure("ranking"),
+    log:
+        result("logs/figure_comparison.log"),
+    benchmark:
+        result("benchmarks/figure_comparison.tsv")
+    conda:
+        "../envs/figures.yaml"
+    params:
+        measured=measured(),
+        classes=config["classes"],
+        background=config["background"],
+    message:
+        "figure_comparison: ranks, patients, and which classes are taken for which"
+    script:
+        "../workflow_scripts/figure_comparison.py"
 
 
 rule figure_box_plots:
@@ -113,7 +207,7 @@ rule figure_box_plots:
     benchmark:
         result("benchmarks/figure_box_plots.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         experiments=config["figures"]["box_plots"],
         comparison=config["comparison"],
@@ -136,7 +230,7 @@ rule figure_ensembles:
     benchmark:
         result("benchmarks/figure_ensembles.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         sizes={name: len(members) for name, members in STUDY.ensembles.items()},
         background=config["background"],
@@ -157,7 +251,7 @@ rule figure_networks:
     benchmark:
         result("benchmarks/figure_networks.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         topologies=STUDY.networks,
     message:
@@ -169,7 +263,7 @@ rule figure_networks:
 rule figure_learning:
     input:
         code("figure_learning", "figures"),
-        histories=of_folds(HISTORY),
+        histories=HISTORIES,
     output:
         loss=figure("learning_loss"),
         accuracy=figure("learning_accuracy"),
@@ -179,9 +273,8 @@ rule figure_learning:
     benchmark:
         result("benchmarks/figure_learning.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
-        trainings=[(topology, fold) for fold in STUDY.folds for topology in STUDY.networks],
         best_epoch_by=config["training"]["best_epoch_by"],
     message:
         "figure_learning: loss, accuracy and IoU by epoch"
@@ -200,7 +293,7 @@ rule figure_thresholds:
     benchmark:
         result("benchmarks/figure_thresholds.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         models=[model.name for model in shown_models()],
         classes=config["classes"],
@@ -287,10 +380,13 @@ rule usage:
 
 rule results_page:
     input:
-        code("results_page", "results_page", "results_page.html", "metrics"),
+        code("results_page", "results_page", "results_page.html", "tables"),
         tables=all_tables(),
         figures=all_figures(),
-        iou=result("metrics/iou.csv"),
+        cohort=result("metrics/cohort.csv"),
+        ranking=result("metrics/ranking.csv"),
+        worst_cases=result("metrics/worst_cases.csv"),
+        machine=result("metrics/machine.json"),
         networks=result("metrics/networks.csv"),
     output:
         report(
@@ -303,11 +399,11 @@ rule results_page:
     benchmark:
         result("benchmarks/results_page.tsv")
     conda:
-        "../envs/lumbarseg.yaml"
+        "../envs/figures.yaml"
     params:
         study=config["study"],
-        background=config["background"],
         facts=facts(),
+        departures=departures(),
     message:
         "results_page: tables and figures on one page"
     script:

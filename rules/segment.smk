@@ -30,8 +30,8 @@ rule segment_session:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         sources=source_by_contrast,
     message:
@@ -66,8 +66,8 @@ rule measure_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         classes=config["classes"],
         background=config["background"],
@@ -94,8 +94,8 @@ rule dicomseg_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=growing(4000),
+        runtime=growing(15),
     params:
         classes=config["classes"],
         background=config["background"],

@@ -60,3 +60,23 @@ rule train_network:
         "train_network: {wildcards.topology}, fold {wildcards.fold}, {params.training[epochs]} epochs"
     script:
         "../workflow_scripts/train_network.py"
+
+
+rule histories:
+    input:
+        code("histories"),
+        histories=of_folds(HISTORY),
+    output:
+        HISTORIES,
+    log:
+        result("logs/histories.log"),
+    benchmark:
+        result("benchmarks/histories.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        trainings=[(topology, fold) for fold in STUDY.folds for topology in STUDY.networks],
+    message:
+        "histories: every epoch of every training"
+    script:
+        "../workflow_scripts/histories.py"

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lumbarseg.joblog import job
-from lumbarseg.tables import acquisition_table, cohort_table, dataset_table, write_table
+from lumbarseg.tables import Table, acquisition_table, cohort_table, dataset_table, write_table
 
 with job(snakemake.log[0]):
     channels, patients = snakemake.params.channels, {"participant_id": str, "session_id": str}
@@ -17,4 +17,5 @@ with job(snakemake.log[0]):
         "table_3": (dataset_table(cohort, folds, snakemake.params.side), "Data set used for training and testing."),
     }
     for name, (frame, caption) in tables.items():
-        write_table(frame, *snakemake.output[name], caption, decimals=3 if name == "table_2" else 1, best_bold=False)
+        table = Table(frame, caption, decimals=3 if name == "table_2" else 1, best_bold=False)
+        write_table(table, *snakemake.output[name])

@@ -1,23 +1,29 @@
-"""Put the counts of all folds together: IoU, per slice and per fold, and the statistical comparison."""
-
-import pandas as pd
+"""Put the counts of all folds together: IoU per slice, patient and fold, the statistical comparison, and the ranking."""
 
 from lumbarseg.anatomy import LabelTable
-from lumbarseg.files import whole
+from lumbarseg.files import whole, write_json
 from lumbarseg.joblog import job
-from lumbarseg.metrics import fold_iou, slice_iou
+from lumbarseg.machine import describe_machine
+from lumbarseg.metrics import fold_iou, patient_iou, read_rows, slice_iou, worst_cases
+from lumbarseg.ranking import rank_experiments
 from lumbarseg.statistics import wilcoxon
 
-with job(snakemake.log[0]):
-    labels = LabelTable(snakemake.params.classes, snakemake.params.background)
-    identifiers = {"participant_id": str, "session_id": str}
-    counts = pd.concat([pd.read_csv(path, dtype=identifiers) for path in snakemake.input.counts], ignore_index=True)
-    per_slice = slice_iou(counts)
+with job(snakemake.log[0]) as logger:
+    params = snakemake.params
+    labels, comparison = LabelTable(params.classes, params.background), params.comparison
+    drawing = (comparison["resamples"], comparison["seed"])
+    counts = read_rows(snakemake.input.counts)
+    per_slice, per_patient = slice_iou(counts), patient_iou(counts, labels)
     frames = {
-        snakemake.output.iou: fold_iou(counts, labels),
-        snakemake.output.per_slice: per_slice,
-        snakemake.output.wilcoxon: wilcoxon(per_slice, snakemake.params.reference),
+        "iou": lambda: fold_iou(counts, labels),
+        "per_slice": lambda: per_slice,
+        "per_patient": lambda: per_patient,
+        "wilcoxon": lambda: wilcoxon(per_slice, comparison["reference"], *drawing),
+        "ranking": lambda: rank_experiments(per_patient, labels.background, *drawing),
+        "worst_cases": lambda: worst_cases(per_slice, labels),
     }
-    for path, frame in frames.items():
-        with whole(path) as temporary:
-            frame.to_csv(temporary, index=False)
+    for name, frame in frames.items():
+        with whole(snakemake.output.get(name)) as temporary:
+            frame().to_csv(temporary, index=False)
+        logger.info("%s written", name)
+    write_json(snakemake.output.machine, describe_machine())

@@ -8,7 +8,7 @@ from lumbarseg.figures import registration_overview, save_figure
 from lumbarseg.files import read_json, whole
 from lumbarseg.joblog import job
 from lumbarseg.quality import registration_table
-from lumbarseg.tables import write_table
+from lumbarseg.tables import Table, write_table
 
 with job(snakemake.log[0]) as logger:
     reports = {Path(path).name.partition("_from-")[0]: read_json(path) for path in snakemake.input.reports}
@@ -26,7 +26,8 @@ with job(snakemake.log[0]) as logger:
     )
     if flagged.empty:
         flagged = pd.DataFrame([{"session": "none", "flag": "none is flagged"}])
-    write_table(flagged.reset_index(drop=True), *snakemake.output.table, caption, decimals=2, best_bold=False)
+    table = Table(flagged.reset_index(drop=True), caption, decimals=2, best_bold=False)
+    write_table(table, *snakemake.output.table)
     save_figure(registration_overview(table, snakemake.params.limits), *snakemake.output.figure)
     if (table["flag"] != "").any():
         logger.warning(

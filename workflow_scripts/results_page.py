@@ -4,23 +4,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.files import whole
+from lumbarseg.files import read_json, whole
 from lumbarseg.joblog import job
-from lumbarseg.metrics import mean_iou, over_folds
 from lumbarseg.results_page import results_page
 
 with job(snakemake.log[0]):
     params = snakemake.params
-    averages = over_folds(
-        mean_iou(pd.read_csv(snakemake.input.iou), params.background), ["experiment"], "without_background"
-    )
+    identifiers = {"participant_id": str, "session_id": str}
+    cohort = pd.read_csv(snakemake.input.cohort, dtype=identifiers)
+    patients, slices = cohort["participant_id"].nunique(), cohort["slices"].sum()
+    facts = {"Cohort": f"{patients} patients with masks, {len(cohort)} sessions, {slices:,} slices"}
     page = results_page(
         params.study,
-        averages,
+        ranking=pd.read_csv(snakemake.input.ranking),
+        worst_cases=pd.read_csv(snakemake.input.worst_cases, dtype=identifiers, keep_default_na=False),
         networks=pd.read_csv(snakemake.input.networks),
-        tables=[Path(path) for path in snakemake.input.tables if path.endswith(".csv")],
+        tables=[Path(path) for path in snakemake.input.tables if path.endswith(".md")],
         figures=[Path(path) for path in snakemake.input.figures if path.endswith(".png")],
-        facts=params.facts,
+        facts=facts | params.facts | read_json(snakemake.input.machine),
+        departures=params.departures,
     )
     with whole(snakemake.output[0]) as temporary:
         temporary.write_text(page, encoding="utf-8")

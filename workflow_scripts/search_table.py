@@ -6,7 +6,7 @@ from lumbarseg.figures import save_figure, search_results
 from lumbarseg.files import whole
 from lumbarseg.joblog import job
 from lumbarseg.search import combinations, search_table, trial_rows
-from lumbarseg.tables import write_table
+from lumbarseg.tables import Table, write_table
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
@@ -20,7 +20,7 @@ with job(snakemake.log[0]) as logger:
     caption = (
         "Hyper-parameter search: validation accuracy and mean IoU of validation patches at the best epoch, per cent."
     )
-    write_table(table, *snakemake.output.table, caption, footnotes=footnotes, decimals=2, best_bold=False)
+    write_table(Table(table, caption, footnotes=footnotes, decimals=2, best_bold=False), *snakemake.output.table)
     save_figure(search_results(ranked, criterion), *snakemake.output.figure)
     for row in ranked[ranked["best"]].itertuples():
         logger.info("%s: best with %s, %g, %s", row.topology, row.optimiser, row.learning_rate, row.activation)

@@ -9,7 +9,7 @@ from lumbarseg.cohort import read_sheet
 from lumbarseg.files import whole
 from lumbarseg.joblog import job
 from lumbarseg.selection import COLUMNS, LEFT_OUT, USED, selection_rows
-from lumbarseg.tables import write_table
+from lumbarseg.tables import Table, write_table
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
@@ -37,7 +37,7 @@ with job(snakemake.log[0]) as logger:
     )
     if noted.empty:
         noted = pd.DataFrame([["all", "", USED, "none is missed", "", ""]], columns=list(COLUMNS))
-    write_table(noted, *snakemake.output.table, caption, best_bold=False)
+    write_table(Table(noted, caption, best_bold=False), *snakemake.output.table)
     for count, what in ((len(out), "left out"), (len(warned), "out of range and used all the same")):
         if count:
             logger.warning("selection: %d sessions are %s; %s says why", count, what, snakemake.output.table[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lumbarseg.joblog import job
-from lumbarseg.tables import write_table
+from lumbarseg.tables import Table, write_table
 from lumbarseg.usage import usage_table
 
 with job(snakemake.log[0]):
@@ -21,4 +21,4 @@ with job(snakemake.log[0]):
         "used on average; most memory in GiB; share of a training's time in its epochs, per cent; and 10^12 operations a second "
         "in epochs."
     )
-    write_table(frame, *snakemake.output, caption, decimals=2, best_bold=False)
+    write_table(Table(frame, caption, decimals=2, best_bold=False), *snakemake.output)

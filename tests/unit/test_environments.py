@@ -20,7 +20,7 @@ def pinned(name: str) -> dict[str, set[str]]:
     return versions
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "tests.txt", "gpu.txt", "v100.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "tests.txt", "gpu.txt", "v100.txt", "figures.txt"])
 def test_every_package_is_pinned_with_a_hash_and_no_index_is_named(name):
     text = (ROOT / "envs" / name).read_text()
     blocks = re.findall(r"^[a-z0-9._-]+==.*?(?=^[a-z0-9._-]+==|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -43,10 +43,17 @@ def test_a_v100_gets_a_cudnn_that_still_knows_it_and_newer_cards_a_newer_one():
     assert (9, 3) <= old < (9, 11) <= new
 
 
-def test_the_conda_environment_has_the_same_versions():
-    listed = yaml.safe_load((ROOT / "envs/lumbarseg.yaml").read_text())["dependencies"][-1]["pip"]
+def test_figures_are_made_with_few_packages_of_the_workflows_versions_and_without_tensorflow():
+    workflow, figures = pinned("requirements.txt"), pinned("figures.txt")
+    assert {package: workflow[package] for package in figures} == figures
+    assert not {"tensorflow", "keras", "simpleitk", "nibabel", "pydicom"} & set(figures)
+
+
+@pytest.mark.parametrize("name", ["lumbarseg.yaml", "figures.yaml"])
+def test_the_conda_environments_have_the_same_versions(name):
+    listed = yaml.safe_load((ROOT / "envs" / name).read_text())["dependencies"][-1]["pip"]
     workflow = pinned("requirements.txt")
-    assert len(listed) > 10
+    assert len(listed) >= 8
     for package, version in (entry.split("==") for entry in listed):
         assert version in workflow[package], package
 

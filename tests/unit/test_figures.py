@@ -23,13 +23,20 @@ from lumbarseg.figures import (
     box_plots,
     case_comparison,
     choose_cases,
+    confusion_matrices,
+    error_maps,
     iou_against_networks,
     labelled_slices,
     learning_curves,
+    patient_overview,
     preprocessing_steps,
+    rank_stability,
+    restore_slices,
     save_figure,
+    store_slices,
     threshold_curves,
 )
+from lumbarseg.figures.errors import error_kinds
 from lumbarseg.figures.slices import checkerboard
 from lumbarseg.figures.style import PAGE_WIDTH, coloured, grey_levels
 
@@ -219,6 +226,56 @@ def made_up_thresholds(models: list[str], classes: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+@pytest.mark.parametrize(("experiments", "classes"), [(1, 2), (2, 5), (3, 12)])
+def test_confusion_matrices_are_legible(experiments: int, classes: int) -> None:
+    assert_legible(
+        confusion_matrices(
+            made_up_confusion(EXPERIMENTS[:experiments], classes), EXPERIMENTS[:experiments], label_table(classes)
+        )
+    )
+
+
+@pytest.mark.parametrize(("experiments", "patients", "classes"), [(1, 1, 2), (3, 33, 12), (6, 70, 12), (2, 5, 3)])
+def test_patient_overviews_are_legible(experiments: int, patients: int, classes: int) -> None:
+    results = made_up_patients(EXPERIMENTS[:experiments], patients, classes)
+    assert_legible(patient_overview(results, EXPERIMENTS[:experiments], label_table(classes)))
+
+
+@pytest.mark.parametrize("experiments", [1, 5, 40])
+def test_rank_stability_is_legible(experiments: int) -> None:
+    assert_legible(rank_stability(made_up_ranking(experiments)))
+
+
+@pytest.mark.parametrize(("cases", "classes"), [(1, 2), (3, 12)])
+def test_error_maps_are_legible(cases: int, classes: int) -> None:
+    truth = stripes(classes)
+    case = Case("p012, slice 11, fold 3", truth * 1.0, None, truth, {"E12+NAD+TH": np.roll(truth, 2, 1)}, SPACING)
+    assert_legible(error_maps([case] * cases, label_table(classes)))
+
+
+def made_up_confusion(experiments: list[str], classes: int) -> pd.DataFrame:
+    keys = itertools.product(experiments, (1, 2), range(classes), range(classes))
+    frame = pd.DataFrame(keys, columns=["experiment", "fold", "true_class_id", "predicted_class_id"])
+    return frame.assign(pixels=np.where(frame["true_class_id"] == frame["predicted_class_id"], 90, 10 // (classes - 1)))
+
+
+def made_up_patients(experiments: list[str], patients: int, classes: int) -> pd.DataFrame:
+    keys = itertools.product(experiments, (1, 2), [f"p{number:03d}" for number in range(patients)], range(classes))
+    frame = pd.DataFrame(keys, columns=["experiment", "fold", "participant_id", "class_id"])
+    return frame.assign(iou=np.random.default_rng(5).uniform(0.3, 0.95, len(frame)))
+
+
+def made_up_ranking(experiments: int) -> pd.DataFrame:
+    ranks = np.arange(1, experiments + 1)
+    return pd.DataFrame(
+        {
+            "rank": ranks, "experiment": [f"E{13 - rank % 10}+Arith+MAP" for rank in ranks], "mean_iou": 0.75 - 0.001 * ranks,
+            "sd": 0.002, "rank_low": np.maximum(ranks - 2, 1), "rank_high": ranks + 3, "best_fold_rank": ranks,
+            "worst_fold_rank": ranks + 1,
+        }
+    )  # fmt: skip
+
+
 # ---- what is drawn is what the data say ------------------------------------------------------------------------------
 
 
@@ -329,6 +386,58 @@ def test_the_epoch_kept_is_the_first_of_the_highest_validation_accuracy() -> Non
     assert [tuple(line.get_xydata()[0]) for line in marked] == [(2, 4)]
 
 
+def test_a_confusion_matrix_prints_the_share_of_the_true_class() -> None:
+    shown = panel(confusion_matrices(made_up_confusion(["U1+TH"], 2), ["U1+TH"], label_table(2)), "U1+TH")
+    assert {(round(text.get_position()[0]), round(text.get_position()[1])): text.get_text() for text in shown.texts} == {
+        (0, 0): "90", (1, 1): "90", (1, 0): "10", (0, 1): "10",
+    }  # fmt: skip
+
+
+def test_patients_stand_from_the_worst_on_by_the_last_experiment() -> None:
+    results = made_up_patients(["U1+TH", "UMD+TH"], 5, 3)
+    figure = patient_overview(results, ["U1+TH", "UMD+TH"], label_table(3))
+    targets = results[(results["experiment"] == "UMD+TH") & (results["class_id"] > 0)]
+    order = targets.groupby("participant_id")["iou"].mean().sort_values().index.tolist()
+    assert [label.get_text() for label in panel(figure, "U1+TH").get_yticklabels()] == order
+    first = [text.get_text() for text in panel(figure, "UMD+TH").texts if round(text.get_position()[1]) == 0]
+    worst = targets[targets["participant_id"] == order[0]].groupby("class_id")["iou"].mean()
+    assert first == [f"{100 * value:.0f}" for value in [*worst, worst.mean()]]
+
+
+def test_errors_are_missed_false_or_of_another_class() -> None:
+    truth = np.array([[0, 1, 1, 0, 2]], np.uint8)
+    predicted = np.array([[0, 1, 0, 2, 1]], np.uint8)
+    assert error_kinds(truth, predicted, background=0).tolist() == [[0, 0, 1, 2, 3]]
+
+
+def test_slices_that_are_stored_come_back_as_they_were(tmp_path: Path) -> None:
+    truth = stripes(3)
+    cases = [
+        Case("best", truth * 1.5, t1w, truth, {"E12+NAD+TH": truth, "U1+TH": truth * 0}, SPACING)
+        for t1w in (None, truth * 2.0)
+    ]
+    steps = Preprocessing(truth, None, None, truth * 1.0, None, truth, SPACING, [0, 16, 32], [0, 16], 32)
+    for kind, items in (
+        (Case, cases),
+        (Preprocessing, [steps]),
+        (LabelledSlice, [LabelledSlice(truth, truth, truth, SPACING, "x")]),
+    ):
+        store_slices(tmp_path / "slices.npz", items)
+        found = restore_slices(tmp_path / "slices.npz", kind)
+        assert len(found) == len(items)
+        for one, other in zip(found, items, strict=True):
+            for name, value in vars(other).items():
+                restored = getattr(one, name)
+                if isinstance(value, np.ndarray):
+                    assert restored.dtype == value.dtype
+                    np.testing.assert_array_equal(restored, value)
+                elif isinstance(value, dict):
+                    assert list(restored) == list(value)
+                    np.testing.assert_array_equal(list(restored.values()), list(value.values()))
+                else:
+                    assert restored == (tuple(value) if isinstance(value, list) else value), name
+
+
 def test_class_colours_are_those_of_the_label_table_and_the_background_is_clear() -> None:
     classes = label_table(3)
     labels = np.array([[0, 1, 2]], np.uint8)
@@ -368,12 +477,12 @@ def test_a_users_own_matplotlib_settings_change_nothing_and_are_not_changed() ->
         assert matplotlib.rcParams["font.size"] == 30
 
 
-def test_figures_are_drawn_without_pyplot_and_without_tensorflow() -> None:
+def test_figures_tables_and_the_page_are_made_without_pyplot_tensorflow_and_imaging() -> None:
     program = (
-        "import sys, lumbarseg.figures, lumbarseg.tables, lumbarseg.statistics, lumbarseg.labelling\n"
+        "import sys, lumbarseg.figures, lumbarseg.tables, lumbarseg.statistics, lumbarseg.ranking, lumbarseg.results_page\n"
         "from lumbarseg.figures.style import new_figure, styled\n"
         "styled(lambda: new_figure(1, 1))()\n"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib.pyplot') if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'nibabel', 'SimpleITK', 'matplotlib.pyplot') if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_environment()

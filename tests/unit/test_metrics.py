@@ -1,5 +1,8 @@
 """Counts and IoU, against scikit-learn and plain loops."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, jaccard_score
+from sklearn.metrics import confusion_matrix, f1_score, jaccard_score, precision_score, recall_score
 
 from lumbarseg.anatomy import LabelTable
-from lumbarseg.metrics import counts_per_slice, fold_iou, iou, mean_iou, over_folds, slice_counts, slice_iou
+from lumbarseg.confusion import confusion_rows, confusion_shares
+from lumbarseg.metrics import (
+    MEASURES,
+    confusion_per_slice,
+    counts_per_slice,
+    fold_iou,
+    iou,
+    mean_iou,
+    over_folds,
+    patient_iou,
+    read_rows,
+    slice_counts,
+    slice_iou,
+    worst_cases,
+)
 
 CLASSES = 4
 TABLE = LabelTable([{"id": i, "name": f"tissue {i}", "colour": "#123456"} for i in range(CLASSES)])
@@ -128,7 +145,7 @@ def test_the_iou_of_a_fold_is_that_of_its_pooled_pixels_not_a_mean_over_slices()
     counts = made_up_counts()
     table = fold_iou(counts, TABLE)
     assert list(table.columns) == (
-        ["experiment", "fold", "class_id", "class_name", "true_pixels", "predicted_pixels", "common_pixels", "iou"]
+        ["experiment", "fold", "class_id", "class_name", "true_pixels", "predicted_pixels", "common_pixels", *MEASURES]
     )
     assert list(dict.fromkeys(table["experiment"])) == ["UMD+TH", "E4+Arith+MAP"]
     for row in table.itertuples():
@@ -163,3 +180,100 @@ def test_mean_and_standard_deviation_over_folds_are_those_of_three_numbers() -> 
         assert table.loc[experiment, "mean"] == pytest.approx(mean)
         assert table.loc[experiment, "sd"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
         assert table.loc[experiment, "folds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "scikit_learns"),
+    [("dice", f1_score), ("precision", precision_score), ("recall", recall_score), ("iou", jaccard_score)],
+)
+@given(maps=label_maps())
+def test_every_measure_is_scikit_learns_with_its_zero_where_the_class_is_in_one_of_the_two(
+    name: str, scikit_learns: Callable[..., float], maps: tuple
+) -> None:
+    truth, predicted = maps
+    values = MEASURES[name](*counts_per_slice(truth, predicted, CLASSES))
+    for place in range(len(truth)):
+        for tissue in range(CLASSES):
+            of_truth, of_prediction = (part[place].ravel() == tissue for part in (truth, predicted))
+            if of_truth.any() or of_prediction.any():
+                expected = scikit_learns(of_truth, of_prediction, zero_division=0)
+                assert values[place, tissue] == pytest.approx(expected)
+            else:
+                assert np.isnan(values[place, tissue])
+
+
+def hard_masks() -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Runs of all lengths: one class, one pixel of another, borders, and noise in which no two neighbours are alike."""
+    one = np.zeros((1, 64, 64), np.uint8)
+    pixel, border = one.copy(), one.copy()
+    pixel[0, 31, 17] = 3
+    border[0, [0, -1]] = 1
+    border[0, :, [0, -1]] = 2
+    noise = np.random.default_rng(2).integers(0, CLASSES, (1, 64, 64)).astype(np.uint8)
+    return [(one, one), (one, pixel), (pixel, one), (border, pixel), (noise, border), (border, noise), (noise, noise)]
+
+
+@pytest.mark.parametrize("maps", hard_masks())
+def test_the_confusion_matrix_is_scikit_learns_for_smooth_maps_and_for_noise(maps: tuple) -> None:
+    truth, predicted = maps
+    expected = confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(CLASSES))
+    assert confusion_per_slice(truth, predicted, CLASSES)[0].tolist() == expected.tolist()
+
+
+def test_shares_of_a_class_sum_to_one_over_all_folds_and_a_class_that_is_nowhere_has_none() -> None:
+    first, second = np.array([[6, 2], [0, 0]]), np.array([[1, 1], [0, 0]])
+    rows = pd.concat(
+        [confusion_rows(first, "U1+TH", 1), confusion_rows(second, "U1+TH", 2), confusion_rows(second, "X", 1)]
+    )
+    shares = confusion_shares(rows, "U1+TH", 2)
+    assert shares[0].tolist() == [0.7, 0.3]
+    assert np.isnan(shares[1]).all()
+
+
+def test_a_patients_measures_come_from_the_counts_of_all_slices() -> None:
+    counts = made_up_counts()
+    table = patient_iou(counts, TABLE)
+    chosen = {"experiment": "UMD+TH", "fold": 2, "participant_id": "p2", "class_id": 3}
+    lines = [line for line in counts.to_dict("records") if {key: line[key] for key in chosen} == chosen]
+    true, predicted, common = (
+        sum(line[f"{kind}_pixels"] for line in lines) for kind in ("true", "predicted", "common")
+    )
+    row = table[(table[list(chosen)] == pd.Series(chosen)).all(axis=1)].iloc[0]
+    assert len(table) == 2 * 3 * 2 * CLASSES
+    assert row["class_name"] == "tissue 3"
+    assert row["dice"] == pytest.approx(2 * common / (true + predicted))
+
+
+def test_rows_read_back_are_those_written_and_ids_stay_texts(tmp_path: Path) -> None:
+    parts = made_up_counts(("UMD+TH",)), made_up_counts(("E4+Arith+MAP", "UMD+TH"))
+    paths = [tmp_path / f"fold-{k}.csv.gz" for k in (1, 2)]
+    for part, path in zip(parts, paths, strict=True):
+        named = part.assign(participant_id=part["participant_id"].map({"p1": "007", "p2": "NA"}), session_id="01")
+        named.to_csv(path, index=False)
+    table = read_rows(paths)
+    assert list(table["experiment"].cat.categories) == ["UMD+TH", "E4+Arith+MAP"]
+    assert table["participant_id"].unique().tolist() == ["007", "NA"]
+    assert table["session_id"].unique().tolist() == ["01"]
+    together = pd.concat(parts, ignore_index=True)
+    assert table["experiment"].astype(str).tolist() == together["experiment"].tolist()
+    assert table["common_pixels"].tolist() == together["common_pixels"].tolist()
+    pd.testing.assert_frame_equal(fold_iou(table, TABLE), fold_iou(together, TABLE))
+
+
+def test_the_worst_cases_are_of_different_patients_and_name_their_worst_class() -> None:
+    per_slice = slice_iou(made_up_counts())
+    table = worst_cases(per_slice, TABLE, most=2)
+    assert table["experiment"].tolist() == ["UMD+TH"] * 2 + ["E4+Arith+MAP"] * 2
+    targets = per_slice[per_slice["class_id"] != 0]
+    for experiment, rows in table.groupby("experiment"):
+        assert rows["participant_id"].nunique() == 2
+        means = targets[targets["experiment"] == experiment].groupby(["fold", "participant_id", "slice"])["iou"].mean()
+        assert rows["mean_iou"].iloc[0] == pytest.approx(means.min())
+        assert rows["mean_iou"].is_monotonic_increasing
+        first = rows.iloc[0]
+        where = (
+            targets[["experiment", "fold", "participant_id", "slice"]]
+            == first[["experiment", "fold", "participant_id", "slice"]]
+        ).all(axis=1)
+        lowest = targets[where].sort_values("iou").iloc[0]
+        assert (first["worst_class"], first["worst_iou"]) == (f"tissue {lowest['class_id']}", lowest["iou"])

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lumbarseg.metrics import slice_iou
-from lumbarseg.statistics import COLUMNS, holm, wilcoxon
+from lumbarseg.anatomy import LabelTable
+from lumbarseg.metrics import fold_iou, mean_iou, over_folds, patient_iou, slice_iou
+from lumbarseg.ranking import rank_experiments
+from lumbarseg.statistics import COLUMNS, draw_cohorts, holm, resampled_medians, wilcoxon
 
 
 def rows(experiment: str, values: dict[tuple[str, int, int, int], float | None]) -> list[dict[str, object]]:
@@ -186,3 +188,107 @@ def test_a_study_of_one_experiment_gives_an_empty_table() -> None:
 def test_a_reference_without_results_is_refused() -> None:
     with pytest.raises(ValueError, match="UMD"):
         wilcoxon(table_of(one_class("A", [0.5])), "UMD+TH")
+
+
+def test_the_median_of_a_drawn_cohort_is_that_of_its_slices_written_out() -> None:
+    generator = np.random.default_rng(8)
+    values, patients = generator.normal(size=21), generator.integers(0, 6, 21)
+    drawn = draw_cohorts(6, 200, seed=3)
+    expected = [np.median(np.repeat(values, cohort[patients])) for cohort in drawn if cohort[patients].any()]
+    assert resampled_medians(values, patients, drawn) == pytest.approx(expected)
+
+
+def test_the_interval_holds_the_middle_95_per_cent_of_medians_with_whole_patients_drawn() -> None:
+    generator = np.random.default_rng(9)
+    keys = [(f"p{patient}", place, 1, 0) for patient in range(8) for place in range(5)]
+    better = {key: 0.5 + 0.05 * (int(key[0][1]) - 3) + generator.normal(0, 0.001) for key in keys}
+    table = wilcoxon(table_of(rows("R", dict.fromkeys(keys, 0.5)), rows("A", better)), "R", resamples=2000, seed=5)
+    found = of_slices(table, "A")
+    values = np.array([round(value * 1_000_000) / 1_000_000 - 0.5 for value in better.values()])
+    generator = np.random.default_rng(10)
+    medians = [
+        np.median(np.concatenate([values[5 * p : 5 * p + 5] for p in generator.integers(0, 8, 8)])) for _ in range(4000)
+    ]
+    assert [found["interval_low"], found["interval_high"]] == pytest.approx(
+        np.quantile(medians, [0.025, 0.975]), abs=0.02
+    )
+    # Were slices drawn by themselves, the interval would be less than half as wide.
+    alone = np.quantile([np.median(generator.choice(values, 40)) for _ in range(2000)], [0.025, 0.975])
+    assert found["interval_high"] - found["interval_low"] > 1.5 * (alone[1] - alone[0])
+
+
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    generator = np.random.default_rng(11)
+    table = table_of(*(one_class(name, generator.uniform(0.2, 0.8, 9).tolist()) for name in "RA"))
+    first, second, other = (wilcoxon(table, "R", seed=seed)["interval_low"].tolist() for seed in (1, 1, 2))
+    assert first == second != other
+
+
+CLASSES = LabelTable([{"id": c, "name": f"tissue {c}", "colour": "#123456"} for c in range(3)])
+
+
+def per_patient(qualities: dict[str, float], noise: float, lacking: tuple[str, int] | None = None) -> pd.DataFrame:
+    generator = np.random.default_rng(12)
+    keys = [(f"p{p}", s, f, c) for p in range(9) for s in range(2) for f in (1, 2, 3) for c in range(3)]
+    parts = [
+        rows(
+            name,
+            {k: float(np.clip(quality + generator.normal(0, noise), 0, 1)) for k in keys if (name, k[2]) != lacking},
+        )
+        for name, quality in qualities.items()
+    ]
+    return patient_iou(table_of(*parts), CLASSES)
+
+
+def test_experiments_are_ranked_by_the_mean_the_tables_print() -> None:
+    patients = per_patient({"A": 0.5, "B": 0.7, "C": 0.6}, noise=0.1)
+    ranking = rank_experiments(patients, background=0)
+    assert ranking["experiment"].tolist() == ["B", "C", "A"]
+    assert ranking["rank"].tolist() == [1, 2, 3]
+    folds = over_folds(mean_iou(fold_iou(patients, CLASSES), 0), ["experiment"], "without_background").set_index(
+        "experiment"
+    )
+    for row in ranking.itertuples():
+        assert row.mean_iou == pytest.approx(folds.loc[row.experiment, "mean"])
+        assert row.sd == pytest.approx(folds.loc[row.experiment, "sd"])
+
+
+def test_ranks_are_certain_where_experiments_differ_and_uncertain_where_they_do_not() -> None:
+    certain = rank_experiments(per_patient({"A": 0.3, "B": 0.8}, noise=0.02), background=0)
+    assert certain[["rank_low", "rank_high", "best_fold_rank", "worst_fold_rank"]].to_numpy().tolist() == [
+        [1] * 4,
+        [2] * 4,
+    ]
+    assert certain["first_share"].tolist() == [1, 0]
+    uncertain = rank_experiments(per_patient({"A": 0.5, "B": 0.5, "C": 0.5}, noise=0.2), background=0)
+    assert (uncertain["rank_high"] - uncertain["rank_low"]).max() == 2
+    assert 0.2 < uncertain["first_share"].max() < 1
+
+
+def test_shares_of_being_first_are_those_of_cohorts_drawn_one_by_one() -> None:
+    patients = per_patient({"A": 0.5, "B": 0.52}, noise=0.15)
+    shares = rank_experiments(patients, background=0, resamples=200, seed=4).set_index("experiment")["first_share"]
+    first = 0
+    for cohort in draw_cohorts(9, 200, seed=4):
+        times = patients["participant_id"].str[1:].astype(int).map(dict(enumerate(cohort)))
+        drawn = patients.loc[patients.index.repeat(times)]
+        means = over_folds(mean_iou(fold_iou(drawn, CLASSES), 0), ["experiment"], "without_background").set_index(
+            "experiment"
+        )
+        first += means.loc["A", "mean"] >= means.loc["B", "mean"]
+    assert shares["A"] == pytest.approx(first / 200)
+
+
+def test_an_experiment_that_lacks_a_fold_is_ranked_by_the_others_and_says_how_many() -> None:
+    ranking = rank_experiments(per_patient({"A": 0.5, "B": 0.7}, noise=0.02, lacking=("B", 2)), background=0)
+    assert ranking["experiment"].tolist() == ["B", "A"]
+    assert ranking["folds"].tolist() == [2, 3]
+
+
+def test_an_experiment_without_any_iou_stands_last_without_a_rank() -> None:
+    patients = per_patient({"A": 0.5, "B": 0.7}, noise=0.02)
+    patients.loc[patients["experiment"] == "B", ["true_pixels", "predicted_pixels", "common_pixels"]] = 0
+    ranking = rank_experiments(patients, background=0)
+    assert ranking["experiment"].tolist() == ["A", "B"]
+    assert ranking["rank"].isna().tolist() == [False, True]
+    assert ranking["first_share"].tolist() == [1, 0]

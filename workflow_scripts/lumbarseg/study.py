@@ -135,6 +135,11 @@ class Study:
         return [model for model in self.models if model.is_stacked]
 
     @property
+    def stacking_heads(self) -> list[str]:
+        """The combiners with weights that are trained, in the config's order (Table 6)."""
+        return [name for name in self["combine"]["combiners"] if name in HEADS] if self.ensembles else []
+
+    @property
     def trials(self) -> dict[str, Trial]:
         """The combinations of the hyper-parameter search, by name; none where the config has no `search`."""
         search = self.config.get("search")
@@ -172,6 +177,31 @@ class Study:
             names = {"networks": self.networks, "ensembles": list(self.ensembles)}.get(kind, [kind])
             found += [f"{name}+{rest}" for name in names]
         return found
+
+    def departures(self, paper: "Study") -> list[tuple[str, str, str]]:
+        """List the settings that change a result and differ from another study's.
+
+        Args:
+            paper: the study to compare with.
+
+        Returns:
+            Key, this study's value and the other's, as texts; topologies and ensembles are compared as far as they are used.
+        """
+        ours, theirs = (dict(_flat(study._settings())) for study in (self, paper))
+        return [
+            (key, _printed(ours.get(key, _ABSENT)), _printed(theirs.get(key, _ABSENT)))
+            for key in dict.fromkeys([*ours, *theirs])
+            if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT) and not (key.startswith(_USED) and key not in ours)
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        """What defines the results, with topologies and ensembles complete and as far as they are used."""
+        kept = {key: self[key] for key in _DEFINING if key in self.config}
+        kept["training"] = {
+            key: value for key, value in self["training"].items() if key not in ("device", "tensorboard")
+        }
+        used = {"topologies": {name: self.topology(name) for name in self.networks}, "ensembles": self.ensembles}
+        return kept | {"classes": [tissue["name"] for tissue in self["classes"]]} | used
 
     # ---- checks ---------------------------------------------------------------------------------------------------
 
@@ -231,11 +261,10 @@ class Study:
             self._require(
                 self["ensembles"][name], self["train"], ["ensembles", name], "a network that is trained", remedy
             )
-        for section, entries in (("tables", self["tables"]), ("figures", self["figures"])):
-            for name, listed in entries.items():
-                remedy = "add what it needs to `train`, `combine` or `labellings`, or leave it out here"
-                experiments = self.columns(listed) if section == "figures" else []
-                self._require(experiments, self.experiments, [section, name], "an experiment of this study", remedy)
+        for section, name in (("figures", "cases"), ("figures", "box_plots"), ("comparison", "measured")):
+            remedy = "add what it needs to `train`, `combine` or `labellings`, or leave it out here"
+            experiments = self.columns(self[section][name] or [])
+            self._require(experiments, self.experiments, [section, name], "an experiment of this study", remedy)
         reference = self["comparison"]["reference"]
         mapped = self["uncertainty"]["experiment"]
         remedy = "name one of them, or null"
@@ -256,6 +285,24 @@ class Study:
                     f"{self._file(path)}: `{'.'.join(path)}` names `{name}`; expected {what} ({shown or 'there is none'})"
                     f"{'; did you mean ' + close[0] + '?' if close else ''}; {remedy}"
                 )
+
+
+_DEFINING = ("channels", "classes", "background", "registration", "normalisation", "patches", "split", "train", "training",
+             "combine", "stacking", "labellings", "comparison")  # fmt: skip
+_USED = ("topologies.", "ensembles.")
+_ABSENT = "—"
+
+
+def _flat(content: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def _printed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _fill_defaults(validator: Any, properties: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Any:

@@ -7,11 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
+from lumbarseg.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
 from lumbarseg.metrics import SLICE
-
-_CHARACTER = 0.062
-"""Width of a character of 7 points, in inches, at most."""
 
 
 @styled
@@ -25,8 +22,8 @@ def box_plots(
     """Draw box plots of IoU_c over the test slices, a panel for each class (Figure 8).
 
     A slice's IoU is averaged over the folds, as in the test. Boxes reach from quartile to quartile with the median
-    across, whiskers to the last slice within 1.5 times that range; a line goes on from the reference's median. A star marks an experiment that differs from the
-    reference (p below `significance`, unadjusted as in the paper; Wilcoxon over slices).
+    across, whiskers to the last slice within 1.5 times that range; a line goes on from the reference's median. A star marks
+    an experiment that differs from the reference (p below `significance`, unadjusted as in the paper; Wilcoxon over slices).
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.
@@ -36,14 +33,14 @@ def box_plots(
         significance: the p-value below which a difference is marked.
     """
     shown = per_slice[per_slice["experiment"].isin(experiments)]
-    means = shown.groupby(["class_id", "experiment", *SLICE])["iou"].mean().dropna()
+    means = shown.groupby(["class_id", "experiment", *SLICE], observed=True)["iou"].mean().dropna()
     tested = wilcoxon[(wilcoxon["unit"] == "slice") & (wilcoxon["p_value"] < significance)]
     starred = set(zip(tested["class_id"], tested["experiment"], strict=True))
     references = list(wilcoxon["reference"].unique())
     columns = min(len(classes), 4 if len(experiments) <= 9 else 3)
     rows = -(-len(classes) // columns)
     left, heading, panel_height = 0.47, 2.2 * LINE, 1.15
-    names_height = max(len(name) for name in experiments) * _CHARACTER + 0.1
+    names_height = max(len(name) for name in experiments) * CHARACTER + 0.1
     # A panel is no wider than its boxes need, or two experiments would be stretched over half a page.
     width = min((PAGE_WIDTH - 0.05) / columns, left + 0.5 * len(experiments) + 0.5)
     page_left = (PAGE_WIDTH - width * columns) / 2

@@ -72,10 +72,15 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     """
     rows = per_slice[(per_slice["experiment"] == experiment) & (per_slice["class_id"] != background)]
     rows = rows[rows["fold"] == rows["fold"].min()]
-    means = rows.groupby(["fold", *SLICE])["iou"].mean().dropna()
+    means = rows.groupby(["fold", *SLICE], observed=True)["iou"].mean().dropna()
     if means.empty:
         raise ValueError(f"expected slices with an IoU of {experiment}, found none")
-    ranked = means.rename("mean_iou").reset_index().sort_values(["mean_iou", *SLICE], ignore_index=True)
+    ranked = (
+        means.rename("mean_iou")
+        .reset_index()
+        .astype(dict.fromkeys(SLICE[:2], str))
+        .sort_values(["mean_iou", *SLICE], ignore_index=True)
+    )
     last = len(ranked) - 1
     chosen: dict[str, int] = {}
     for case, rank in (("best", last), ("worst", 0), ("median", last // 2))[: len(ranked)]:

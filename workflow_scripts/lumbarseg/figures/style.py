@@ -25,6 +25,9 @@ PAGE_WIDTH = 180 / 25.4
 LINE = 0.14
 """Height of a line of text with its leading, in inches."""
 
+CHARACTER = 0.062
+"""Width of a character of 7 points, in inches, at most."""
+
 RESOLUTION = 300
 """Dots per inch of the PNG and of images within the SVG."""
 

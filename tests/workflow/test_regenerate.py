@@ -1,0 +1,69 @@
+"""Figures, tables and the page from copied metrics alone, where neither images nor TensorFlow are."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from workflow_runs import copy_workflow, snakemake
+
+BLOCKED = ("tensorflow", "keras", "SimpleITK", "nibabel", "pydicom", "blosc2", "fsl")
+SITE = f"""import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {BLOCKED!r}:
+            raise ImportError(f"{{name}} is not part of this environment")
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.fixture
+def laptop(finished, tmp_path, monkeypatch):
+    """A fresh copy of the workflow with the metrics of the finished study, in an environment without what networks need."""
+    folder = copy_workflow(tmp_path / "laptop")
+    shutil.copy(finished / "my_study.yaml", folder)
+    shutil.copytree(finished / "results/small/metrics", folder / "results/small/metrics")
+    shutil.copy(finished / "results/small/folds.tsv", folder / "results/small")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return folder
+
+
+def files_of(folder, kind):
+    """Those that are made from metrics: what shows or lists the images themselves stays where the images are."""
+    of_images = ("table_selection", "table_registration", "registration", "uncertainty")
+    paths = (folder / "results/small" / kind).iterdir()
+    return sorted(path.relative_to(folder) for path in paths if path.stem not in of_images)
+
+
+def test_everything_is_made_again_from_the_metrics_alone(laptop, finished):
+    run = snakemake(laptop, "--configfile", "my_study.yaml", "--cores", "2")
+    assert run.status == 0, run.output[-4000:]
+    assert "results/small/metrics: found without the sheet cohort/sessions.tsv" in run.output
+    for kind in ("tables", "figures", "report"):
+        assert files_of(laptop, kind) == files_of(finished, kind)
+    for table in files_of(laptop, "tables"):
+        assert (laptop / table).read_bytes() == (finished / table).read_bytes(), table
+    for figure in files_of(laptop, "figures"):
+        assert (laptop / figure).read_bytes() == (finished / figure).read_bytes(), figure
+
+
+def test_an_experiment_that_never_ran_and_a_missing_fold_spoil_no_table(laptop):
+    metrics = laptop / "results/small/metrics/iou.csv"
+    iou = pd.read_csv(metrics)
+    lacking = (iou["experiment"] == "U1+TH") | ((iou["experiment"] == "UD+TH") & (iou["fold"] == 2))
+    iou[~lacking].to_csv(metrics, index=False)
+    run = snakemake(laptop, "tables", "--configfile", "my_study.yaml", "--cores", "1")
+    assert run.status == 0, run.output[-4000:]
+    text = (laptop / "results/small/tables/table_7.md").read_text()
+    assert "No results yet for U1+TH." in text
+    assert "Without fold 2, which has no results of UD+TH." in text
+    assert "nan" not in text.lower()
+
+
+def test_a_stage_before_the_metrics_asks_for_what_is_not_there(laptop):
+    run = snakemake(laptop, "train", "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
+    assert run.status == 1
+    assert "cohort/sessions.tsv: expected the sheet of sessions, found no such file" in run.output

@@ -1,0 +1,47 @@
+"""Take the slices of one session that show the data and their preprocessing (Figures 2 and 3) out of its images."""
+
+import nibabel as nib
+import numpy as np
+from nibabel.processing import resample_from_to
+
+from lumbarseg.figures import LabelledSlice, Preprocessing, store_slices
+from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.joblog import job
+from lumbarseg.patches import starts
+
+
+def view(image):
+    """An image in sagittal view."""
+    return sagittal_view(np.asarray(image.dataobj), image.affine)
+
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    t2w_image = nib.load(snakemake.input.t2w[0])
+    t2w, truth = view(t2w_image), view(nib.load(snakemake.input.mask[0]))
+    before = after = None
+    if snakemake.input.t1w:
+        moving, registered = map(nib.load, snakemake.input.t1w)
+        before, after = view(resample_from_to(moving, t2w_image, order=1)), view(registered)
+    normalised = [view(nib.load(path)) for path in snakemake.input.normalised]
+    spacing = sagittal_spacing(t2w_image.affine)[1:]
+    middle, beside = len(t2w) // 2, len(t2w) // 4
+    examples = [
+        LabelledSlice(t2w[number], None if after is None else after[number], truth[number], spacing, name)
+        for number, name in ((middle, "middle"), (beside, "beside it"))
+    ]
+    store_slices(snakemake.output.labelled, examples)
+    side, stride = params.patches["side"], params.patches["stride"]
+    steps = Preprocessing(
+        t2w=t2w[middle],
+        t1w_before=None if before is None else before[middle],
+        t1w_after=None if after is None else after[middle],
+        normalised_t2w=normalised[0][middle],
+        normalised_t1w=None if after is None else normalised[1][middle],
+        truth=truth[middle],
+        spacing=spacing,
+        row_starts=starts(t2w.shape[1], side, stride),
+        column_starts=starts(t2w.shape[2], side, stride),
+        side=side,
+    )
+    store_slices(snakemake.output.steps, [steps])
