@@ -16,6 +16,8 @@ container: "lumbarseg.sif"
 
 
 include: "rules/common.smk"
+include: "rules/results.smk"
+include: "rules/new_patients.smk"
 
 
 # What metrics are made from is not asked for where they were copied to alone (README, "Figures and tables on a laptop").
@@ -35,11 +37,11 @@ if not METRICS_ALONE:
     include: "rules/threshold.smk"
     include: "rules/reconstruct.smk"
     include: "rules/evaluate.smk"
-    include: "rules/bundle.smk"
-    include: "rules/segment.smk"
 
 
 include: "rules/report.smk"
+include: "rules/bundle.smk"
+include: "rules/segment.smk"
 include: "rules/collect.smk"
 
 

@@ -40,41 +40,37 @@ rule quality:
 
 rule select:
     input:
-        SELECTION,
-        table("table_selection"),
+        with_sheet(SELECTION, *table("table_selection")),
     localrule: True
 
 
 rule train:
     input:
-        of_folds(NETWORK),
+        with_sheet(*of_folds(NETWORK)),
     localrule: True
 
 
 rule search:
     input:
-        result("search/trials.csv"),
-        SEARCH_TABLE,
-        SEARCH_FIGURE,
+        with_sheet(result("search/trials.csv"), *SEARCH_TABLE, *SEARCH_FIGURE),
     localrule: True
 
 
 rule stack:
     input:
-        of_folds(HEAD_HISTORY),
+        with_sheet(*of_folds(HEAD_HISTORY)),
     localrule: True
 
 
 rule threshold:
     input:
-        of_folds(*of_models(THRESHOLDS, STUDY.models)),
-        THRESHOLD_CURVES,
+        with_sheet(*of_folds(*of_models(THRESHOLDS, STUDY.models)), THRESHOLD_CURVES),
     localrule: True
 
 
 rule reconstruct:
     input:
-        of_folds(COUNTS),
+        with_sheet(*of_folds(COUNTS)),
     localrule: True
 
 

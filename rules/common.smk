@@ -1,11 +1,9 @@
-"""Every path and every function the rules use. Nothing heavy is imported: each cluster job reads this again."""
+"""Study, sessions and folds; paths and functions that several rules use. Nothing heavy is imported: each cluster job reads this again."""
 
 import os
 import sys
-from glob import glob
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -377,49 +375,6 @@ def class_names():
     return [tissue["name"] for tissue in config["classes"]]
 
 
-def models_of(experiment):
-    """The models that may go into a bundle: that of an experiment, or all of the study, of which the best is chosen."""
-    return [model for model in STUDY.models if experiment == "best" or experiment.rpartition("+")[0] == model.name]
-
-
-def of_bundle(pattern):
-    """An input function: a pattern for each fold and each model or topology that may go into the bundle."""
-
-    def files(wildcards):
-        models = models_of(wildcards.experiment)
-        if wildcards.experiment not in ["best", *STUDY.experiments]:
-            raise WorkflowError(
-                f"the bundle of {wildcards.experiment}: expected `best` or an experiment of this study "
-                f"({', '.join(STUDY.experiments[:12])}, …), found no such experiment; correct the name (`packed` in the config)"
-            )
-        topologies = list(dict.fromkeys(name for model in models for name in model.networks))
-        names = [model.name for model in models if model.is_stacked or pattern != HEAD]
-        return list(
-            dict.fromkeys(
-                pattern.format(fold=fold, model=model, topology=topology)
-                for fold in STUDY.folds
-                for model in (names if "{model}" in pattern else [""])
-                for topology in (topologies if "{topology}" in pattern else [""])
-            )
-        )
-
-    return files
-
-
-def with_bundle(*paths):
-    """An input function that gives these paths, or says that no bundle is named."""
-
-    def files(wildcards):
-        if not config["bundle"]:
-            raise WorkflowError(
-                "config: `segment` expects a bundle and a sheet of the new sessions, found no bundle; name both: "
-                "snakemake segment --config bundle=FILE sessions=SHEET"
-            )
-        return with_sheet(*paths)(wildcards)
-
-    return files
-
-
 # ---- what the rules make ---------------------------------------------------------------------------------------------
 
 
@@ -443,15 +398,6 @@ CONFUSION = result("counts/confusion_fold-{fold}.csv")
 EXAMPLES = result("metrics/slices/examples.npz")
 STEPS = result("metrics/slices/preprocessing.npz")
 CASES = result("metrics/slices/cases.npz")
-BUNDLE = result("bundle/{experiment}.zip")
-SEGMENTED = result(f"{FOLDER}{LABEL}_dseg.nii.gz")
-SEGMENTED_DICOM = result(f"{FOLDER}{LABEL}_dseg.dcm")
-ENTROPY = result(f"{FOLDER}{LABEL}_desc-entropy_uncertainty.nii.gz")
-MUTUAL_INFORMATION = result(f"{FOLDER}{LABEL}_desc-mutualinformation_uncertainty.nii.gz")
-SESSION_RECORD = result(f"{FOLDER}{LABEL}_dseg.json")
-MEASURES = result(f"{FOLDER}{LABEL}_measures.csv")
-PAGE = with_endings(result(f"{FOLDER}{LABEL}_page"), "pdf", "png")
-MEASURES_KEY = result("measures.json")
 
 
 def masks_of_experiments():
@@ -536,83 +482,6 @@ def histories_of_trials(wildcards):
     return [TRIAL_HISTORY.format(**row) for row in trials()]
 
 
-def all_segmentations():
-    """Everything that is made of new sessions; a DICOM-SEG where the T2w came as DICOM."""
-    of_dicom = [session for session in SESSIONS if os.path.isdir(session.t2w)]
-    return [
-        *of_sessions(SESSIONS, SEGMENTED, MEASURES, *PAGE),
-        *of_sessions(of_dicom, SEGMENTED_DICOM),
-        LABEL_DESCRIPTIONS,
-        MEASURES_KEY,
-    ]
-
-
-def tell_sessions():
-    """Print what became of each new session: segmented, segmented but to be looked at, or not, and why."""
-    import json
-
-    for session in SESSIONS if config["bundle"] else []:
-        record, *results = of_sessions([session], SESSION_RECORD, SEGMENTED, MEASURES)
-        if all(map(os.path.exists, [record, *results])):
-            flags = json.loads(Path(record).read_text(encoding="utf-8"))["flags"]
-            said = "; ".join(["segmented", *flags])
-        else:
-            said = f"NOT segmented: {last_words(session)}"
-        print(f"{session.label}: {said}", file=sys.stderr)
-
-
-def last_words(session):
-    """The sentence with which a session's last failed job ended."""
-    logs = [Path(path) for path in glob(result(f"logs/*/{session.label}.log"))]
-    for log in sorted(logs, key=lambda path: path.stat().st_mtime, reverse=True):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        stopped = [line.partition("stopped: ")[2] for line in lines if "stopped: " in line]
-        if stopped:
-            return stopped[-1]
-    return "no job of it failed; it was not reached"
-
-
-def table(name):
-    """A table's three files."""
-    return with_endings(result(f"tables/{name}"), "csv", "md", "tex")
-
-
-def iou_table_columns():
-    """By table, the experiments that are its columns; a table set to null is not made."""
-    return {name: STUDY.columns(entries) for name, entries in config["tables"].items() if entries is not None}
-
-
-def companions():
-    """By table, the files that set its cells beside the paper's; none for classes other than the paper's."""
-    if class_names() != published.class_names():
-        return {}
-    return {name: table(f"{name}_published") for name in iou_table_columns()}
-
-
-def measured():
-    """The experiments whose masks are measured by distances between contours and by confusion matrices."""
-    chosen = config["comparison"]["measured"]
-    return STUDY.columns(config["figures"]["cases"] if chosen is None else chosen)
-
-
-def worst_slices():
-    """By experiment shown, the file with the slices in which it is worst."""
-    return {name: result(f"metrics/slices/worst_{name}.npz") for name in STUDY.columns(config["figures"]["cases"])}
-
-
-def all_tables():
-    """Every table in every format."""
-    names = [f"table_{number}" for number in range(1, 7)] + list(iou_table_columns())
-    # Made together with what is found out of the images, which are not copied with the metrics.
-    names += [] if METRICS_ALONE else ["table_selection", *(["table_registration"] if "T1w" in CONTRASTS else [])]
-    names += ["table_measures"] if measured() else []
-    names += ["table_wilcoxon_slice", "table_wilcoxon_patient", "table_ranking"]
-    names += [] if METRICS_ALONE else ["table_usage"]
-    return [path for name in names for path in table(name)] + [
-        path for paths in companions().values() for path in paths
-    ]
-
-
 def benchmarks_by_rule():
     """By rule, the benchmark files of what a study's sessions and folds go through."""
     images = ["convert_session", "mask_session", "normalise_session", "patch_session"]
@@ -624,65 +493,3 @@ def benchmarks_by_rule():
         "train_network": of_folds(result("benchmarks/train_network/{topology}_fold-{fold}.tsv")),
         **{name: of_folds(result(f"benchmarks/{name}/fold-{{fold}}.tsv")) for name in [*passes, "reconstruct_fold"]},
     }
-
-
-def figure(name):
-    """A figure's two files."""
-    return with_endings(result(f"figures/{name}"), "svg", "png")
-
-
-def all_figures():
-    """Every figure in both formats."""
-    names = [
-        "fig_2",
-        "fig_3",
-        *(["registration"] if "T1w" in CONTRASTS and not METRICS_ALONE else []),
-        "learning_loss",
-        "learning_accuracy",
-        "learning_iou",
-    ]
-    names += ["fig_7"] if config["figures"]["cases"] else []
-    names += ["fig_8"] if config["figures"]["box_plots"] else []
-    names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
-    names += ["calibration"] if shown_models() else []
-    # Drawn from maps of the test sessions, which are not copied with the metrics.
-    names += ["uncertainty"] if uncertain_model() and not METRICS_ALONE else []
-    names += ["fig_9"] if STUDY.ensembles else []
-    names += ["ranking", *(["confusion", "patients"] if measured() else [])]
-    names += [f"errors_{experiment}" for experiment in worst_slices()]
-    names += [f"network_{topology}" for topology in STUDY.networks]
-    return [path for name in names for path in figure(name)]
-
-
-def shown_models():
-    """The models whose predictions stand in Figure 7."""
-    shown = {experiment.rpartition("+")[0] for experiment in config["figures"]["cases"]}
-    return [model for model in STUDY.models if model.name in shown]
-
-
-def facts():
-    """What was run, for the page of results: the settings that change a result."""
-    training, stacking = config["training"], config["stacking"]
-    return {
-        "Channels": " and ".join(CONTRASTS),
-        "Registration": (
-            f"{config['registration']['engine']}, {config['registration']['degrees_of_freedom']} degrees of freedom"
-            if "T1w" in CONTRASTS
-            else "none, one contrast"
-        ),
-        "Normalisation": f"z-score of each {config['normalisation']['scope']}, non-zero voxels",
-        "Patches": f"{config['patches']['side']} × {config['patches']['side']}, stride {config['patches']['stride']}",
-        "Folds": f"{config['split']['folds']}, seed {config['split']['seed']}",
-        "Networks": f"{', '.join(STUDY.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
-        f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
-        "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()),
-        "Combiners": f"{', '.join(config['combine']['combiners'])}; stacking heads {stacking['epochs']} epochs",
-        "Labelling": ", ".join(config["labellings"]),
-    }
-
-
-def departures():
-    """Which settings differ from the paper's study: key, this study's value, the paper's."""
-    home = Path(workflow.basedir)
-    paper = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
-    return STUDY.departures(Study(paper, home / "rules/schemas/config.schema.yaml"))

@@ -26,8 +26,10 @@ with job(snakemake.log[0]) as logger:
     )
     if flagged.empty:
         flagged = pd.DataFrame([{"session": "none", "flag": "none is flagged"}])
-    table = Table(flagged.reset_index(drop=True), caption, decimals=2, best_bold=False)
-    write_table(table, *snakemake.output.table)
+    write_table(
+        Table(flagged.reset_index(drop=True), caption, decimals=2, best_bold=False),
+        *snakemake.output.table,
+    )
     save_figure(registration_overview(table, snakemake.params.limits), *snakemake.output.figure)
     if (table["flag"] != "").any():
         logger.warning(

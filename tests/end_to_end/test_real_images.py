@@ -103,6 +103,7 @@ def test_small_networks_find_the_vertebrae_of_patients_they_never_saw(vertebrae)
     iou = pd.read_csv(vertebrae / "metrics/iou.csv")
     assert list(iou.columns) == [
         "experiment", "fold", "class_id", "class_name", "true_pixels", "predicted_pixels", "common_pixels", "iou",
+        "dice", "precision", "recall",
     ]  # fmt: skip
     assert set(iou["experiment"]) == EXPERIMENTS
     assert set(iou["fold"]) == {1, 2, 3}

@@ -32,8 +32,8 @@ def laptop(finished, tmp_path, monkeypatch):
 
 
 def files_of(folder, kind):
-    """Those that are made from metrics: what shows or lists the images themselves stays where the images are."""
-    of_images = ("table_selection", "table_registration", "registration", "uncertainty")
+    """Those that are made from metrics: what shows or lists images and jobs stays where they are."""
+    of_images = ("table_selection", "table_registration", "table_usage", "registration", "uncertainty")
     paths = (folder / "results/small" / kind).iterdir()
     return sorted(path.relative_to(folder) for path in paths if path.stem not in of_images)
 
@@ -58,7 +58,7 @@ def test_an_experiment_that_never_ran_and_a_missing_fold_spoil_no_table(laptop):
     run = snakemake(laptop, "tables", "--configfile", "my_study.yaml", "--cores", "1")
     assert run.status == 0, run.output[-4000:]
     text = (laptop / "results/small/tables/table_7.md").read_text()
-    assert "No results yet for U1+TH." in text
+    assert "No results yet for U1+TH, E2+Geo+TH." in text
     assert "Without fold 2, which has no results of UD+TH." in text
     assert "nan" not in text.lower()
 

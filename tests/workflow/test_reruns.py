@@ -46,7 +46,7 @@ def test_an_edit_of_a_plotting_module_redraws_figures_and_retrains_nothing(again
     assert jobs["figure_box_plots"] == 1
     assert set(jobs) <= {
         "all", "figure_examples", "figure_cases", "figure_box_plots", "figure_ensembles", "figure_learning",
-        "figure_networks", "figure_thresholds", "figure_calibration", "figure_uncertainty", "quality_session",
+        "figure_networks", "figure_thresholds", "figure_comparison", "figure_errors", "figure_calibration", "figure_uncertainty", "quality_session",
         "quality_page", "results_page", "total",
     }  # fmt: skip
 
