@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,8 @@ def test_two_trainings_on_one_node_never_share_a_card(checkout):
         "--set-resources", "train_network:slurm_partition=gpu", "train_network:gres=gpu:v100:1",
         "train_network:slurm_extra='--nodelist=gpu1'",
     )  # fmt: skip
-    jobs = [checkout.hold(training, epoch=1) for training in trainings]
+    with ThreadPoolExecutor() as pool:  # each as soon as it can be: the other may end while one is waited for
+        jobs = list(pool.map(lambda training: checkout.hold(training, epoch=1), trainings))
     assert set(jobs) <= set(checkout.jobs("RUNNING"))
     found = [
         re.search(
