@@ -2,22 +2,13 @@
 
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 
 from lumbarseg.errors import InputError
 from lumbarseg.figures import Case, choose_cases, store_slices
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_plane
 from lumbarseg.joblog import job
 from lumbarseg.metrics import read_rows
-
-
-def plane(path, number):
-    """One slice of an image, and its spacing in mm."""
-    image = nib.load(path)
-    return sagittal_view(np.asarray(image.dataobj), image.affine)[number], sagittal_spacing(image.affine)[1:]
-
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -30,13 +21,13 @@ with job(snakemake.log[0]):
         """A slice with the predictions of some experiments; `where` has fold, participant_id, session_id and slice."""
         place = places[where.participant_id, where.session_id]
         file = f"sub-{where.participant_id}_ses-{where.session_id}_dseg.nii.gz"
-        t2w, spacing = plane(snakemake.input.t2w[place], where.slice)
+        t2w, spacing = read_plane(snakemake.input.t2w[place], where.slice)
         return Case(
             name,
             t2w,
-            plane(snakemake.input.t1w[place], where.slice)[0] if snakemake.input.t1w else None,
-            plane(snakemake.input.truth[place], where.slice)[0],
-            {e: plane(Path(folders[e, where.fold]) / file, where.slice)[0] for e in experiments},
+            read_plane(snakemake.input.t1w[place], where.slice)[0] if snakemake.input.t1w else None,
+            read_plane(snakemake.input.truth[place], where.slice)[0],
+            {e: read_plane(Path(folders[e, where.fold]) / file, where.slice)[0] for e in experiments},
             spacing,
         )
 
