@@ -1,4 +1,7 @@
-"""Time the committee's pass: `python benchmarks/committee_pass.py 8 16`, the widths m to measure. One made-up slice a run."""
+"""Time the committee's pass on one made-up slice: `python benchmarks/committee_pass.py 8 16`, the widths m to measure.
+
+At m = 64 that takes most of an hour; `share 64` measures (c) alone, and `memory 64 1024` (d), at a size in pixels.
+"""
 
 import os
 import subprocess
@@ -90,16 +93,17 @@ def labelling(committee: Committee, sessions: list, folder: Path) -> SimpleNames
     found = SimpleNamespace(networks=0.0, combiners=0.0)
 
     def timed(work: Callable, kind: str) -> Callable:
-        def call(argument: object) -> object:
+        def call(*arguments: object) -> object:
             started = time.perf_counter()
-            result = work(argument)
+            result = work(*arguments)
             setattr(found, kind, getattr(found, kind) + time.perf_counter() - started)
             return result
 
         return call
 
     passing._see = [timed(see, "networks") for see in passing._see]
-    passing._combine = timed(passing._combine, "combiners")
+    passing._means = timed(passing._means, "combiners")
+    passing._finish = {model: timed(finish, "combiners") for model, finish in passing._finish.items()}
     thresholds = {model.name: np.full(CLASSES, 0.3, np.float32) for model in committee.models}
 
     def call() -> None:
@@ -209,6 +213,10 @@ if __name__ == "__main__":
             measure_memory(int(sys.argv[2]), int(sys.argv[3]), Path(place))
         sys.exit()
     prepare_device("auto", os.cpu_count() or 1, {"precision": "float32", "seed": 1, "xla": False})
+    if sys.argv[1] == "share":
+        with tempfile.TemporaryDirectory() as place:
+            measure_share(int(sys.argv[2]), Path(place))
+        sys.exit()
     measure_tuning()
     for m in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as place:

@@ -55,18 +55,18 @@ rule calibration:
         "../workflow_scripts/calibration.py"
 
 
-rule measure_fold:
+rule assess_fold:
     input:
-        code("measure_fold", "confusion", "geometry", "metrics", "surfaces"),
+        code("assess_fold", "confusion", "geometry", "metrics", "surfaces"),
         truth=masks_of("test"),
         masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in measured()],
     output:
         distances=DISTANCES,
         confusion=CONFUSION,
     log:
-        result("logs/measure_fold/fold-{fold}.log"),
+        result("logs/assess_fold/fold-{fold}.log"),
     benchmark:
-        result("benchmarks/measure_fold/fold-{fold}.tsv")
+        result("benchmarks/assess_fold/fold-{fold}.tsv")
     conda:
         "../envs/lumbarseg.yaml"
     resources:
@@ -78,29 +78,29 @@ rule measure_fold:
         classes=config["classes"],
         background=config["background"],
     message:
-        "measure_fold: distances between contours and confusion of classes, fold {wildcards.fold}"
+        "assess_fold: distances between contours and confusion of classes, fold {wildcards.fold}"
     script:
-        "../workflow_scripts/measure_fold.py"
+        "../workflow_scripts/assess_fold.py"
 
 
-rule measures:
+rule assessment:
     input:
-        code("measures"),
+        code("assessment"),
         distances=of_folds(DISTANCES),
         confusion=of_folds(CONFUSION),
     output:
         distances=result("metrics/surface_distances.csv"),
         confusion=result("metrics/confusion.csv"),
     log:
-        result("logs/measures.log"),
+        result("logs/assessment.log"),
     benchmark:
-        result("benchmarks/measures.tsv")
+        result("benchmarks/assessment.tsv")
     conda:
         "../envs/lumbarseg.yaml"
     message:
-        "measures: distances between contours and confusion of classes of all folds"
+        "assessment: distances between contours and confusion of classes of all folds"
     script:
-        "../workflow_scripts/measures.py"
+        "../workflow_scripts/assessment.py"
 
 
 rule case_slices:
@@ -136,7 +136,7 @@ rule case_slices:
 
 rule example_slices:
     input:
-        code("example_slices", "figures/slices", "figures/stored", "geometry", "patches"),
+        code("example_slices", "figures/slices", "figures/stored", "geometry", "patches", "registration"),
         t2w=of_sessions(LABELLED[:1], nifti("T2w")),
         t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
         normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],

@@ -2,29 +2,22 @@
 
 import nibabel as nib
 import numpy as np
-from nibabel.processing import resample_from_to
 
 from lumbarseg.figures import LabelledSlice, Preprocessing, store_slices
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_view, sagittal_view
 from lumbarseg.joblog import job
 from lumbarseg.patches import starts
-
-
-def view(image):
-    """An image in sagittal view."""
-    return sagittal_view(np.asarray(image.dataobj), image.affine)
-
+from lumbarseg.registration import resample
 
 with job(snakemake.log[0]):
     params = snakemake.params
-    t2w_image = nib.load(snakemake.input.t2w[0])
-    t2w, truth = view(t2w_image), view(nib.load(snakemake.input.mask[0]))
+    (t2w, spacing), (truth, _) = read_view(snakemake.input.t2w[0]), read_view(snakemake.input.mask[0])
     before = after = None
     if snakemake.input.t1w:
-        moving, registered = map(nib.load, snakemake.input.t1w)
-        before, after = view(resample_from_to(moving, t2w_image, order=1)), view(registered)
-    normalised = [view(nib.load(path)) for path in snakemake.input.normalised]
-    spacing = sagittal_spacing(t2w_image.affine)[1:]
+        fixed, moving = nib.load(snakemake.input.t2w[0]), nib.load(snakemake.input.t1w[0])
+        before = sagittal_view(resample(fixed, moving, np.eye(4)), fixed.affine)
+        after, _ = read_view(snakemake.input.t1w[1])
+    normalised = [read_view(path)[0] for path in snakemake.input.normalised]
     middle, beside = len(t2w) // 2, len(t2w) // 4
     examples = [
         LabelledSlice(t2w[number], None if after is None else after[number], truth[number], spacing, name)

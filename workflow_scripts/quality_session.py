@@ -5,23 +5,19 @@ import numpy as np
 
 from lumbarseg.anatomy import LabelTable
 from lumbarseg.figures import SessionImages, save_picture, session_quality
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_view, sagittal_view
 from lumbarseg.joblog import job
 from lumbarseg.registration import resample
 
 with job(snakemake.log[0]):
-    t2w = nib.load(snakemake.input.t2w)
-
-    def view(voxels):
-        """Voxels of the T2w grid in sagittal view."""
-        return sagittal_view(np.asarray(voxels), t2w.affine)
-
+    t2w, spacing = read_view(snakemake.input.t2w)
     before = after = mask = None
     if snakemake.input.t1w:
-        moving, registered = map(nib.load, snakemake.input.t1w)
-        before, after = view(resample(t2w, moving, np.eye(4))), view(registered.dataobj)
+        fixed, moving = nib.load(snakemake.input.t2w), nib.load(snakemake.input.t1w[0])
+        before = sagittal_view(resample(fixed, moving, np.eye(4)), fixed.affine)
+        after, _ = read_view(snakemake.input.t1w[1])
     if snakemake.input.mask:
-        mask = view(nib.load(snakemake.input.mask[0]).dataobj).astype(np.uint8)
-    images = SessionImages(view(t2w.dataobj), before, after, mask, sagittal_spacing(t2w.affine)[1:])
+        mask = read_view(snakemake.input.mask[0])[0].astype(np.uint8)
+    images = SessionImages(t2w, before, after, mask, spacing)
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     save_picture(session_quality(images, labels), snakemake.output[0])

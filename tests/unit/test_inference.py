@@ -176,11 +176,12 @@ def test_another_network_under_a_network_s_name_and_what_is_none_are_refused(com
 def test_bands_of_a_slice_are_the_slice_put_together_from_its_patches_to_the_last_bit(rows, columns, side, part, batch):
     tiling = Tiling(rows, columns, side, max(1, int(part * side)))
     patches = np.random.default_rng(rows).random((tiling.count, side, side, CLASSES), np.float32)
-    passing = SlicePass.__new__(SlicePass)
-    passing._committee = SimpleNamespace(models=[MODELS[0]], classes=CLASSES)
-    passing._batch_size = batch
-    passing._see = [lambda images: {"scores/U1": images}]
-    passing._combine = lambda features: {"U1": features["scores/U1"]}
+    echo = SimpleNamespace(
+        models=[MODELS[0]], networks=["U1"], classes=CLASSES, means=lambda features: {},
+        see_by=lambda network, images: {f"scores/{network}": images},
+        finish=lambda model, features, mean: features[f"scores/{model.name}"],
+    )  # fmt: skip
+    passing = SlicePass(echo, batch)
     bands = [band.scores("U1") for band in passing._bands_of_slice(patches, 0, tiling)]
     assert np.array_equal(np.concatenate(bands), assemble(patches, tiling))
 

@@ -45,7 +45,8 @@ def calibration_sums(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> N
         found[:, 0] += np.maximum((pixels**power).sum(axis=0, dtype=np.float64) - found.sum(axis=1), 0.0)
         return found
 
-    places, values = noticeable(pixels)
+    _, tissue, values = noticeable(pixels)
+    places = (tissue * BINS + bins_of(values)).astype(np.intp)
     histogram = score_histogram(pixels, true)
     inside = histogram[:, 0]
     # (p − y)² summed is p² less twice the p of the class's own pixels, of which each adds 1.

@@ -171,11 +171,51 @@ class Committee:
         """Run every network forward once: the features of `see_by`, of all networks."""
         return {name: seen for network in self.networks for name, seen in self.see_by(network, images).items()}
 
+    def means(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the means of the networks' outputs, all of one kind in one product of matrices.
+
+        Args:
+            features: of `see`, or those among them that `features_of` names for the models.
+
+        Returns:
+            By model name, for each model that takes one: the mean of its scores (for Geo of their logarithms) or of its
+            head's inputs, (batch, side, side, classes or m) float32.
+        """
+        wanted = {model.name: features_of(model) for model in self.models if model.takes_mean}
+        taken: dict[tuple[str, ...], Any] = {}
+        for kind in ("scores", "head_input"):
+            taken |= averages(features, (names for names in wanted.values() if names[0].startswith(kind)))
+        geometric = {model.name: features_of(model) for model in self.models if model.combiner == "Geo"}
+        logs = {name: logarithms(features[name]) for name in dict.fromkeys(sum(geometric.values(), ()))}
+        taken_of_logs = averages(logs, geometric.values())
+        return {name: taken[names] for name, names in wanted.items()} | {
+            name: taken_of_logs[names] for name, names in geometric.items()
+        }
+
+    def finish(self, model: Model, features: Mapping[str, Any], mean: Any = None) -> Any:
+        """Make one model's scores.
+
+        Args:
+            model: one of `models`.
+            features: those that `features_of` names for it.
+            mean: what `means` has for it; none for a model that takes none.
+
+        Returns:
+            (batch, side, side, classes) float32.
+        """
+        names = features_of(model)
+        if model.combiner == "Geo":
+            return keras.ops.softmax(mean, axis=-1)
+        if not model.is_stacked:
+            return mean if len(names) > 1 else features[names[0]]
+        if not model.takes_mean:
+            merged = keras.ops.concatenate([features[name] for name in names], axis=-1)
+        else:
+            merged = mean * len(names) if model.combiner[1] == "S" else mean
+        return self._heads[model.name](merged, training=False)
+
     def combine(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """Make every model's scores from the networks' outputs.
-
-        What models have in common is computed once: the logarithms of a network's scores, all means of one kind in one
-        product of matrices, and a mean that several heads take.
 
         Args:
             features: of `see`, or those among them that `features_of` names for the models.
@@ -183,29 +223,8 @@ class Committee:
         Returns:
             By model name, (batch, side, side, classes) float32.
         """
-        averaged = [features_of(model) for model in self.models if model.takes_mean]
-        means: dict[tuple[str, ...], Any] = {}
-        for kind in ("scores", "head_input"):
-            means |= averages(features, (names for names in averaged if names[0].startswith(kind)))
-        geometric = [model for model in self.models if model.combiner == "Geo"]
-        logs = {name: logarithms(features[name]) for model in geometric for name in features_of(model)}
-        log_means = averages(logs, map(features_of, geometric))
-        found = {}
-        for model in self.models:
-            names = features_of(model)
-            if model.combiner == "Geo":
-                found[model.name] = keras.ops.softmax(log_means[names], axis=-1)
-            elif model.is_stacked:
-                if not model.takes_mean:
-                    merged = keras.ops.concatenate([features[name] for name in names], axis=-1)
-                elif model.combiner[1] == "S":
-                    merged = means[names] * len(names)
-                else:
-                    merged = means[names]
-                found[model.name] = self._heads[model.name](merged, training=False)
-            else:
-                found[model.name] = means[names] if len(names) > 1 else features[names[0]]
-        return found
+        means = self.means(features)
+        return {model.name: self.finish(model, features, means.get(model.name)) for model in self.models}
 
 
 def _said(inputs: Sequence[tuple[int, ...]], classes: int) -> str:

@@ -139,20 +139,25 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
     return volume(voxels.astype(voxels.dtype.newbyteorder("="), copy=False), affine, codes)
 
 
-def read_plane(path: str | Path, number: int) -> tuple[NDArray[Any], tuple[float, float]]:
-    """Read one slice of an image of the workflow's own, for a figure.
+def read_view(path: str | Path) -> tuple[NDArray[Any], tuple[float, float]]:
+    """Read an image of the workflow's own as slices, for a figure or a comparison of masks.
 
     Args:
         path: a NIfTI file.
-        number: of the slice in sagittal view.
 
     Returns:
-        The slice in sagittal view (rows, columns), and the millimetres between its rows and between its columns.
+        The image in sagittal view (slices, rows, columns), and the millimetres between rows and between columns.
     """
     image = nib.load(path)
     assert isinstance(image, nib.Nifti1Image)
     _, between_rows, between_columns = sagittal_spacing(image.affine)
-    return sagittal_view(np.asarray(image.dataobj), image.affine)[number], (between_rows, between_columns)
+    return sagittal_view(np.asarray(image.dataobj), image.affine), (between_rows, between_columns)
+
+
+def read_plane(path: str | Path, number: int) -> tuple[NDArray[Any], tuple[float, float]]:
+    """Read one slice as `read_view` reads all: (rows, columns), and the millimetres between rows and between columns."""
+    view, spacing = read_view(path)
+    return view[number], spacing
 
 
 def volume(voxels: NDArray[Any], affine: NDArray[np.floating], codes: tuple[int, int] = (1, 1)) -> nib.Nifti1Image:

@@ -72,7 +72,7 @@ def bins_of(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.minimum(np.multiply(scores, _STEPS, dtype=np.float64).astype(np.uint16), BINS - 1)
 
 
-def noticeable(scores: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def noticeable(scores: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
     """Find the scores that reach the lowest threshold: one or two of a pixel where a network has learned something.
 
     The others all lie in the first bin, so what has to be known of them follows from totals.
@@ -81,12 +81,13 @@ def noticeable(scores: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[n
         scores: (pixels, K) float32, 0 … 1.
 
     Returns:
-        For each such score the place in a flat array (K, 20) that its class and bin have, and the score.
+        The pixel, the class and the value of each such score.
     """
-    flat = scores.reshape(-1)
+    flat, classes = scores.reshape(-1), np.uint32(scores.shape[1])
     where = np.flatnonzero(flat >= np.float32(THRESHOLDS[0]))
-    values = flat.take(where)
-    return where % scores.shape[1] * BINS + bins_of(values), values
+    place = where.astype(np.uint32)
+    pixel = place // classes  # and not divmod, at which NumPy is slow
+    return pixel, place - pixel * classes, flat.take(where)
 
 
 def score_histogram(
@@ -107,17 +108,17 @@ def score_histogram(
     """
     classes = scores.shape[-1]
     histogram = np.zeros((classes, 2, BINS), np.int64) if out is None else out
-    pixels, true = np.ascontiguousarray(scores).reshape(-1, classes), truth.reshape(-1).astype(np.intp)
+    pixels, true = np.ascontiguousarray(scores).reshape(-1, classes), truth.reshape(-1)
     # Pieces that stay in a processor's cache.
     for start in range(0, len(pixels), _PIECE):
-        piece, of_piece = pixels[start : start + _PIECE], true[start : start + _PIECE]
-        places, _ = noticeable(piece)
-        everywhere = np.bincount(places, minlength=classes * BINS).reshape(classes, BINS)
-        everywhere[:, 0] += len(piece) - everywhere.sum(axis=1)
-        own = piece.reshape(-1).take(np.arange(len(piece)) * classes + of_piece)
-        inside = np.bincount(of_piece * BINS + bins_of(own), minlength=classes * BINS).reshape(classes, BINS)
-        histogram[:, 0] += inside
-        histogram[:, 1] += everywhere - inside
+        of_piece = true[start : start + _PIECE]
+        pixel, tissue, values = noticeable(pixels[start : start + _PIECE])
+        part = 2 * tissue + (of_piece.take(pixel) != tissue)
+        places = (part * BINS + bins_of(values)).astype(np.intp)
+        found = np.bincount(places, minlength=classes * 2 * BINS).reshape(classes, 2, BINS)
+        inside = np.bincount(of_piece, minlength=classes)
+        found[..., 0] += np.stack([inside, len(of_piece) - inside], axis=1) - found.sum(axis=2)
+        histogram += found
     return histogram
 
 

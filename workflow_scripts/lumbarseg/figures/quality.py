@@ -115,7 +115,7 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
         alike.scatter(rows["before"], rows["after"], s=14, color=colour, alpha=0.8, linewidths=0)
     for row in sessions[flagged].itertuples():
         name = str(row.session).removeprefix("sub-")
-        place = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+        place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "va": "bottom"}
         moved.annotate(name, (row.shift_mm, row.rotation_degrees), **place)
     moved.axvline(limits["unusual_shift"], color="0.6", linewidth=0.6, linestyle=":")
     moved.axhline(limits["unusual_rotation"], color="0.6", linewidth=0.6, linestyle=":")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lumbarseg.arrays import open_array
-from lumbarseg.committee import Committee
+from lumbarseg.committee import Committee, features_of
 from lumbarseg.errors import InputError
 from lumbarseg.files import read_json
 from lumbarseg.patches import Tiling
@@ -83,11 +83,12 @@ class SlicePass:
         """
         self._committee = committee
         self._batch_size = batch_size
-        # One function each, for in one graph for all TensorFlow would keep the inner tensors of all networks at once.
-        self._see = [
-            tf.function(partial(committee.see_by, network), reduce_retracing=True) for network in committee.networks
-        ]
-        self._combine = tf.function(committee.combine, reduce_retracing=True, autograph=False)
+        # A function for each network and each model, for in one graph for all TensorFlow would keep the inner tensors of all
+        # of them at once.
+        compiled = partial(tf.function, reduce_retracing=True, autograph=False)
+        self._see = [compiled(partial(committee.see_by, network)) for network in committee.networks]
+        self._means = compiled(committee.means)
+        self._finish = {model: compiled(partial(committee.finish, model)) for model in committee.models}
 
     def bands(self, patches: Path) -> Iterator[Band]:
         """Go through a session's slices, band by band from above.
@@ -124,17 +125,20 @@ class SlicePass:
             for start, end in tiling.bands:
                 for place in range(0, len(tiling.columns_of_patches), self._batch_size):
                     columns = tiling.columns_of_patches[place : place + self._batch_size]
+                    # Scores go into the strips while those of the next model are made.
                     scores = self._scores(tf.constant(images[first : first + len(columns)]))
-                    list(threads.map(partial(_add, columns), (scores[name] for name in strips), strips.values()))
+                    list(threads.map(partial(_add, columns), scores, strips.values()))
                     first += len(columns)
                 yield Band(number, slice(start, end), strips, tiling.overlaps[start:end])
                 list(threads.map(partial(_move_down, rows=end - start), strips.values()))
 
-    def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _scores(self, images: tf.Tensor) -> Iterator[tf.Tensor]:
         features: dict[str, tf.Tensor] = {}
         for see in self._see:
             features |= see(images)
-        return self._combine(features)
+        means = self._means(features)
+        for model, finish in self._finish.items():
+            yield finish({name: features[name] for name in features_of(model)}, means.get(model.name))
 
     def _take_fewer(self, patches: int, error: tf.errors.ResourceExhaustedError) -> None:
         if patches == 1:

@@ -1,25 +1,17 @@
-"""Measure the masks of chosen experiments of a fold: distances between contours, and which classes are taken for which."""
+"""Assess the masks of chosen experiments of a fold against the truth: distances between contours, and which classes are taken for which."""
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from lumbarseg.anatomy import LabelTable
 from lumbarseg.confusion import confusion_rows
 from lumbarseg.files import whole
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_view
 from lumbarseg.joblog import job
 from lumbarseg.metrics import confusion_per_slice
 from lumbarseg.surfaces import slice_distances
-
-
-def read(path):
-    """A label map in sagittal view, and its spacing in mm between rows and between columns."""
-    image = nib.load(path)
-    return sagittal_view(np.asarray(image.dataobj), image.affine), sagittal_spacing(image.affine)[1:]
-
 
 with job(snakemake.log[0]) as logger:
     params, fold = snakemake.params, int(snakemake.wildcards.fold)
@@ -28,8 +20,8 @@ with job(snakemake.log[0]) as logger:
     for experiment, folder in zip(params.experiments, snakemake.input.masks, strict=True):
         confusion = np.zeros((len(labels), len(labels)), np.int64)
         for (participant, session), path in zip(params.sessions, snakemake.input.truth, strict=True):
-            truth, spacing = read(path)
-            predicted, _ = read(Path(folder) / f"sub-{participant}_ses-{session}_dseg.nii.gz")
+            truth, spacing = read_view(path)
+            predicted, _ = read_view(Path(folder) / f"sub-{participant}_ses-{session}_dseg.nii.gz")
             identity = {"experiment": experiment, "fold": fold, "participant_id": participant, "session_id": session}
             distances.append(slice_distances(truth, predicted, labels.targets, spacing, **identity))
             confusion += confusion_per_slice(truth, predicted, len(labels)).sum(axis=0)
