@@ -16,12 +16,10 @@ with job(snakemake.log[0]) as logger:
     with whole(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False)
     flagged = table[table["flag"] != ""].drop(columns=["engine", "degrees_of_freedom", "seconds"])
-    shares = flagged.pop("overlap_before"), flagged.pop("overlap_after")
-    for name, share in zip(("overlap before (%)", "overlap after (%)"), shares, strict=True):
-        flagged.insert(len(flagged.columns) - 1, name, 100 * share)
     caption = (
-        f"Registration of T1w to T2w: the {len(flagged)} of {len(table)} sessions that somebody should look at. Mutual "
-        f"information in nats; median shift of all sessions {table['shift_mm'].median():.2f} mm, median rotation "
+        f"Registration of T1w to T2w: the {len(flagged)} of {len(table)} sessions that somebody should look at. Corners: how far "
+        "the farthest corner of the T2w image is moved; information: mutual information in nats; overlap: share of the T2w "
+        f"image. Of all sessions the median shift is {table['shift_mm'].median():.2f} mm, the median rotation "
         f"{table['rotation_degrees'].median():.2f} degrees."
     )
     if flagged.empty:

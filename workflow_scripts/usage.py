@@ -17,8 +17,8 @@ with job(snakemake.log[0]):
         networks.to_dict(),
     )
     caption = (
-        "What the study cost by stage: hours of all jobs; of those with networks (GPU hours, where each has a card); processors "
-        "used on average; most memory in GiB; share of a training's time in its epochs, per cent; and 10^12 operations a second "
-        "in epochs."
+        "What the study cost by stage: hours of all jobs, and of those with networks (GPU hours, where each has a card); "
+        "processors used on average; most memory of a job; share of a training's time in its epochs, and operations a second "
+        "there."
     )
     write_table(Table(frame, caption, decimals=2, best_bold=False), *snakemake.output)

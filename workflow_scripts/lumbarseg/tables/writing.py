@@ -212,9 +212,31 @@ def _stacked(text: str) -> str:
     return rf"\shortstack{{{_BREAK.join(lines)}}}" if len(lines) > 1 else lines[0]
 
 
+_HEADINGS = {
+    "class_name": "Class",
+    "quantity": "",
+    "parameter": "",
+    **{name: name.capitalize() for name in ("session", "outcome", "criterion", "found", "expected", "flag")},
+    "participant_id": "Participant",
+    "session_id": "Session",
+    "shift_mm": "Shift (mm)",
+    "rotation_degrees": "Rotation (°)",
+    "corner_displacement_mm": "Corners (mm)",
+    "before": "Information before",
+    "after": "Information after",
+    "overlap_before": "Overlap before",
+    "overlap_after": "Overlap after",
+    **{name: name.capitalize() for name in ("stage", "jobs", "hours", "processors")},
+    "hours_with_networks": "GPU hours",
+    "most_memory": "Memory (GiB)",
+    "in_epochs": "In epochs (%)",
+    "rate": "10¹² operations a second",
+}
+
+
 def _heading(column: str) -> str:
     """Columns for machines have names that a printed table does without."""
-    return {"class_name": "Class", "quantity": "", "parameter": ""}.get(column, column)
+    return _HEADINGS.get(column, column)
 
 
 _LATEX = {
@@ -227,6 +249,8 @@ _LATEX = {
     "°": r"$^{\circ}$",
     "−": "$-$",
     "…": r"\ldots{}",
+    "¹": "$^1$",
+    "²": "$^2$",
     **{letter: rf"\textsuperscript{{{plain}}}" for letter, plain in _PLAIN.items()},
 }
 
