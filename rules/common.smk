@@ -147,6 +147,7 @@ if METRICS_ALONE and workflow.is_main_process:
 # ---- who is in it: of the sheet's sessions those with all images, of those with masks the selected ones -------------------
 
 SELECTION = result("metrics/selection.csv")
+FOLDS = result("folds.tsv")
 LACKING = [
     (session.participant_id, session.session_id, contrast)
     for session in ALL_SESSIONS

@@ -4,7 +4,7 @@
 rule cohort_tables:
     input:
         code("cohort_tables", "tables"),
-        folds=result("folds.tsv"),
+        folds=FOLDS,
         cohort=result("metrics/cohort.csv"),
     output:
         table_1=table("table_1"),

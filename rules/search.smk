@@ -7,7 +7,7 @@ Everything it makes stands below `search/`; the study itself never reads it.
 rule search_network:
     input:
         code("search_network", "training", "patchset", "augmentation", "networks"),
-        ancient(result("folds.tsv")),
+        ancient(FOLDS),
         training=patches_of("train"),
         validation=patches_of("validation"),
     output:
@@ -23,6 +23,9 @@ rule search_network:
         mem_mb=growing(16000),
         runtime=480,
     params:
+        # Inputs are compared as a set, which patients who change sides leave as it is.
+        train_sessions=session_ids_of("train"),
+        validation_sessions=session_ids_of("validation"),
         name=lambda wildcards: STUDY.trials[wildcards.trial].topology,
         topology=lambda wildcards: STUDY.trials[wildcards.trial].entry,
         training=TRAINING | {"epochs": config.get("search", {}).get("epochs")},

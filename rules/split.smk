@@ -3,6 +3,12 @@
 All images and masks are checked by then: nothing heavy starts before.
 """
 
+if workflow.is_main_process and (anew := cohort.folds_dealt_anew(FOLDS, ASSIGNMENTS)):
+    logger.info(
+        f"split: other patients than {FOLDS} says are now for training or validation in fold {', '.join(map(str, anew))}; what "
+        "was trained on the former ones is made anew once `split` has run, and a dry run does not list it before"
+    )
+
 
 rule select_sessions:
     input:
@@ -35,13 +41,15 @@ rule select_sessions:
         "../workflow_scripts/select_sessions.py"
 
 
-rule split:
+# A checkpoint, though nobody asks for what it found: below a job that runs Snakemake does not look whether anything else of
+# a job has changed, but below a checkpoint it looks again. Without, networks whose patients have changed stayed as they were.
+checkpoint split:
     input:
         code("split", "cohort", "selection"),
         sheet=with_split(sheet()),
         selection=SELECTION,
     output:
-        folds=result("folds.tsv"),
+        folds=FOLDS,
     log:
         result("logs/split.log"),
     benchmark:

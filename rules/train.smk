@@ -33,7 +33,7 @@ rule networks:
 rule train_network:
     input:
         code("train_network", "training", "patchset", "augmentation", "networks"),
-        ancient(result("folds.tsv")),
+        ancient(FOLDS),
         training=patches_of("train"),
         validation=patches_of("validation"),
     output:
@@ -50,6 +50,9 @@ rule train_network:
         mem_mb=growing(16000),
         runtime=2880,
     params:
+        # Inputs are compared as a set, which patients who change sides leave as it is.
+        train_sessions=session_ids_of("train"),
+        validation_sessions=session_ids_of("validation"),
         topology=lambda wildcards: STUDY.topology(wildcards.topology),
         training=TRAINING,
         events=TENSORBOARD,

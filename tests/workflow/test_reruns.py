@@ -79,6 +79,33 @@ def test_a_changed_learning_rate_retrains_just_that_topology(again):
     assert networks[1].read_bytes() != before[1]
 
 
+def test_another_split_trains_the_networks_of_its_folds_in_the_same_run(again):
+    change_study(again, lambda study: study.update(split={"seed": 2}))
+    network = again / "results/small/networks/U1/fold-1/network.keras"
+    before = network.stat().st_mtime_ns
+    call = (network.relative_to(again), *DRY[:2])
+    assert "are now for training or validation in fold 1, 2, 3" in snakemake(again, *call, "--dry-run").output
+    run = snakemake(again, *call, "--cores", "2")
+    assert run.status == 0, run.output[-3000:]
+    assert network.stat().st_mtime_ns != before
+    assert "Nothing to be done" in snakemake(again, *call, "--dry-run").output
+
+
+def test_a_new_sheet_with_the_same_patients_trains_nothing(again):
+    sheet = again / "cohort/sessions.tsv"
+    sheet.write_text(sheet.read_text().replace("\t40\t", "\t41\t"))
+    target = "results/small/networks/U1/fold-1/network.keras"
+    run = snakemake(again, target, *DRY[:2], "--cores", "2")
+    assert run.status == 0, run.output[-3000:]
+    assert "split" in run.output and "train_network: U1" not in run.output
+
+    # neither does it hide what else has changed
+    sheet.write_text(sheet.read_text().replace("\t41\t", "\t42\t"))
+    change_study(again, lambda study: study["topologies"]["U1"].update(learning_rate=0.02))
+    run = snakemake(again, target, *DRY[:2], "--cores", "2")
+    assert "train_network: U1, fold 1" in run.output, run.output[-3000:]
+
+
 def test_one_stage_can_be_forced_by_itself(again):
     jobs = snakemake(again, "threshold", *DRY, "--forcerun", "threshold_fold", "--until", "threshold_fold").jobs
     assert jobs["threshold_fold"] == 3

@@ -240,3 +240,24 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
         for fold in range(1, folds + 1)
         for patient in sorted(patients)
     ]
+
+
+def folds_dealt_anew(path: str | os.PathLike[str], assignments: Iterable[Assignment]) -> list[int]:
+    """Say in which folds a split differs from the one that was written, as far as networks see it.
+
+    Args:
+        path: a `folds.tsv` of this project, which may not exist yet.
+        assignments: the split as it is now.
+
+    Returns:
+        The folds whose patients for training or validation are not those of the file, in order; none without a file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        written = {
+            (row["participant_id"], int(row["fold"]), row["subset"]) for row in csv.DictReader(lines, delimiter="\t")
+        }
+    now = {(row.participant_id, row.fold, row.subset) for row in assignments}
+    return sorted({fold for _, fold, subset in written ^ now if subset != "test"})
