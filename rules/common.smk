@@ -198,6 +198,10 @@ wildcard_constraints:
 # Of all studies of this folder, for SLURM's jobs are told apart by the folder they were sent from.
 RUNS = Path("logs/runs")
 
+# Snakemake does not tell the jobs of a submission to keep going: one bad session would cost those that come after it.
+if not workflow.is_main_process:
+    workflow.execution_settings.keep_going = True
+
 
 def begin_run(logs):
     """Leave a record of this run, which `watch` and `resume` read; stop where an earlier one still has jobs at work."""
