@@ -198,9 +198,8 @@ wildcard_constraints:
 # Of all studies of this folder, for SLURM's jobs are told apart by the folder they were sent from.
 RUNS = Path("logs/runs")
 
-# Snakemake does not tell the jobs of a submission to keep going: one bad session would cost those that come after it.
 if not workflow.is_main_process:
-    workflow.execution_settings.keep_going = True
+    slurm.keep_going(workflow)
 
 
 def begin_run(logs):

@@ -39,6 +39,24 @@ class Job:
     elapsed: str
 
 
+def keep_going(workflow: Any) -> None:
+    """Have the jobs of a submission go on past one that failed, as the run that sent them does.
+
+    Snakemake does not pass `keep-going` on to them, nor do they read a profile: one bad session would cost those that come
+    after it in its submission.
+
+    Args:
+        workflow: Snakemake's, while it reads the workflow in a job; its settings come with `execute`.
+    """
+    execute = workflow.execute
+
+    def going_on(*arguments: Any, **named: Any) -> Any:
+        workflow.execution_settings.keep_going = True
+        return execute(*arguments, **named)
+
+    workflow.execute = going_on
+
+
 def jobs_of(folder: Path) -> list[Job]:
     """This user's jobs that Snakemake sent from a folder. None where there is no SLURM.
 
