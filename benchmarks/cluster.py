@@ -34,7 +34,9 @@ def plan(folder: Path) -> str:
     counts = dict(re.findall(r"^(\w+) +(\d+)$", text.rpartition("Job stats:")[2], re.MULTILINE))
     groups = len(re.findall(r"Group job \w+ \(jobs", text))
     rules = "\n\n\n".join(path.read_text() for path in (HOME / "rules").glob("*.smk")).split("\n\n\n")
-    local = "|".join(re.search(r"^(?:rule|checkpoint) (\w+):$", rule, re.MULTILINE)[1] for rule in rules if "localrule: True" in rule)
+    local = "|".join(
+        re.search(r"^(?:rule|checkpoint) (\w+):$", rule, re.MULTILINE)[1] for rule in rules if "localrule: True" in rule
+    )
     single = sum(1 for line in text.splitlines() if re.match(rf"Job \d+: (?!(?:{local}):)", line))
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return (
