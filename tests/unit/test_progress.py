@@ -7,6 +7,7 @@ import pytest
 
 from lumbarseg import slurm
 from lumbarseg.commands import watch
+from lumbarseg.errors import InputError
 from lumbarseg.progress import stages, trainings
 
 LOG = """\
@@ -127,3 +128,14 @@ def test_watch_prints_one_plain_page_where_there_is_no_terminal(run, capsys, mon
     assert [line.split() for line in page.splitlines() if "UMD, fold 1" in line] == [
         ["train_network", "UMD,", "fold", "1", "1/300", "30.0", "2:29:30"]
     ]
+
+
+def test_watch_does_not_ask_slurm_about_a_run_on_this_machine(run, capsys, monkeypatch):
+    run.log.write_text(LOG)
+
+    def unanswered(folder):
+        raise InputError("squeue: no answer")
+
+    monkeypatch.setattr(slurm, "jobs_of", unanswered)
+    watch.run(watch.argparse.Namespace(runs=run.file.parent, every=0.01))
+    assert "2 of 10 jobs done" in capsys.readouterr().out

@@ -61,7 +61,8 @@ def _latest(runs: Path) -> slurm.Run:
 
 
 def _page(run: slurm.Run) -> Group:
-    jobs = slurm.jobs_of(Path.cwd())
+    # A run that sent no jobs does not ask SLURM, which may be installed here and not set up.
+    jobs = slurm.jobs_of(Path.cwd()) if run.name else []
     stages = progress.stages(run, jobs)
     state = {True: "ended", False: "at work", None: "not to be seen from here"}[run.has_ended]
     total = progress.totals(stages)
