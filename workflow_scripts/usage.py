@@ -18,7 +18,7 @@ with job(snakemake.log[0]):
     )
     caption = (
         "What the study cost by stage: hours of all jobs, and of those with networks (GPU hours, where each has a card); "
-        "processors used on average; most memory of a job; share of a training's time in its epochs, and operations a second "
-        "there."
+        "processors used on average (sampled every half minute, so too few for short jobs); most memory of a job; share of a "
+        "training's time in its epochs, and operations a second there."
     )
     write_table(Table(frame, caption, decimals=2, best_bold=False), *snakemake.output)
