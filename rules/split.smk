@@ -3,7 +3,7 @@
 All images and masks are checked by then: nothing heavy starts before.
 """
 
-if workflow.is_main_process and (anew := cohort.folds_dealt_anew(FOLDS, ASSIGNMENTS)):
+if workflow.is_main_process and ASSIGNMENTS and (anew := cohort.folds_dealt_anew(FOLDS, ASSIGNMENTS)):
     logger.info(
         f"split: other patients than {FOLDS} says are now for training or validation in fold {', '.join(map(str, anew))}; what "
         "was trained on the former ones is made anew once `split` has run, and a dry run does not list it before"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbarseg.cohort import Session, read_folds, read_sheet, split_patients
+from lumbarseg.cohort import Assignment, Session, folds_dealt_anew, read_folds, read_sheet, split_patients
 from lumbarseg.errors import InputError
 
 HEADER = "participant_id\tsession_id\tt2w\tt1w\tmask\tage\tsex\tweight\tsite"
@@ -124,6 +124,21 @@ def test_a_split_made_elsewhere_comes_back_as_it_was(tmp_path):
     lines = [f"{row.participant_id}\t{row.fold}\t{row.subset}" for row in rows]
     file.write_text("\n".join(["participant_id\tfold\tsubset", *lines]) + "\n")
     assert read_folds(file, sessions, 3) == rows
+
+
+def test_a_fold_is_dealt_anew_where_other_patients_train_or_validate_it(tmp_path):
+    file = tmp_path / "folds.tsv"
+    now = [Assignment(name, fold, "train" if name == "a" else "validation") for fold in (1, 2) for name in "ab"]
+    assert folds_dealt_anew(file, now) == []
+    rows = ["a\t1\ttrain", "b\t1\tvalidation", "a\t2\tvalidation", "b\t2\ttrain"]
+    file.write_text("\n".join(["participant_id\tfold\tsubset", *rows]) + "\n")
+    assert folds_dealt_anew(file, now) == [2]
+    assert (
+        folds_dealt_anew(file, [*now[:2], *(Assignment(n, 2, s) for n, s in (("a", "validation"), ("b", "train")))])
+        == []
+    )
+    # a patient more for the test is none for a network
+    assert folds_dealt_anew(file, [*now, Assignment("c", 1, "test"), Assignment("c", 2, "test")]) == [2]
 
 
 @pytest.mark.parametrize(
