@@ -17,5 +17,5 @@ with job(snakemake.log[0]):
         "table_3": (dataset_table(cohort, folds, snakemake.params.side), "Data set used for training and testing."),
     }
     for name, (frame, caption) in tables.items():
-        table = Table(frame, caption, decimals=3 if name == "table_2" else 1, best_bold=False)
+        table = Table(frame, caption, decimals=None if name == "table_2" else 1, best_bold=False)
         write_table(table, *snakemake.output[name])

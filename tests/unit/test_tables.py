@@ -268,3 +268,13 @@ def test_the_data_set_is_counted_by_subset_and_every_patient_once() -> None:
     assert table["Train & Validation"].tolist() == [2, 3, 30, 230]
     assert table["Test"].tolist() == [1, 1, 14, 126]
     assert table["Total"].tolist() == [3, 4, 44, 356]
+
+
+def test_numbers_print_as_many_decimals_as_they_have_where_none_are_asked_for(tmp_path) -> None:
+    frame = pd.DataFrame(
+        {"parameter": ["Height (px)", "Pixel Spacing (mm)"], "T2w min": [320.0, 0.37037], "T2w n": [3, 3]}
+    )
+    files = [tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex")]
+    write_table(Table(frame, "Ranges.", decimals=None, best_bold=False), *files)
+    assert "| Height (px) | 320.0 | 3 |" in files[1].read_text()
+    assert "| Pixel Spacing (mm) | 0.3704 | 3 |" in files[1].read_text()

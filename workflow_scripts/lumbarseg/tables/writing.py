@@ -34,7 +34,7 @@ class Table:
         printed: what Markdown and LaTeX show, where it is not `values`; texts, in which a line break stacks two lines.
         marks: letters of footnotes in the shape of what is printed, set behind its cells; empty texts elsewhere.
         footnotes: sentences that stand below the table.
-        decimals: of printed numbers that are not whole numbers by type.
+        decimals: of printed numbers that are not whole numbers by type; None for as many as each has, one to four.
         best_bold: whether to make the best of each row bold: all cells that print the same highest number, as in the paper.
         missing: what stands in a cell without a number.
     """
@@ -45,7 +45,7 @@ class Table:
     printed: pd.DataFrame | None = None
     marks: pd.DataFrame | None = None
     footnotes: Sequence[str] = ()
-    decimals: int = 1
+    decimals: int | None = 1
     best_bold: bool = True
     missing: str = ""
 
@@ -54,7 +54,7 @@ class Table:
         shown = (self.values if self.printed is None else self.printed).drop(columns="class_id", errors="ignore")
         names = [str(column) for column in shown.columns]
         numbers = [name for name in names if pd.api.types.is_numeric_dtype(shown[name])]
-        best = _best(shown, numbers, self.decimals) if self.best_bold else set()
+        best = _best(shown, numbers, self.decimals) if self.best_bold and self.decimals is not None else set()
         rows = []
         for row in range(len(shown)):
             cells = []
@@ -154,10 +154,12 @@ def _best(frame: pd.DataFrame, numbers: Sequence[str], decimals: int) -> set[tup
     return {(row, numbers[column]) for row, column in np.argwhere(is_best)}
 
 
-def _text(value: object, decimals: int) -> str:
+def _text(value: object, decimals: int | None) -> str:
     if value is None or value is pd.NA or value != value:
         return ""
-    return f"{value:.{decimals}f}" if isinstance(value, float | np.floating) else str(value)
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    return str(round(float(value), 4)) if decimals is None else f"{value:.{decimals}f}"
 
 
 def _markdown(table: Cells) -> str:
