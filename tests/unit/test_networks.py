@@ -22,6 +22,7 @@ from lumbarseg.networks.build import (
     optimiser,
     with_head_input,
 )
+from lumbarseg.networks.passport import load_network, passport, save_network
 from lumbarseg.networks.topology import TOPOLOGY_CHOICES, TOPOLOGY_DEFAULTS, complete_topology
 from small_networks import (
     CHANNELS,
@@ -146,8 +147,9 @@ def test_a_network_gives_the_same_scores_after_it_was_written_and_read(name, tmp
     patches, _ = patches_and_labels(side=32)
     network = narrow(name, side=32)
     network(10 * patches + 1, training=True)  # moves the averages of batch normalisation
-    network.save(tmp_path / "network.keras")
-    loaded = keras.models.load_model(tmp_path / "network.keras")
+    file, who = tmp_path / "network.keras", passport(name, 1, ["T2w", "T1w"], ["Background", "Vert"])
+    save_network(network, file, who)
+    loaded = load_network(file, who)
     both = with_head_input(loaded)
     assert {id(weight) for weight in both.weights} == {id(weight) for weight in loaded.weights}
     np.testing.assert_array_equal(array(both(patches)[1]), array(network(patches)))
@@ -231,6 +233,15 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_built_before():
     again = narrow("UAMD", seed=7).get_weights()
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_same_seed_gives_the_same_file_whatever_was_built_before_and_on_any_day(tmp_path, monkeypatch):
+    files = [tmp_path / f"{number}.keras" for number in (1, 2)]
+    save_network(narrow("UAMD", seed=7), files[0], {"fold": 1})
+    narrow("FCN", seed=7)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    save_network(narrow("UAMD", seed=7), files[1], {"fold": 1})
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_another_seed_gives_other_kernels():

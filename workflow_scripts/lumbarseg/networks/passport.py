@@ -1,6 +1,7 @@
 """What a network's file says of itself beside its weights, so that networks that do not belong together are told apart."""
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import keras
 
 from lumbarseg.errors import InputError
 
-_MEMBER = "lumbarseg.json"
+_MEMBER, _METADATA, _CONFIG = "lumbarseg.json", "metadata.json", "config.json"
 
 
 def passport(name: str, fold: int, channels: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
@@ -26,11 +27,32 @@ def passport(name: str, fold: int, channels: Sequence[str], class_names: Sequenc
 
 
 def save_network(network: keras.Model, path: Path, passport: Mapping[str, Any]) -> None:
-    """Write a network as a `.keras` file with its passport inside, as a member of the archive that Keras passes over."""
+    """Write a network as a `.keras` file with its passport inside, as a member of the archive that Keras passes over.
+
+    The same network gives the same file, byte for byte: what Keras writes of the day and of addresses in memory is left out.
+    """
     network.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(members[_METADATA])
+    metadata.pop("date_saved", None)
+    members[_METADATA] = json.dumps(metadata).encode()
+    members[_CONFIG] = _counted(members[_CONFIG])
     if passport:
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(_MEMBER, json.dumps(dict(passport), ensure_ascii=False))
+        members[_MEMBER] = json.dumps(dict(passport), ensure_ascii=False).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _counted(config: bytes) -> bytes:
+    """Objects that layers share are told apart by their addresses in memory: count them instead."""
+    numbers: dict[bytes, int] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        return b"%s%d" % (found[1], numbers.setdefault(found[2], len(numbers)))
+
+    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
 
 
 def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
