@@ -72,8 +72,9 @@ def rectangle(shape, spacing, centre, length, height, degrees):
 def test_a_tilted_disc_measures_across_its_own_axis(degrees, side, height, length, spacing):
     centre = (160 * spacing[0] / 2, 160 * spacing[1] / 2)
     found = disc_heights(rectangle((160, 160), spacing, centre, length, height, side * degrees), spacing)
+    # Drawn on a grid, a disc is a row of pixels higher or lower than it was.
     for value in found.values():
-        assert value == pytest.approx(height, rel=0.06, abs=0.4)
+        assert value == pytest.approx(height, abs=spacing[0] + 0.02 * height)
 
 
 def test_a_wedge_is_higher_in_front_and_columns_run_to_posterior():
