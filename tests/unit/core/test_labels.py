@@ -23,8 +23,8 @@ def test_an_unknown_mask_value_is_named_with_its_file_and_number_of_voxels():
         LabelTable(ENTRIES).to_classes(np.array([0, 7, 7, 1]), "mask.nii.gz")
 
 
-def test_targets_are_all_classes_but_the_background():
-    assert LabelTable(ENTRIES).targets == [1, 2]
+def test_foreground_ids_are_all_classes_but_the_background():
+    assert LabelTable(ENTRIES).foreground_ids == [1, 2]
     assert LabelTable(ENTRIES, background=2).targets == [0, 1]
 
 
