@@ -165,7 +165,7 @@ def main() -> None:
     """Measure and print the table."""
     import tensorflow as tf
 
-    from lumbarseg.augmentation import draw_warps, warp
+    from lumbarseg.data.augmentation import draw_warps, warp
     from lumbarseg.training.device import prepare_device
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -20,7 +20,7 @@ from full_graph import HOME, write_sheet
 
 sys.path.insert(0, str(HOME / "tests"))
 
-from workflow_runs import copy_workflow, small_study, write_cohort, write_study
+from factories.workflow import copy_workflow, small_study, write_cohort, write_study
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--profile", "slurm"]
 

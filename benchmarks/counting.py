@@ -12,8 +12,8 @@ from measured import CLASSES, print_table
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from lumbarseg.metrics import confusion_per_slice
-from lumbarseg.phantom import participant_ids
+from lumbarseg.evaluation.metrics import confusion_per_slice
+from lumbarseg.phantom.cohort import participant_ids
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import label_volume
 from lumbarseg.phantom.spine import build_spine

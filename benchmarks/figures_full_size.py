@@ -19,15 +19,17 @@ import pandas as pd
 import yaml
 from measured import ROOT, made_up_slices
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.calibration import calibration_errors
-from lumbarseg.confusion import confusion_rows
-from lumbarseg.figures import Case, LabelledSlice, Preprocessing, store_slices
-from lumbarseg.machine import describe_machine
-from lumbarseg.metrics import confusion_per_slice, fold_iou, patient_iou, slice_iou, worst_cases
-from lumbarseg.ranking import rank_experiments
-from lumbarseg.statistics import wilcoxon
-from lumbarseg.study import Study
+from lumbarseg.config.study import Study
+from lumbarseg.evaluation.calibration import calibration_errors
+from lumbarseg.evaluation.confusion import confusion_rows
+from lumbarseg.evaluation.metrics import confusion_per_slice, fold_iou, patient_iou, slice_iou, worst_cases
+from lumbarseg.evaluation.ranking import rank_experiments
+from lumbarseg.evaluation.statistics import wilcoxon
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.environment import describe_machine
+from lumbarseg.reporting.figures.cases import Case
+from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing
+from lumbarseg.reporting.figures.stored import store_slices
 
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 PATIENTS, TESTED, SLICES = 181, 33, 12
@@ -158,7 +160,7 @@ def _write_others(
     points.to_csv(results / "metrics/calibration.csv", index=False)
     calibration_errors(points).to_csv(results / "metrics/calibration_errors.csv", index=False)
     distances = pd.DataFrame(
-        itertools.product(shown, study.folds, patients[:TESTED], ["01"], range(SLICES), labels.targets),
+        itertools.product(shown, study.folds, patients[:TESTED], ["01"], range(SLICES), labels.foreground_ids),
         columns=["experiment", "fold", "participant_id", "session_id", "slice", "class_id"],
     ).assign(true_pixels=900, predicted_pixels=910)
     for name in ("hausdorff_95_mm", "average_distance_mm"):

@@ -23,8 +23,8 @@ RATES = {"float32": 15.7e12, "mixed_float16": 125e12}
 PIXELS, CLASSES = 256**2, 12
 
 
-def head(combiner: str, members: int, width: int, channels: int) -> int:
-    """Multiply-accumulates of a stacking head on one patch."""
+def meta_learner(combiner: str, members: int, width: int, channels: int) -> int:
+    """Multiply-accumulates of a meta-learner on one patch."""
     inputs = (width if combiner[0] == "T" else CLASSES) * (members if combiner[1] == "C" else 1)
     return PIXELS * (inputs * channels + channels * CLASSES)
 
@@ -35,13 +35,13 @@ def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> 
     Args:
         config: the study.
         networks: multiply-accumulates of each topology's forward pass on one patch.
-        together: each network runs forward once a batch for all ensembles, combiners and heads; else once for each.
+        together: each network runs forward once a batch for all ensembles, combiners and meta-learners; else once for each.
     """
     folds, training, stacking = config["split"]["folds"], config["training"], config["stacking"]
     learn, check = DEVELOPMENT * (folds - 1) / folds, DEVELOPMENT / folds
     ensembles = [config["ensembles"][name] for name in config["combine"]["ensembles"]]
     combiners = config["combine"]["combiners"]
-    heads = [name for name in combiners if name not in ("Arith", "Geo")]
+    meta_learners = [name for name in combiners if name not in ("Arith", "Geo")]
     once = sum(networks[name] for name in config["train"])
 
     def forward(times: Sequence[str], alone: int) -> int:
@@ -50,12 +50,17 @@ def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> 
         return once if together else each
 
     trained = sum(
-        head(name, len(members), training["width"], stacking["channels"]) for members in ensembles for name in heads
+        meta_learner(name, len(members), training["width"], stacking["channels"])
+        for members in ensembles
+        for name in meta_learners
     )
     passes = forward(combiners, once) + trained
     return {
         "train": 2 * folds * training["epochs"] * once * (3 * learn + check),
-        "stack": 2 * folds * stacking["epochs"] * ((learn + check) * forward(heads, 0) + (3 * learn + check) * trained),
+        "stack": 2
+        * folds
+        * stacking["epochs"]
+        * ((learn + check) * forward(meta_learners, 0) + (3 * learn + check) * trained),
         # Both labellings of a model come from one pass; without it TH and MAP are two.
         "threshold": 2 * folds * check * passes,
         "reconstruct": 2 * folds * TEST * passes * (1 if together else len(config["labellings"])),

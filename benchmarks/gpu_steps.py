@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from measured import CLASSES, print_table, topologies
 
-from lumbarseg.networks.build import build_network, multiply_accumulates, optimiser
+from lumbarseg.models.build import build_network, multiply_accumulates, optimiser
 
 
 def done(tensor: Any) -> None:

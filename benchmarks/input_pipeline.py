@@ -31,8 +31,8 @@ def alone(folder: str) -> dict[str, float]:
     """Patches a second: reading one batch ahead, then with the warp as well."""
     import tensorflow as tf
 
-    from lumbarseg.augmentation import draw_warps, warp
-    from lumbarseg.patchset import PatchSet
+    from lumbarseg.data.augmentation import draw_warps, warp
+    from lumbarseg.data.dataset import PatchSet
     from lumbarseg.training.loop import _ahead, _batches
 
     prepared()
@@ -57,10 +57,10 @@ def alone(folder: str) -> dict[str, float]:
 
 def share(folder: str, width: str) -> dict[str, float]:
     """Share of an epoch of U1 that is spent waiting for data."""
-    from lumbarseg.networks.build import build_network, optimiser
-    from lumbarseg.patchset import PatchSet
-    from lumbarseg.training.learner import Learner
+    from lumbarseg.data.dataset import PatchSet
+    from lumbarseg.models.build import build_network, optimiser
     from lumbarseg.training.loop import _train_epoch, compile_steps
+    from lumbarseg.training.task import TrainTask
 
     prepared()
     entry = topologies()["U1"]
@@ -69,7 +69,7 @@ def share(folder: str, width: str) -> dict[str, float]:
     descriptions = sorted(Path(folder).glob("*_patches.json"))
     patches = PatchSet(descriptions[:1] if int(width) == 64 else descriptions)
     network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=int(width), seed=1, name="U1")
-    steps = compile_steps([Learner("U1", network, optimiser(entry))], plan)
+    steps = compile_steps([TrainTask("U1", network, optimiser(entry))], plan)
     for epoch in (1, 2):
         started = time.perf_counter()
         waited = _train_epoch(steps, patches, plan, epoch)["waited"]
@@ -81,8 +81,8 @@ def memory(folder: str, *only_first: str) -> dict[str, float]:
     """Most resident memory (MiB, anonymous and of files) while all patches are read and warped once, in random order."""
     import tensorflow as tf
 
-    from lumbarseg.augmentation import draw_warps, warp
-    from lumbarseg.patchset import PatchSet
+    from lumbarseg.data.augmentation import draw_warps, warp
+    from lumbarseg.data.dataset import PatchSet
     from lumbarseg.training.loop import _ahead, _batches
 
     prepared()

@@ -70,8 +70,8 @@ def made_up_slices(generator: np.random.Generator, count: int, side: int = SIDE)
 
 def write_sessions(folder: Path, sessions: int, slices: int, distinct: int = 4) -> list[Path]:
     """Write the patches of sessions of `slices` patches each, the later ones as copies of the first; give their descriptions."""
-    from lumbarseg.files import copy_whole, read_json, write_json
-    from lumbarseg.patchset import write_patches
+    from lumbarseg.atomic_io import atomic_copy, read_json, write_json
+    from lumbarseg.data.dataset import write_patches
 
     found = []
     for number in range(sessions):
@@ -80,7 +80,7 @@ def write_sessions(folder: Path, sessions: int, slices: int, distinct: int = 4) 
             content = read_json(folder / f"{number % distinct}_patches.json")
             for kind in ("images", "labels"):
                 name = f"{number}_{kind}.b2nd"
-                copy_whole(folder / content[kind], folder / name)
+                atomic_copy(folder / content[kind], folder / name)
                 content[kind] = name
             write_json(found[-1], content)
             continue
@@ -96,11 +96,13 @@ def schedule(**changes: Any) -> Any:
     """The paper's schedule, with changes."""
     import yaml
 
-    from lumbarseg.training.learner import Schedule
+    from lumbarseg.training.task import TrainingOptions
 
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     names = [tissue["name"] for tissue in config["classes"]]
-    return Schedule.of_config(config["training"] | changes, changes.get("epochs", 1), names, config["background"])
+    return TrainingOptions.from_config(
+        config["training"] | changes, changes.get("epochs", 1), names, config["background"]
+    )
 
 
 def topologies() -> dict[str, dict[str, Any]]:

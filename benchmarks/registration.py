@@ -3,7 +3,7 @@
 Pairs are phantom patients whose T1w was displaced by a known motion of up to ±5° about each axis and ±5 mm along it. The
 target registration error is the mean distance, over 4,000 places around the vertebrae, between where the found and the
 known map put them. With FSL installed FLIRT is measured too. A folder with a real pair (`t2.nii.gz`, `t1.nii.gz`) may be
-named as a second argument: there the motion is not known, and the likeness before and after is given.
+named as a second argument: there the motion is not known, and the similarity before and after is given.
 """
 
 import shutil
@@ -23,7 +23,7 @@ DEGREES = MM = 5.0
 
 def write_pair(folder: Path, number: int) -> tuple[np.ndarray, float]:
     """Write a phantom's T2w and T1w; give the map from T2w to T1w points and the pixel of the T2w, mm."""
-    from lumbarseg.dicom import convert
+    from lumbarseg.imaging.conversion import convert
     from lumbarseg.phantom.patients import draw_patient
     from lumbarseg.phantom.series import motion_matrix, write_series
     from lumbarseg.phantom.spine import build_spine
@@ -52,9 +52,10 @@ def target_registration_error(found: np.ndarray, truth: np.ndarray) -> float:
 
 def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Register a folder's pair; give the map from T2w to T1w points and the report."""
-    from lumbarseg.files import read_json
+    from lumbarseg.atomic_io import read_json
     from lumbarseg.geometry import load_image
-    from lumbarseg.registration import from_flirt, register
+    from lumbarseg.imaging.registration.session import register
+    from lumbarseg.imaging.registration.transforms import from_flirt
 
     fixed, moving = folder / "t2.nii.gz", folder / "t1.nii.gz"
     with tempfile.TemporaryDirectory() as out:

@@ -23,14 +23,14 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
-from lumbarseg import segmentation
-from lumbarseg.bundle import HEAD, Bundle, network_entry, write_bundle
-from lumbarseg.committee import build_head
+from lumbarseg.config.study import Model
+from lumbarseg.deployment import segmenter as module
+from lumbarseg.deployment.bundle import META_LEARNER, Bundle, network_entry, write_bundle
 from lumbarseg.geometry import load_image, sagittal_view
-from lumbarseg.intensity import zscore
-from lumbarseg.networks.build import build_network, multiply_accumulates, with_head_input
-from lumbarseg.networks.passport import passport, save_network
-from lumbarseg.study import Model
+from lumbarseg.imaging.normalisation import zscore
+from lumbarseg.models.build import build_network, multiply_accumulates, with_head_input
+from lumbarseg.models.ensemble import build_meta_learner
+from lumbarseg.models.metadata import network_metadata, save_network
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
@@ -148,23 +148,23 @@ def session(name, slices):
             made = network(topology)
             operations += multiply_accumulates(made)
             files[network_entry(topology)] = Path(folder, f"{topology}.keras")
-            save_network(made, files[network_entry(topology)], passport(topology, 1, ["T2w", "T1w"], names))
+            save_network(made, files[network_entry(topology)], network_metadata(topology, 1, ["T2w", "T1w"], names))
         if model.is_stacked:
-            files[HEAD] = Path(folder, "head.keras")
-            head = build_head(model, side=SIDE, classes=12, width=WIDTH, channels=64, seed=1)
-            save_network(head, files[HEAD], passport(name, 1, ["T2w", "T1w"], names))
+            files[META_LEARNER] = Path(folder, "meta_learner.keras")
+            meta_learner = build_meta_learner(model, side=SIDE, classes=12, width=WIDTH, channels=64, seed=1)
+            save_network(meta_learner, files[META_LEARNER], network_metadata(name, 1, ["T2w", "T1w"], names))
         write_bundle(Path(folder, "bundle.zip"), manifest, files, "")
         size = Path(folder, "bundle.zip").stat().st_size
         started = time.perf_counter()
-        segmenter = segmentation.Segmenter(Bundle(Path(folder, "bundle.zip")))
+        segmenter = module.Segmenter(Bundle(Path(folder, "bundle.zip")))
         loading = time.perf_counter() - started
     spent = 0.0
 
-    def timed(see):
+    def timed(forward):
         def call(images):
             nonlocal spent
             begun = time.perf_counter()
-            seen = see(images)
+            seen = forward(images)
             for tensor in seen.values():
                 tensor.numpy()
             spent += time.perf_counter() - begun
@@ -174,8 +174,8 @@ def session(name, slices):
 
     images = np.random.default_rng(0).normal(size=(slices, SLICE, SLICE, 2)).astype(np.float32)
     segmenter.segment(images[:1, :SIDE, :SIDE])  # traces and compiles
-    passing = segmenter._passing
-    passing._see = [timed(see) for see in passing._see]
+    predictor = segmenter._predictor
+    predictor._forward = [timed(forward) for forward in predictor._forward]
     started = time.perf_counter()
     segmenter.segment(images)
     seconds = time.perf_counter() - started
@@ -204,9 +204,9 @@ def labels(bundle, t2w, t1w):
     images = [load_image(path) for path in (t2w, t1w)]
     views = [zscore(sagittal_view(image.get_fdata(dtype=np.float32), image.affine)) for image in images]
     channels = np.stack(views, axis=-1)
-    plain = segmentation.Segmenter(Bundle(bundle)).segment(channels).labels
-    segmentation.in_float32 = in_bfloat16
-    faster = segmentation.Segmenter(Bundle(bundle)).segment(channels).labels
+    plain = module.Segmenter(Bundle(bundle)).segment(channels).labels
+    module.in_float32 = in_bfloat16
+    faster = module.Segmenter(Bundle(bundle)).segment(channels).labels
     tissue = plain != 0
     print(
         f"the same label: {100 * (plain == faster).mean():.2f} % of pixels, {100 * (plain == faster)[tissue].mean():.2f} % of tissue"

@@ -23,12 +23,12 @@ def job(topology: str, width: str, folder: str) -> dict[str, float]:
     import pandas  # noqa: F401
     import tensorflow as tf
 
-    from lumbarseg.networks.build import build_network, optimiser
-    from lumbarseg.patchset import PatchSet
+    from lumbarseg.data.dataset import PatchSet
+    from lumbarseg.models.build import build_network, optimiser
+    from lumbarseg.training.checkpoint import State
     from lumbarseg.training.device import prepare_device
-    from lumbarseg.training.learner import Learner
     from lumbarseg.training.loop import compile_steps
-    from lumbarseg.training.state import State
+    from lumbarseg.training.task import TrainTask
 
     parts = {"start and imports": time.time() - STARTED}
 
@@ -39,14 +39,14 @@ def job(topology: str, width: str, folder: str) -> dict[str, float]:
     prepare_device("cpu", 2, {"precision": "float32", "seed": 1, "xla": False})
     entry = topologies()[topology]
     network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=int(width), seed=1, name=topology)
-    learner = Learner(topology, network, optimiser(entry))
+    task = TrainTask(topology, network, optimiser(entry))
     part("building")
     patches = PatchSet(sorted(Path(folder).glob("*_patches.json")))
     part("opening patches")
     plan = schedule(batch_size=1)
-    steps = compile_steps([learner], plan)
+    steps = compile_steps([task], plan)
     images, labels = patches.read([0])
-    state = State(Path(folder), {"width": width, "topology": topology}, [learner])
+    state = State(Path(folder), {"width": width, "topology": topology}, [task])
 
     def step() -> None:
         moved = steps.move(
@@ -64,7 +64,7 @@ def job(topology: str, width: str, folder: str) -> dict[str, float]:
     def improve() -> None:
         row["epoch"] += 1
         row["val_accuracy"] += 1e-3
-        state.add(learner, dict(row), "val_accuracy")
+        state.add(task, dict(row), "val_accuracy")
 
     saved = medians({"best network": improve, "state": lambda: state.save(row["epoch"])}, 3)
     size = sum(file.stat().st_size for file in state.folder.iterdir()) / 2**20

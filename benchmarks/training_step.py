@@ -25,11 +25,11 @@ def ours(precision: str, weights: str) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
-    from lumbarseg.augmentation import draw_warps
-    from lumbarseg.networks.build import build_network, multiply_accumulates, optimiser
+    from lumbarseg.data.augmentation import draw_warps
+    from lumbarseg.models.build import build_network, multiply_accumulates, optimiser
     from lumbarseg.training.device import prepare_device
-    from lumbarseg.training.learner import Learner
     from lumbarseg.training.loop import compile_steps
+    from lumbarseg.training.task import TrainTask
 
     plan = schedule(batch_size=BATCH, precision=precision)
     prepare_device("cpu", THREADS, {"precision": precision, "seed": 1, "xla": False})
@@ -42,7 +42,7 @@ def ours(precision: str, weights: str) -> dict[str, Any]:
         np.savez(
             weights, images=images, scores=scores, **{path.replace("/", "|"): value for path, value in names.items()}
         )
-    steps = compile_steps([Learner("U1", network, optimiser(entry))], plan)
+    steps = compile_steps([TrainTask("U1", network, optimiser(entry))], plan)
     generator = np.random.default_rng(1)
 
     def step() -> None:

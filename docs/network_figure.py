@@ -8,9 +8,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from lumbarseg.figures import network_diagram  # noqa: E402
-from lumbarseg.networks.build import build_network  # noqa: E402
-from lumbarseg.networks.graph import block_graph  # noqa: E402
+from lumbarseg.models.build import build_network  # noqa: E402
+from lumbarseg.models.graph import block_graph  # noqa: E402
+from lumbarseg.reporting.figures.networks import network_diagram  # noqa: E402
 
 NAME = "UAMD"
 

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 from matplotlib.colors import ListedColormap
 
-from lumbarseg.files import whole
-from lumbarseg.phantom import participant_ids
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.phantom.cohort import participant_ids
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import label_volume, slice_image
 from lumbarseg.phantom.spine import build_spine
@@ -46,7 +46,7 @@ def cohort_figure(path: Path) -> None:
         axis.set(xticks=[], yticks=[])
     handles = [plt.Rectangle((0, 0), 1, 1, color=entry["colour"]) for entry in classes[1:]]
     figure.legend(handles, [entry["name"] for entry in classes[1:]], loc="outside lower center", ncols=11, fontsize=6)
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=92, pil_kwargs={"optimize": True})
     plt.close(figure)
 

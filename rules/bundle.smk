@@ -3,19 +3,11 @@
 
 rule pack_experiment:
     input:
-        code(
-            "pack_experiment",
-            "packing",
-            "bundle",
-            "model_card",
-            "ranges",
-            "segmentation",
-            "committee",
-        ),
+        library_inputs("pack_experiment"),
         thresholds=of_bundle(THRESHOLDS),
         networks=of_bundle(NETWORK),
         histories=of_bundle(HISTORY),
-        heads=of_bundle(HEAD),
+        meta_learners=of_bundle(META_LEARNER),
         images=of_sessions(LABELLED, *map(normalised, CONTRASTS)),
         sidecars=of_sessions(LABELLED, *map(sidecar, CONTRASTS)),
         iou=result("metrics/iou.csv"),
@@ -28,8 +20,8 @@ rule pack_experiment:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(60),
     params:
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
         labellings=config["labellings"],

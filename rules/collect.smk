@@ -58,7 +58,7 @@ rule search:
 
 rule stack:
     input:
-        with_sheet(*of_folds(HEAD_HISTORY)),
+        with_sheet(*of_folds(META_LEARNER_HISTORY)),
     localrule: True
 
 

@@ -10,10 +10,13 @@ from snakemake.logging import logger
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg import cohort, published, selection, slurm  # noqa: E402
-from lumbarseg.bundle import Bundle  # noqa: E402
+from lumbarseg.cohort import selection, sheet as cohort, split as folds  # noqa: E402
+from lumbarseg.config import published  # noqa: E402
+from lumbarseg.config.study import HYPER_PARAMETERS, Study  # noqa: E402
+from lumbarseg.deployment.bundle import Bundle  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
-from lumbarseg.study import HYPER_PARAMETERS, Study  # noqa: E402
+from lumbarseg.workflow import slurm  # noqa: E402
+from lumbarseg.workflow.library_inputs import library_inputs as files_of_library  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -72,8 +75,8 @@ def read_assignments():
     if not SESSIONS:
         return []
     if split["file"]:
-        return cohort.read_folds(split["file"], LABELLED, split["folds"])
-    return cohort.split_patients(
+        return folds.read_folds(split["file"], LABELLED, split["folds"])
+    return folds.split_patients(
         LABELLED,
         split["folds"],
         split["test_patients"],
@@ -148,7 +151,7 @@ if METRICS_ALONE and workflow.is_main_process:
 
 SELECTION = result("metrics/selection.csv")
 FOLDS = result("folds.tsv")
-LACKING = [
+MISSING_IMAGES = [
     (session.participant_id, session.session_id, contrast)
     for session in ALL_SESSIONS
     for contrast in config["channels"]
@@ -157,7 +160,7 @@ LACKING = [
 SESSIONS = [
     session
     for session in ALL_SESSIONS
-    if (session.participant_id, session.session_id) not in {row[:2] for row in LACKING}
+    if (session.participant_id, session.session_id) not in {row[:2] for row in MISSING_IMAGES}
 ]
 WITH_MASKS = [session for session in SESSIONS if session.mask]
 # What the last run found out: images are looked at in a job, and the graph is made before it. `split` compares the two.
@@ -221,7 +224,7 @@ def begin_run(logs):
         raise WorkflowError(str(error)) from None
 
 
-def growing(amount):
+def scale_with_attempt(amount):
     """A resource that grows with each attempt: a job that was killed for it gets more."""
     return lambda wildcards, attempt: amount * attempt
 
@@ -229,25 +232,15 @@ def growing(amount):
 # ---- what the rules take -------------------------------------------------------------------------------------------
 
 
-def code(script, *modules):
+def library_inputs(script):
     """A rule's script and the library modules that define its result, as inputs: an edit of them remakes it, no other.
 
     The paths are relative to where the run is, so that a folder that was moved or copied is as done as it was.
     """
-    files = [SCRIPTS / f"{script}.py"]
-    for module in modules:
-        place = SCRIPTS / "lumbarseg" / module
-        if place.is_dir():
-            files += sorted(place.glob("*.py"))
-        else:
-            files.append(place if place.suffix else place.with_suffix(".py"))
-    return [os.path.relpath(file) for file in files]
+    return [os.path.relpath(path) for path in files_of_library(SCRIPTS / f"{script}.py")]
 
 
-COMMITTEE_MODULES = ["committee", "inference", "geometry", "patches", "networks", "uncertainty", "calibration"]
-
-
-def source(wildcards):
+def source_image(wildcards):
     """The images of a session as the sheet names them; the phantom's come with its sheet."""
     session = SESSION_BY_IDS[wildcards.participant, wildcards.session]
     return sheet() if "phantom" in config else [getattr(session, contrast.lower()) for contrast in CONTRASTS]
@@ -280,7 +273,7 @@ def sidecar(contrast):
 
 
 LABEL_DESCRIPTIONS = result("nifti/labels.txt")
-CHOICE = result(f"conversion/{FOLDER}{LABEL}_series.json")
+SERIES_SELECTION = result(f"conversion/{FOLDER}{LABEL}_series.json")
 MASK = result(f"nifti/{FOLDER}anat/{LABEL}_dseg.nii.gz")
 REGISTERED = result(f"registered/{FOLDER}{LABEL}_space-T2w_T1w.nii.gz")
 MATRIX = result(f"registered/{FOLDER}{LABEL}_from-T1w_to-T2w_xfm.mat")
@@ -389,8 +382,8 @@ TENSORBOARD = result("tensorboard/fold-{fold}")
 SEARCH_TABLE = with_endings(result("search/table_search"), "csv", "md", "tex")
 SEARCH_FIGURE = with_endings(result("search/fig_search"), "svg", "png")
 TRIAL_HISTORY = result("search/{trial}/fold-{fold}/history.csv")
-HEAD = result("heads/{model}/fold-{fold}/head.keras")
-HEAD_HISTORY = result("heads/history_fold-{fold}.csv")
+META_LEARNER = result("meta_learners/{model}/fold-{fold}/meta_learner.keras")
+META_LEARNER_HISTORY = result("meta_learners/history_fold-{fold}.csv")
 THRESHOLDS = result("thresholds/{model}/fold-{fold}.json")
 THRESHOLD_CURVES = result("metrics/threshold_curves.csv")
 COUNTS = result("counts/fold-{fold}.csv.gz")
@@ -400,7 +393,7 @@ CALIBRATION_ERRORS = result("metrics/calibration_errors.csv")
 DISTANCES = result("counts/surface_distances_fold-{fold}.csv")
 CONFUSION = result("counts/confusion_fold-{fold}.csv")
 EXAMPLES = result("metrics/slices/examples.npz")
-STEPS = result("metrics/slices/preprocessing.npz")
+PREPROCESSING_SLICES = result("metrics/slices/preprocessing.npz")
 CASES = result("metrics/slices/cases.npz")
 
 
@@ -420,12 +413,12 @@ def networks_of_fold():
 
 
 def folds_to_stack(fold):
-    """The folds whose networks a fold's heads learn from: its own, and with out-of-fold scores the others."""
+    """The folds whose networks a fold's meta-learners learn from: its own, and with out-of-fold scores the others."""
     return STUDY.folds if config["stacking"]["out_of_fold"] else [int(fold)]
 
 
 def networks_to_stack(wildcards):
-    """An input function: the networks a fold's heads learn from."""
+    """An input function: the networks a fold's meta-learners learn from."""
     return [path.format(fold=fold) for fold in folds_to_stack(wildcards.fold) for path in networks_of_fold()]
 
 
@@ -490,7 +483,7 @@ def benchmarks_by_rule():
     """By rule, the benchmark files of what a study's sessions and folds go through."""
     images = ["convert_session", "mask_session", "normalise_session", "patch_session"]
     images += ["register_session"] if "T1w" in CONTRASTS else []
-    passes = ["stack_fold"] if STUDY.heads else []
+    passes = ["stack_fold"] if STUDY.meta_learners else []
     passes += ["threshold_fold"] if "TH" in config["labellings"] else []
     return {
         **{name: of_sessions(LABELLED, result(f"benchmarks/{name}/{LABEL}.tsv")) for name in images},

@@ -3,12 +3,12 @@
 
 rule convert_session:
     input:
-        code("convert_session", "dicom", "dicom_series", "series_choice", "intensity", "geometry"),
-        source=source,
+        library_inputs("convert_session"),
+        source=source_image,
     output:
         images=[nifti(contrast) for contrast in CONTRASTS],
         sidecars=[sidecar(contrast) for contrast in CONTRASTS],
-        choice=CHOICE,
+        choice=SERIES_SELECTION,
     log:
         result(f"logs/convert_session/{LABEL}.log"),
     benchmark:
@@ -18,8 +18,8 @@ rule convert_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(15),
     params:
         source=source_by_contrast,
     message:
@@ -30,7 +30,7 @@ rule convert_session:
 
 rule mask_session:
     input:
-        code("mask_session", "masks", "itksnap", "anatomy", "geometry"),
+        library_inputs("mask_session"),
         image=nifti("T2w"),
         mask=lambda wildcards: (sheet() if "phantom" in config else mask_source(wildcards)),
         descriptions=[config["label_descriptions"]] if config["label_descriptions"] else [],
@@ -45,8 +45,8 @@ rule mask_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(15),
     params:
         source=mask_source,
         classes=config["classes"],
@@ -59,7 +59,7 @@ rule mask_session:
 
 rule label_table:
     input:
-        code("label_table", "anatomy", "itksnap"),
+        library_inputs("label_table"),
     output:
         itksnap=LABEL_DESCRIPTIONS,
         bids=result("nifti/dseg.tsv"),

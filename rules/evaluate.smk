@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        code("evaluate", "metrics", "ranking", "statistics"),
+        library_inputs("evaluate"),
         counts=of_folds(COUNTS),
         # Asked for by name, so that an experiment added to the config is made.
         masks=of_folds(*masks_of_experiments()),
@@ -22,8 +22,8 @@ rule evaluate:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(60),
     params:
         classes=config["classes"],
         background=config["background"],
@@ -36,7 +36,7 @@ rule evaluate:
 
 rule calibration:
     input:
-        code("calibration", "calibration", "labelling"),
+        library_inputs("calibration"),
         sums=of_folds(CALIBRATION_SUMS),
     output:
         calibration=CALIBRATION,
@@ -57,7 +57,7 @@ rule calibration:
 
 rule assess_fold:
     input:
-        code("assess_fold", "confusion", "geometry", "metrics", "surfaces"),
+        library_inputs("assess_fold"),
         truth=masks_of("test"),
         masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in measured()],
     output:
@@ -70,8 +70,8 @@ rule assess_fold:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(120),
     params:
         sessions=session_ids_of("test"),
         experiments=measured(),
@@ -85,7 +85,7 @@ rule assess_fold:
 
 rule assessment:
     input:
-        code("assessment"),
+        library_inputs("assessment"),
         distances=of_folds(DISTANCES),
         confusion=of_folds(CONFUSION),
     output:
@@ -105,7 +105,7 @@ rule assessment:
 
 rule case_slices:
     input:
-        code("case_slices", "figures/cases", "figures/stored", "geometry"),
+        library_inputs("case_slices"),
         per_slice=result("metrics/iou_per_slice.csv"),
         worst_cases=result("metrics/worst_cases.csv"),
         t2w=of_sessions(tested_sessions(), nifti("T2w")),
@@ -136,14 +136,14 @@ rule case_slices:
 
 rule example_slices:
     input:
-        code("example_slices", "figures/slices", "figures/stored", "geometry", "patches", "registration"),
+        library_inputs("example_slices"),
         t2w=of_sessions(LABELLED[:1], nifti("T2w")),
         t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
         normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],
         mask=of_sessions(LABELLED[:1], MASK),
     output:
         labelled=EXAMPLES,
-        steps=STEPS,
+        steps=PREPROCESSING_SLICES,
     log:
         result("logs/example_slices.log"),
     benchmark:

@@ -30,7 +30,7 @@ def of_bundle(pattern):
                 f"({', '.join(STUDY.experiments[:12])}, …), found no such experiment; correct the name (`packed` in the config)"
             )
         topologies = list(dict.fromkeys(name for model in models for name in model.networks))
-        names = [model.name for model in models if model.is_stacked or pattern != HEAD]
+        names = [model.name for model in models if model.is_stacked or pattern != META_LEARNER]
         return list(
             dict.fromkeys(
                 pattern.format(fold=fold, model=model, topology=topology)
@@ -68,7 +68,7 @@ def all_segmentations():
     ]
 
 
-def tell_sessions():
+def report_sessions():
     """Print what became of each new session: segmented, segmented but to be looked at, or not, and why."""
     for session in SESSIONS if config["bundle"] else []:
         record, *results = of_sessions([session], SESSION_RECORD, SEGMENTED, MEASURES)

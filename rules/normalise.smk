@@ -3,7 +3,7 @@
 
 rule normalise_session:
     input:
-        code("normalise_session", "intensity", "geometry"),
+        library_inputs("normalise_session"),
         images=[aligned(contrast) for contrast in CONTRASTS],
     output:
         images=[normalised(contrast) for contrast in CONTRASTS],
@@ -16,8 +16,8 @@ rule normalise_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(15),
     params:
         scope=config["normalisation"]["scope"],
     message:

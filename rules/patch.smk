@@ -3,7 +3,7 @@
 
 rule patch_session:
     input:
-        code("patch_session", "patches", "patchset", "arrays", "geometry"),
+        library_inputs("patch_session"),
         images=[normalised(contrast) for contrast in CONTRASTS],
         mask=MASK,
     output:
@@ -19,8 +19,8 @@ rule patch_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(15),
     params:
         patches=config["patches"],
         background=config["background"],

@@ -3,7 +3,7 @@
 
 rule phantom:
     input:
-        code("phantom", "phantom"),
+        library_inputs("phantom"),
     output:
         sheet=result("phantom/sessions.tsv"),
         dicom=directory(result("phantom/dicom")),
@@ -17,8 +17,8 @@ rule phantom:
         "../envs/lumbarseg.yaml"
     threads: 4
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
     params:
         settings=config.get("phantom", {}),
     message:

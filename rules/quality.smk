@@ -3,7 +3,7 @@
 
 rule quality_session:
     input:
-        code("quality_session", "figures", "geometry", "registration"),
+        library_inputs("quality_session"),
         t2w=nifti("T2w"),
         t1w=[nifti("T1w"), REGISTERED] if "T1w" in CONTRASTS else [],
         mask=mask_if_there_is_one,
@@ -18,8 +18,8 @@ rule quality_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(15),
     params:
         classes=config["classes"],
         background=config["background"],
@@ -31,7 +31,7 @@ rule quality_session:
 
 rule registration_quality:
     input:
-        code("registration_quality", "quality", "figures", "tables"),
+        library_inputs("registration_quality"),
         reports=of_sessions(SESSIONS, REGISTRATION),
     output:
         csv=result("metrics/registration.csv"),
@@ -55,9 +55,9 @@ rule registration_quality:
 
 rule quality_page:
     input:
-        code("quality_page", "quality", "quality.html"),
+        library_inputs("quality_page"),
         pictures=of_sessions(SESSIONS, PICTURE),
-        choices=of_sessions(SESSIONS, CHOICE),
+        choices=of_sessions(SESSIONS, SERIES_SELECTION),
         registration=[result("metrics/registration.csv")] if "T1w" in CONTRASTS else [],
     output:
         QUALITY_PAGE,

@@ -3,11 +3,11 @@
 
 rule reconstruct_fold:
     input:
-        code("reconstruct_fold", "labelling", "metrics", *COMMITTEE_MODULES),
+        library_inputs("reconstruct_fold"),
         patches=patches_of("test"),
         masks=masks_of("test"),
         networks=networks_of_fold(),
-        heads=of_models(HEAD, STUDY.heads),
+        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
         thresholds=(of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []),
     output:
         counts=COUNTS,
@@ -22,8 +22,8 @@ rule reconstruct_fold:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(32000),
-        runtime=growing(720),
+        mem_mb=scale_with_attempt(32000),
+        runtime=scale_with_attempt(720),
     params:
         sessions=session_ids_of("test"),
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],

@@ -3,7 +3,7 @@
 
 rule register_session:
     input:
-        code("register_session", "registration", "geometry"),
+        library_inputs("register_session"),
         fixed=nifti("T2w"),
         moving=nifti("T1w"),
     output:
@@ -19,8 +19,8 @@ rule register_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(30),
     params:
         settings=registration_settings(),
     message:

@@ -3,7 +3,7 @@
 
 rule cohort_tables:
     input:
-        code("cohort_tables", "tables"),
+        library_inputs("cohort_tables"),
         folds=FOLDS,
         cohort=result("metrics/cohort.csv"),
     output:
@@ -27,7 +27,7 @@ rule cohort_tables:
 
 rule settings_tables:
     input:
-        code("settings_tables", "tables"),
+        library_inputs("settings_tables"),
         networks=result("metrics/networks.csv"),
     output:
         table_4=table("table_4"),
@@ -42,7 +42,7 @@ rule settings_tables:
     params:
         topologies={name: STUDY.topology(name) for name in STUDY.networks},
         ensembles=STUDY.ensembles,
-        heads=STUDY.stacking_heads,
+        meta_learners=STUDY.stacking_combiners,
         stacking=config["stacking"],
     message:
         "settings_tables: networks, ensembles and stacking models (Tables 4 to 6)"
@@ -52,7 +52,7 @@ rule settings_tables:
 
 rule iou_tables:
     input:
-        code("iou_tables", "tables", "metrics", "published", "published/iou.csv", "published/averages.csv"),
+        library_inputs("iou_tables"),
         iou=result("metrics/iou.csv"),
     output:
         [path for name in iou_table_columns() for path in table(name)],
@@ -78,7 +78,7 @@ rule iou_tables:
 
 rule comparison_tables:
     input:
-        code("comparison_tables", "tables", "metrics"),
+        library_inputs("comparison_tables"),
         iou=result("metrics/iou.csv"),
         wilcoxon=result("metrics/wilcoxon.csv"),
         ranking=result("metrics/ranking.csv"),
@@ -107,9 +107,9 @@ rule comparison_tables:
 
 rule figure_examples:
     input:
-        code("figure_examples", "figures"),
+        library_inputs("figure_examples"),
         labelled=EXAMPLES,
-        steps=STEPS,
+        steps=PREPROCESSING_SLICES,
     output:
         fig_2=figure("fig_2"),
         fig_3=figure("fig_3"),
@@ -130,7 +130,7 @@ rule figure_examples:
 
 rule figure_cases:
     input:
-        code("figure_cases", "figures", "metrics"),
+        library_inputs("figure_cases"),
         cases=CASES,
     output:
         figure("fig_7"),
@@ -151,7 +151,7 @@ rule figure_cases:
 
 rule figure_errors:
     input:
-        code("figure_errors", "figures", "metrics"),
+        library_inputs("figure_errors"),
         worst=worst_slices().values(),
     output:
         [path for experiment in worst_slices() for path in figure(f"errors_{experiment}")],
@@ -172,7 +172,7 @@ rule figure_errors:
 
 rule figure_comparison:
     input:
-        code("figure_comparison", "figures", "metrics", "confusion"),
+        library_inputs("figure_comparison"),
         ranking=result("metrics/ranking.csv"),
         per_patient=result("metrics/iou_per_patient.csv") if measured() else [],
         confusion=result("metrics/confusion.csv") if measured() else [],
@@ -197,7 +197,7 @@ rule figure_comparison:
 
 rule figure_box_plots:
     input:
-        code("figure_box_plots", "figures"),
+        library_inputs("figure_box_plots"),
         per_slice=result("metrics/iou_per_slice.csv"),
         wilcoxon=result("metrics/wilcoxon.csv"),
     output:
@@ -221,7 +221,7 @@ rule figure_box_plots:
 
 rule figure_ensembles:
     input:
-        code("figure_ensembles", "figures", "metrics"),
+        library_inputs("figure_ensembles"),
         iou=result("metrics/iou.csv"),
     output:
         figure("fig_9"),
@@ -242,7 +242,7 @@ rule figure_ensembles:
 
 rule figure_networks:
     input:
-        code("figure_networks", "figures"),
+        library_inputs("figure_networks"),
         blocks=result("metrics/network_blocks.csv"),
     output:
         [path for topology in STUDY.networks for path in figure(f"network_{topology}")],
@@ -262,7 +262,7 @@ rule figure_networks:
 
 rule figure_learning:
     input:
-        code("figure_learning", "figures"),
+        library_inputs("figure_learning"),
         histories=HISTORIES,
     output:
         loss=figure("learning_loss"),
@@ -284,7 +284,7 @@ rule figure_learning:
 
 rule figure_thresholds:
     input:
-        code("figure_thresholds", "figures"),
+        library_inputs("figure_thresholds"),
         curves=THRESHOLD_CURVES,
     output:
         figure("threshold_curves"),
@@ -306,7 +306,7 @@ rule figure_thresholds:
 
 rule figure_calibration:
     input:
-        code("figure_calibration", "figures"),
+        library_inputs("figure_calibration"),
         calibration=CALIBRATION,
         errors=CALIBRATION_ERRORS,
     output:
@@ -329,7 +329,7 @@ rule figure_calibration:
 
 rule figure_uncertainty:
     input:
-        code("figure_uncertainty", "figures", "geometry", "uncertainty"),
+        library_inputs("figure_uncertainty"),
         per_slice=result("metrics/iou_per_slice.csv"),
         t2w=of_sessions(subset(1, "test"), nifti("T2w")),
         truth=of_sessions(subset(1, "test"), MASK),
@@ -356,11 +356,11 @@ rule figure_uncertainty:
 
 rule usage:
     input:
-        code("usage", "usage", "tables"),
+        library_inputs("usage"),
         **benchmarks_by_rule(),
         networks=result("metrics/networks.csv"),
         histories=of_folds(HISTORY),
-        heads=of_folds(HEAD_HISTORY) if STUDY.heads else [],
+        meta_learners=of_folds(META_LEARNER_HISTORY) if STUDY.meta_learners else [],
     output:
         table("table_usage"),
     log:
@@ -380,7 +380,7 @@ rule usage:
 
 rule results_page:
     input:
-        code("results_page", "results_page", "results_page.html", "tables"),
+        library_inputs("results_page"),
         tables=all_tables(),
         figures=all_figures(),
         cohort=result("metrics/cohort.csv"),
@@ -403,7 +403,7 @@ rule results_page:
     params:
         study=config["study"],
         facts=facts(),
-        departures=departures(),
+        differences_from=differences_from(),
     message:
         "results_page: tables and figures on one page"
     script:

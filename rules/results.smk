@@ -94,13 +94,13 @@ def facts():
         "Networks": f"{', '.join(STUDY.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
         f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
         "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()),
-        "Combiners": f"{', '.join(config['combine']['combiners'])}; stacking heads {stacking['epochs']} epochs",
+        "Combiners": f"{', '.join(config['combine']['combiners'])}; meta-learners {stacking['epochs']} epochs",
         "Labelling": ", ".join(config["labellings"]),
     }
 
 
-def departures():
+def differences_from():
     """Which settings differ from the paper's study: key, this study's value, the paper's."""
     home = Path(workflow.basedir)
     paper = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
-    return STUDY.departures(Study(paper, home / "rules/schemas/config.schema.yaml"))
+    return STUDY.differences_from(Study(paper, home / "rules/schemas/config.schema.yaml"))

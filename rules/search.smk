@@ -6,7 +6,7 @@ Everything it makes stands below `search/`; the study itself never reads it.
 
 rule search_network:
     input:
-        code("search_network", "training", "patchset", "augmentation", "networks"),
+        library_inputs("search_network"),
         ancient(FOLDS),
         training=patches_of("train"),
         validation=patches_of("validation"),
@@ -20,7 +20,7 @@ rule search_network:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(16000),
+        mem_mb=scale_with_attempt(16000),
         runtime=480,
     params:
         # Inputs are compared as a set, which patients who change sides leave as it is.
@@ -39,7 +39,7 @@ rule search_network:
 
 rule search_table:
     input:
-        code("search_table", "search", "tables", "figures"),
+        library_inputs("search_table"),
         histories=histories_of_trials,
     output:
         trials=result("search/trials.csv"),

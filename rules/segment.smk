@@ -3,16 +3,7 @@
 
 rule segment_session:
     input:
-        code(
-            "segment_session",
-            "segmentation",
-            "admission",
-            "ranges",
-            "bundle",
-            "intensity",
-            "labelling",
-            *COMMITTEE_MODULES,
-        ),
+        library_inputs("segment_session"),
         bundle=config["bundle"] or [],
         images=[aligned(contrast) for contrast in CONTRASTS],
         sidecars=[sidecar(contrast) for contrast in CONTRASTS],
@@ -30,8 +21,8 @@ rule segment_session:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(240),
     params:
         sources=source_by_contrast,
     message:
@@ -42,14 +33,7 @@ rule segment_session:
 
 rule measure_session:
     input:
-        code(
-            "measure_session",
-            "session_results",
-            "volumetry",
-            "figures/session",
-            "figures/style",
-            "geometry",
-        ),
+        library_inputs("measure_session"),
         labels=SEGMENTED,
         entropy=ENTROPY,
         record=SESSION_RECORD,
@@ -66,8 +50,8 @@ rule measure_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(15),
     params:
         classes=config["classes"],
         background=config["background"],
@@ -79,7 +63,7 @@ rule measure_session:
 
 rule dicomseg_session:
     input:
-        code("dicomseg_session", "dicomseg", "dicom_series", "series_choice", "anatomy", "geometry"),
+        library_inputs("dicomseg_session"),
         labels=SEGMENTED,
         record=SESSION_RECORD,
         source=lambda wildcards: source_by_contrast(wildcards)["T2w"],
@@ -94,8 +78,8 @@ rule dicomseg_session:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(15),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(15),
     params:
         classes=config["classes"],
         background=config["background"],
@@ -107,7 +91,7 @@ rule dicomseg_session:
 
 rule describe_measures:
     input:
-        code("describe_measures", "volumetry"),
+        library_inputs("describe_measures"),
     output:
         MEASURES_KEY,
     log:
@@ -124,8 +108,8 @@ rule describe_measures:
 
 
 onsuccess:
-    tell_sessions()
+    report_sessions()
 
 
 onerror:
-    tell_sessions()
+    report_sessions()

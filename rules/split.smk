@@ -3,7 +3,7 @@
 All images and masks are checked by then: nothing heavy starts before.
 """
 
-if workflow.is_main_process and ASSIGNMENTS and (anew := cohort.folds_dealt_anew(FOLDS, ASSIGNMENTS)):
+if workflow.is_main_process and ASSIGNMENTS and (anew := folds.changed_folds(FOLDS, ASSIGNMENTS)):
     logger.info(
         f"split: other patients than {FOLDS} says are now for training or validation in fold {', '.join(map(str, anew))}; what "
         "was trained on the former ones is made anew once `split` has run, and a dry run does not list it before"
@@ -12,12 +12,12 @@ if workflow.is_main_process and ASSIGNMENTS and (anew := cohort.folds_dealt_anew
 
 rule select_sessions:
     input:
-        code("select_sessions", "acquisition", "cohort", "selection", "geometry", "tables"),
+        library_inputs("select_sessions"),
         sheet=with_sheet(sheet()),
         patches=of_sessions(WITH_MASKS, PATCHES),
         images=[path for session in WITH_MASKS for path in of_sessions([session], *map(nifti, CONTRASTS))],
         sidecars=[path for session in WITH_MASKS for path in of_sessions([session], *map(sidecar, CONTRASTS))],
-        choices=of_sessions(WITH_MASKS, CHOICE),
+        choices=of_sessions(WITH_MASKS, SERIES_SELECTION),
     output:
         cohort=result("metrics/cohort.csv"),
         selection=SELECTION,
@@ -32,7 +32,7 @@ rule select_sessions:
     params:
         channels=CONTRASTS,
         sessions=ids_of(WITH_MASKS),
-        lacking=LACKING,
+        lacking=MISSING_IMAGES,
         criteria=config["selection"],
         class_names=class_names(),
     message:
@@ -45,7 +45,7 @@ rule select_sessions:
 # a job has changed, but below a checkpoint it looks again. Without, networks whose patients have changed stayed as they were.
 checkpoint split:
     input:
-        code("split", "cohort", "selection"),
+        library_inputs("split"),
         sheet=with_split(sheet()),
         selection=SELECTION,
     output:
@@ -59,7 +59,7 @@ checkpoint split:
         "../envs/lumbarseg.yaml"
     params:
         left_out=ids_left_out(),
-        lacking=LACKING,
+        lacking=MISSING_IMAGES,
         assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
         table=table("table_selection")[1],
     message:

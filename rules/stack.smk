@@ -1,22 +1,15 @@
-"""Stacking heads: all of a fold trained side by side on the outputs of its frozen networks (Sections 4.2.2 and 5.4)."""
+"""Meta-learners: all of a fold trained side by side on the outputs of its frozen networks (Sections 4.2.2 and 5.4)."""
 
 
 rule stack_fold:
     input:
-        code(
-            "stack_fold",
-            "training",
-            "patchset",
-            "augmentation",
-            "committee",
-            "networks",
-        ),
+        library_inputs("stack_fold"),
         training=patches_of("train"),
         validation=patches_of("validation"),
         networks=networks_to_stack,
     output:
-        heads=of_models(HEAD, STUDY.heads),
-        history=HEAD_HISTORY,
+        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
+        history=META_LEARNER_HISTORY,
     log:
         result("logs/stack_fold/fold-{fold}.log"),
     benchmark:
@@ -25,10 +18,10 @@ rule stack_fold:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(32000),
+        mem_mb=scale_with_attempt(32000),
         runtime=2880,
     params:
-        heads=[(model.name, model.networks, model.combiner) for model in STUDY.heads],
+        meta_learners=[(model.name, model.networks, model.combiner) for model in STUDY.meta_learners],
         networks=STUDY.networks,
         network_files=lambda wildcards: {
             fold: [path.format(fold=fold) for path in networks_of_fold()] for fold in folds_to_stack(wildcards.fold)

@@ -3,11 +3,11 @@
 
 rule threshold_fold:
     input:
-        code("threshold_fold", "labelling", *COMMITTEE_MODULES),
+        library_inputs("threshold_fold"),
         patches=patches_of("validation"),
         masks=masks_of("validation"),
         networks=networks_of_fold(),
-        heads=of_models(HEAD, STUDY.heads),
+        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
     output:
         of_models(THRESHOLDS, STUDY.models),
     log:
@@ -18,8 +18,8 @@ rule threshold_fold:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(32000),
-        runtime=growing(720),
+        mem_mb=scale_with_attempt(32000),
+        runtime=scale_with_attempt(720),
     params:
         sessions=session_ids_of("validation"),
         models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
@@ -35,7 +35,7 @@ rule threshold_fold:
 
 rule threshold_curves:
     input:
-        code("threshold_curves", "labelling"),
+        library_inputs("threshold_curves"),
         thresholds=of_folds(*of_models(THRESHOLDS, STUDY.models)),
     output:
         THRESHOLD_CURVES,

@@ -3,7 +3,7 @@
 
 rule networks:
     input:
-        code("networks", "networks"),
+        library_inputs("networks"),
     output:
         networks=result("metrics/networks.csv"),
         blocks=result("metrics/network_blocks.csv"),
@@ -14,7 +14,7 @@ rule networks:
     conda:
         "../envs/lumbarseg.yaml"
     resources:
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
         runtime=30,
     params:
         topologies={name: STUDY.topology(name) for name in STUDY.networks},
@@ -32,7 +32,7 @@ rule networks:
 
 rule train_network:
     input:
-        code("train_network", "training", "patchset", "augmentation", "networks"),
+        library_inputs("train_network"),
         ancient(FOLDS),
         training=patches_of("train"),
         validation=patches_of("validation"),
@@ -47,7 +47,7 @@ rule train_network:
         "../envs/lumbarseg.yaml"
     threads: 8
     resources:
-        mem_mb=growing(16000),
+        mem_mb=scale_with_attempt(16000),
         runtime=2880,
     params:
         # Inputs are compared as a set, which patients who change sides leave as it is.
@@ -67,7 +67,7 @@ rule train_network:
 
 rule histories:
     input:
-        code("histories"),
+        library_inputs("histories"),
         histories=of_folds(HISTORY),
     output:
         HISTORIES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from workflow_runs import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
+from factories.workflow import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
 
 # Before anything imports TensorFlow: quiet, and without a GPU even where there is one, for results are compared bit for bit.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

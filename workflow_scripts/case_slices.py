@@ -5,10 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from lumbarseg.errors import InputError
-from lumbarseg.figures import Case, choose_cases, store_slices
+from lumbarseg.evaluation.case_selection import choose_cases
+from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.geometry import read_plane
-from lumbarseg.joblog import job
-from lumbarseg.metrics import read_rows
+from lumbarseg.reporting.figures.cases import Case
+from lumbarseg.reporting.figures.stored import store_slices
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from lumbarseg.joblog import job
-from lumbarseg.tables import Table, acquisition_table, cohort_table, dataset_table, write_table
+from lumbarseg.reporting.tables.cohort import acquisition_table, cohort_table, dataset_table
+from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     channels, patients = snakemake.params.channels, {"participant_id": str, "session_id": str}

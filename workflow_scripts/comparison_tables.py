@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.joblog import job
-from lumbarseg.tables import measures_table, ranking_table, wilcoxon_table, write_table
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.tables.comparison import measures_table, ranking_table, wilcoxon_table
+from lumbarseg.reporting.tables.writing import write_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

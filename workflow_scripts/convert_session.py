@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lumbarseg.dicom import convert
-from lumbarseg.files import write_json
-from lumbarseg.joblog import job
+from lumbarseg.atomic_io import write_json
+from lumbarseg.imaging.conversion import convert
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     outputs = zip(snakemake.params.source.items(), snakemake.output.images, snakemake.output.sidecars, strict=True)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.dicomseg import write_dicomseg
-from lumbarseg.files import read_json
+from lumbarseg.atomic_io import read_json
+from lumbarseg.deployment.dicomseg import write_dicomseg
 from lumbarseg.geometry import load_image
-from lumbarseg.joblog import job
+from lumbarseg.labels import LabelTable
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     write_dicomseg(

@@ -1,12 +1,12 @@
 """Put the counts of all folds together: IoU per slice, patient and fold, the statistical comparison, and the ranking."""
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.files import whole, write_json
-from lumbarseg.joblog import job
-from lumbarseg.machine import describe_machine
-from lumbarseg.metrics import fold_iou, patient_iou, read_rows, slice_iou, worst_cases
-from lumbarseg.ranking import rank_experiments
-from lumbarseg.statistics import wilcoxon
+from lumbarseg.atomic_io import atomic_write, write_json
+from lumbarseg.evaluation.metrics import fold_iou, patient_iou, read_rows, slice_iou, worst_cases
+from lumbarseg.evaluation.ranking import rank_experiments
+from lumbarseg.evaluation.statistics import wilcoxon
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.environment import describe_machine
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
@@ -23,7 +23,7 @@ with job(snakemake.log[0]) as logger:
         "worst_cases": lambda: worst_cases(per_slice, labels),
     }
     for name, frame in frames.items():
-        with whole(snakemake.output.get(name)) as temporary:
+        with atomic_write(snakemake.output.get(name)) as temporary:
             frame().to_csv(temporary, index=False)
         logger.info("%s written", name)
     write_json(snakemake.output.machine, describe_machine())

@@ -3,11 +3,12 @@
 import nibabel as nib
 import numpy as np
 
-from lumbarseg.figures import LabelledSlice, Preprocessing, store_slices
+from lumbarseg.data.tiling import window_starts
 from lumbarseg.geometry import read_view, sagittal_view
-from lumbarseg.joblog import job
-from lumbarseg.patches import starts
-from lumbarseg.registration import resample
+from lumbarseg.imaging.registration.transforms import resample
+from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing
+from lumbarseg.reporting.figures.stored import store_slices
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -33,8 +34,8 @@ with job(snakemake.log[0]):
         normalised_t1w=None if after is None else normalised[1][middle],
         truth=truth[middle],
         spacing=spacing,
-        row_starts=starts(t2w.shape[1], side, stride),
-        column_starts=starts(t2w.shape[2], side, stride),
+        row_starts=window_starts(t2w.shape[1], side, stride),
+        column_starts=window_starts(t2w.shape[2], side, stride),
         side=side,
     )
     store_slices(snakemake.output.steps, [steps])

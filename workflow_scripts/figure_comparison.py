@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import confusion_matrices, patient_overview, rank_stability, save_figure
-from lumbarseg.joblog import job
-from lumbarseg.metrics import read_rows
+from lumbarseg.evaluation.metrics import read_rows
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.matrices import confusion_matrices, patient_overview, rank_stability
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

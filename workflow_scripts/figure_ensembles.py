@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lumbarseg.figures import iou_against_networks, save_figure
-from lumbarseg.joblog import job
-from lumbarseg.metrics import mean_iou, over_folds
+from lumbarseg.evaluation.metrics import mean_iou, over_folds
+from lumbarseg.reporting.figures.curves import iou_against_networks
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     averages = mean_iou(pd.read_csv(snakemake.input.iou), snakemake.params.background)

@@ -1,8 +1,11 @@
 """Draw the errors in the worst test slices of the experiments shown."""
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import Case, error_maps, restore_slices, save_figure
-from lumbarseg.joblog import job
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.cases import Case
+from lumbarseg.reporting.figures.errors import error_maps
+from lumbarseg.reporting.figures.stored import restore_slices
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)

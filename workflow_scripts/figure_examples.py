@@ -1,15 +1,10 @@
 """Draw labelled slices (Figure 2) and the steps from images to patches (Figure 3) of one session."""
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import (
-    LabelledSlice,
-    Preprocessing,
-    labelled_slices,
-    preprocessing_steps,
-    restore_slices,
-    save_figure,
-)
-from lumbarseg.joblog import job
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing, labelled_slices, preprocessing_steps
+from lumbarseg.reporting.figures.stored import restore_slices
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)

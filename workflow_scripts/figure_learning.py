@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from lumbarseg.figures import learning_curves, save_figure
-from lumbarseg.joblog import job
+from lumbarseg.reporting.figures.curves import learning_curves
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     best_by = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[snakemake.params.best_epoch_by]

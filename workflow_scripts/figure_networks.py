@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from lumbarseg.figures import network_diagram, save_figure
-from lumbarseg.joblog import job
+from lumbarseg.reporting.figures.networks import network_diagram
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     blocks = pd.read_csv(snakemake.input.blocks, keep_default_na=False)

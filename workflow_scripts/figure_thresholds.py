@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import save_figure, threshold_curves
-from lumbarseg.joblog import job
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.curves import threshold_curves
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

@@ -1,14 +1,16 @@
-"""Draw where the committee is unsure and where it is wrong, in its best, median and worst slice."""
+"""Draw where the ensemble is unsure and where it is wrong, in its best, median and worst slice."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import UncertainSlice, choose_cases, save_figure, uncertainty_maps
+from lumbarseg.evaluation.case_selection import choose_cases
 from lumbarseg.geometry import read_plane
-from lumbarseg.joblog import job
-from lumbarseg.uncertainty import MEASURES
+from lumbarseg.inference.uncertainty import MEASURES
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.reporting.figures.uncertainty import UncertainSlice, uncertainty_maps
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

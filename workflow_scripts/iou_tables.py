@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.joblog import job
-from lumbarseg.tables import iou_table, published_companion, write_table
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.tables.iou import iou_table, published_companion
+from lumbarseg.reporting.tables.writing import write_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params

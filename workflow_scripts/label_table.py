@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.files import whole
+from lumbarseg.atomic_io import atomic_write
 from lumbarseg.itksnap import write_descriptions
-from lumbarseg.joblog import job
+from lumbarseg.labels import LabelTable
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     write_descriptions(snakemake.output.itksnap, labels)
-    with whole(snakemake.output.bids) as temporary:
+    with atomic_write(snakemake.output.bids) as temporary:
         rows = [{"index": tissue.id, "name": tissue.name, "color": tissue.colour} for tissue in labels]
         pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import nibabel as nib
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.files import whole
+from lumbarseg.atomic_io import atomic_write
 from lumbarseg.geometry import codes_of, load_image, volume
+from lumbarseg.imaging.masks import read_mask
 from lumbarseg.itksnap import read_descriptions, with_described_values
-from lumbarseg.joblog import job
-from lumbarseg.masks import read_mask
+from lumbarseg.labels import LabelTable
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     classes, background = snakemake.params.classes, snakemake.params.background
@@ -18,5 +18,5 @@ with job(snakemake.log[0]):
     labels = LabelTable(classes, background)
     t2w = load_image(Path(snakemake.input.image))
     voxels = read_mask(Path(snakemake.params.source), t2w, labels)
-    with whole(snakemake.output[0]) as temporary:
+    with atomic_write(snakemake.output[0]) as temporary:
         nib.save(volume(voxels, t2w.affine, codes_of(t2w)), temporary)

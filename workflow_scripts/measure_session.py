@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.files import read_json
-from lumbarseg.joblog import job
-from lumbarseg.session_results import write_results
+from lumbarseg.atomic_io import read_json
+from lumbarseg.deployment.session_results import write_results
+from lumbarseg.labels import LabelTable
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     ids = snakemake.wildcards

@@ -2,15 +2,15 @@
 
 import nibabel as nib
 
-from lumbarseg.files import whole
+from lumbarseg.atomic_io import atomic_write
 from lumbarseg.geometry import codes_of, from_sagittal_view, load_image, sagittal_view, volume
-from lumbarseg.intensity import zscore
-from lumbarseg.joblog import job
+from lumbarseg.imaging.normalisation import zscore
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     for source, target in zip(snakemake.input.images, snakemake.output.images, strict=True):
         image = load_image(source)
         view = sagittal_view(image.get_fdata(dtype="float32"), image.affine)
         scores = from_sagittal_view(zscore(view, snakemake.params.scope), image.affine)
-        with whole(target) as temporary:
+        with atomic_write(target) as temporary:
             nib.save(volume(scores, image.affine, codes_of(image)), temporary)

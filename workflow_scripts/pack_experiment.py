@@ -3,18 +3,19 @@
 import tempfile
 from pathlib import Path
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     import pandas as pd
 
-    from lumbarseg.bundle import HEAD, Bundle, network_entry, write_bundle
-    from lumbarseg.files import copy_whole, read_json
-    from lumbarseg.model_card import model_card
-    from lumbarseg.packing import choose, describe, validation_iou
-    from lumbarseg.ranges import profile_of_files, ranges_of
-    from lumbarseg.segmentation import Segmenter
-    from lumbarseg.study import Model
+    from lumbarseg.atomic_io import atomic_copy, read_json
+    from lumbarseg.config.study import Model
+    from lumbarseg.deployment.bundle import META_LEARNER, Bundle, network_entry, write_bundle
+    from lumbarseg.deployment.domain_check import profile_of_files, ranges_of
+    from lumbarseg.deployment.manifest import build_manifest
+    from lumbarseg.deployment.model_card import model_card
+    from lumbarseg.deployment.segmenter import Segmenter
+    from lumbarseg.evaluation.model_selection import select_model, validation_iou
 
     params, given = snakemake.params, snakemake.input
     settings = params.settings
@@ -22,7 +23,9 @@ with job(snakemake.log[0]) as logger:
     tuned = {(one["model"], one["fold"]): one for one in map(read_json, given.thresholds)}
     targets = [tissue["name"] for tissue in settings["classes"] if tissue["id"] != settings["background"]]
     validation = validation_iou(tuned.values(), targets)
-    experiment, fold = choose(validation, list(models.values()), snakemake.wildcards.experiment, params.labellings)
+    experiment, fold = select_model(
+        validation, list(models.values()), snakemake.wildcards.experiment, params.labellings
+    )
     model = models[experiment.rpartition("+")[0]]
     logger.info("%s of fold %d", experiment, fold)
 
@@ -42,7 +45,7 @@ with job(snakemake.log[0]) as logger:
     profiles = [
         profile_of_files(of_session(given.images, place), of_session(given.sidecars, place)) for place in trained_on
     ]
-    manifest = describe(
+    manifest = build_manifest(
         config={**settings, "training": params.training, "topologies": params.topologies},
         experiment=experiment,
         fold=fold,
@@ -55,10 +58,10 @@ with job(snakemake.log[0]) as logger:
         ranges=ranges_of(profiles),
     )
     files = {network_entry(name): of_fold(given.networks, name) for name in model.networks}
-    files |= {HEAD: of_fold(given.heads, model.name)} if model.is_stacked else {}
+    files |= {META_LEARNER: of_fold(given.meta_learners, model.name)} if model.is_stacked else {}
     with tempfile.TemporaryDirectory(dir=Path(snakemake.output[0]).parent, prefix=".packing-") as scratch:
         made = Path(scratch, "bundle.zip")
         write_bundle(made, manifest, files, model_card(manifest))
         # Nothing that does not fit together is given out.
         Segmenter(Bundle(made))
-        copy_whole(made, snakemake.output[0])
+        atomic_copy(made, snakemake.output[0])

@@ -5,9 +5,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from lumbarseg.data.dataset import write_patches
 from lumbarseg.geometry import sagittal_view
-from lumbarseg.joblog import job
-from lumbarseg.patchset import write_patches
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     images = [nib.load(path) for path in snakemake.input.images]

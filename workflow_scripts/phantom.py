@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
-from lumbarseg.phantom import write_cohort
+from lumbarseg.phantom.cohort import write_cohort
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     settings = snakemake.params.settings

@@ -3,11 +3,12 @@
 import nibabel as nib
 import numpy as np
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures import SessionImages, save_picture, session_quality
 from lumbarseg.geometry import read_view, sagittal_view
-from lumbarseg.joblog import job
-from lumbarseg.registration import resample
+from lumbarseg.imaging.registration.transforms import resample
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.quality import SessionImages, session_quality
+from lumbarseg.reporting.figures.style import save_picture
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     t2w, spacing = read_view(snakemake.input.t2w)

@@ -2,24 +2,26 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     import numpy as np
 
-    from lumbarseg.files import read_json, whole
-    from lumbarseg.inference import SlicePass, label_sessions, load_committee, patches_to_start_with, session_files
+    from lumbarseg.atomic_io import atomic_write, read_json
+    from lumbarseg.inference.prediction import label_sessions
+    from lumbarseg.inference.session_files import load_ensemble, session_files
+    from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
     from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
     fold = int(snakemake.wildcards.fold)
-    committee = load_committee(
+    ensemble = load_ensemble(
         params.models,
         params.networks,
         snakemake.input.networks,
-        snakemake.input.heads,
+        snakemake.input.meta_learners,
         fold=fold,
         channels=params.channels,
         class_names=params.classes,
@@ -32,8 +34,8 @@ with job(snakemake.log[0]):
     folders = dict(zip(params.experiments, map(Path, snakemake.output.masks), strict=True))
     uncertainty = Path(snakemake.output.uncertainty[0]) if snakemake.output.uncertainty else None
     found = label_sessions(
-        SlicePass(committee, patches_to_start_with(settings["batch_size"])),
-        committee,
+        SlidingWindowPredictor(ensemble, initial_batch_size(settings["batch_size"])),
+        ensemble,
         session_files(params.sessions, snakemake.input.patches, snakemake.input.masks),
         thresholds,
         params.labellings,
@@ -44,5 +46,5 @@ with job(snakemake.log[0]):
         lambda measure, session: uncertainty / f"{session.label}_desc-{measure}_uncertainty.nii.gz",
     )
     for path, frame in ((snakemake.output.counts, found.counts), (snakemake.output.calibration, found.calibration)):
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             frame.to_csv(temporary, index=False)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
-from lumbarseg.registration import register
+from lumbarseg.imaging.registration.session import register
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     settings = snakemake.params.settings

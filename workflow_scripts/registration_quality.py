@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.figures import registration_overview, save_figure
-from lumbarseg.files import read_json, whole
-from lumbarseg.joblog import job
-from lumbarseg.quality import registration_table
-from lumbarseg.tables import Table, write_table
+from lumbarseg.atomic_io import atomic_write, read_json
+from lumbarseg.imaging.quality_control import registration_table
+from lumbarseg.reporting.figures.quality import registration_overview
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     reports = {Path(path).name.partition("_from-")[0]: read_json(path) for path in snakemake.input.reports}
     table = registration_table(reports)
-    with whole(snakemake.output.csv) as temporary:
+    with atomic_write(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False)
     flagged = table[table["flag"] != ""].drop(columns=["engine", "degrees_of_freedom", "seconds"])
     caption = (

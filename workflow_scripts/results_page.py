@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.files import read_json, whole
-from lumbarseg.joblog import job
-from lumbarseg.results_page import results_page
+from lumbarseg.atomic_io import atomic_write, read_json
+from lumbarseg.reporting.results_page import results_page
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params
     identifiers = {"participant_id": str, "session_id": str}
     cohort = pd.read_csv(snakemake.input.cohort, dtype=identifiers)
     patients, slices = cohort["participant_id"].nunique(), cohort["slices"].sum()
-    facts = {"Cohort": f"{patients} patients with masks, {len(cohort)} sessions, {slices:,} slices"}
+    settings = {"Cohort": f"{patients} patients with masks, {len(cohort)} sessions, {slices:,} slices"}
     page = results_page(
         params.study,
         ranking=pd.read_csv(snakemake.input.ranking),
@@ -21,8 +21,8 @@ with job(snakemake.log[0]):
         networks=pd.read_csv(snakemake.input.networks),
         tables=[Path(path) for path in snakemake.input.tables if path.endswith(".md")],
         figures=[Path(path) for path in snakemake.input.figures if path.endswith(".png")],
-        facts=facts | params.facts | read_json(snakemake.input.machine),
-        departures=params.departures,
+        settings=settings | params.settings | read_json(snakemake.input.machine),
+        differences_from=params.differences_from,
     )
-    with whole(snakemake.output[0]) as temporary:
+    with atomic_write(snakemake.output[0]) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
-    from lumbarseg.files import whole
-    from lumbarseg.lease import sole_writer
-    from lumbarseg.patchset import PatchSet
+    from lumbarseg.atomic_io import atomic_write
+    from lumbarseg.data.dataset import PatchSet
     from lumbarseg.training.device import prepare_device
+    from lumbarseg.training.lock import exclusive_lock
     from lumbarseg.training.loop import DivergedError
     from lumbarseg.training.network import train_network
 
     params = snakemake.params
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, params.training)
     state = Path(snakemake.output[0]).parent / "state"
-    with sole_writer(state) as lease:
+    with exclusive_lock(state) as lock:
         try:
             _, history = train_network(
                 params.name,
@@ -31,6 +31,6 @@ with job(snakemake.log[0]) as logger:
             # That a learning rate is too high is what a search is there to find out.
             logger.info("%s", error)
             history = error.histories[params.name]
-        with whole(snakemake.output[0]) as temporary:
+        with atomic_write(snakemake.output[0]) as temporary:
             (history if len(history) else history.assign(epoch=[])).to_csv(temporary, index=False)
-        lease.done()
+        lock.done()

@@ -2,18 +2,19 @@
 
 import pandas as pd
 
-from lumbarseg.figures import save_figure, search_results
-from lumbarseg.files import whole
-from lumbarseg.joblog import job
-from lumbarseg.search import combinations, search_table, trial_rows
-from lumbarseg.tables import Table, write_table
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.reporting.figures.search import search_results
+from lumbarseg.reporting.figures.style import save_figure
+from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.training.search import combinations, search_table, trial_rows
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
     histories = [pd.read_csv(path) for path in snakemake.input.histories]
     criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.best_epoch_by]
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
-    with whole(snakemake.output.trials) as temporary:
+    with atomic_write(snakemake.output.trials) as temporary:
         trials.to_csv(temporary, index=False)
     ranked = combinations(trials, params.present, criterion)
     table, footnotes = search_table(ranked)

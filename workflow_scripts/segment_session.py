@@ -2,18 +2,13 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
-    from lumbarseg.admission import require_mr, require_one_patient
-    from lumbarseg.bundle import Bundle
+    from lumbarseg.deployment.bundle import Bundle
+    from lumbarseg.deployment.input_checks import require_mr, require_one_patient
+    from lumbarseg.deployment.segmenter import Segmenter, SessionImages, SessionOutputs, segment_session
     from lumbarseg.geometry import load_image
-    from lumbarseg.segmentation import (
-        Segmenter,
-        SessionImages,
-        SessionOutputs,
-        segment_session,
-    )
     from lumbarseg.training.device import prepare_device
 
     given, sources = snakemake.input, {name: Path(path) for name, path in snakemake.params.sources.items()}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.acquisition import describe_session
-from lumbarseg.cohort import read_sheet
-from lumbarseg.files import whole
-from lumbarseg.joblog import job
-from lumbarseg.selection import COLUMNS, LEFT_OUT, USED, selection_rows
-from lumbarseg.tables import Table, write_table
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.cohort.acquisition import describe_session
+from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, USED, selection_rows
+from lumbarseg.cohort.sheet import read_sheet
+from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
@@ -23,11 +23,11 @@ with job(snakemake.log[0]) as logger:
         described.append(describe_session(sessions[tuple(label)], paths[0], by_contrast, paths[1]))
     rows = selection_rows(described, params.lacking, params.criteria, params.class_names)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    with whole(snakemake.output.selection) as temporary:
+    with atomic_write(snakemake.output.selection) as temporary:
         table.to_csv(temporary, index=False)
     out = {(row["participant_id"], row["session_id"]) for row in rows if row["outcome"] == LEFT_OUT}
     cohort = [row for row in described if (row["participant_id"], row["session_id"]) not in out]
-    with whole(snakemake.output.cohort) as temporary:
+    with atomic_write(snakemake.output.cohort) as temporary:
         pd.DataFrame(cohort).to_csv(temporary, index=False)
     noted = table[table["criterion"] != ""]
     warned = noted[noted["outcome"] != LEFT_OUT].drop_duplicates(["participant_id", "session_id"])

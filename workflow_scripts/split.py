@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.cohort.selection import left_out
 from lumbarseg.errors import InputError
-from lumbarseg.files import whole
-from lumbarseg.joblog import job
-from lumbarseg.selection import left_out
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -19,5 +19,5 @@ with job(snakemake.log[0]):
             "that are selected"
         )
     assignments = pd.DataFrame(params.assignments, columns=["participant_id", "fold", "subset"])
-    with whole(snakemake.output.folds) as temporary:
+    with atomic_write(snakemake.output.folds) as temporary:
         assignments.to_csv(temporary, sep="\t", index=False)

@@ -1,31 +1,33 @@
 """Tune the thresholds of every model of a fold on its validation slices."""
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     import numpy as np
 
-    from lumbarseg.files import write_json
-    from lumbarseg.inference import SlicePass, load_committee, patches_to_start_with, score_histograms, session_files
-    from lumbarseg.labelling import THRESHOLDS, threshold_curves, tune_thresholds
+    from lumbarseg.atomic_io import write_json
+    from lumbarseg.evaluation.labelling import THRESHOLDS, threshold_curves, tune_thresholds
+    from lumbarseg.inference.prediction import score_histograms
+    from lumbarseg.inference.session_files import load_ensemble, session_files
+    from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
     from lumbarseg.training.device import prepare_device
 
     params = snakemake.params
     settings = params.training
     prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
     fold = int(snakemake.wildcards.fold)
-    committee = load_committee(
+    ensemble = load_ensemble(
         params.models,
         params.networks,
         snakemake.input.networks,
-        snakemake.input.heads,
+        snakemake.input.meta_learners,
         fold=fold,
         channels=params.channels,
         class_names=params.classes,
     )
     sessions = session_files(params.sessions, snakemake.input.patches, snakemake.input.masks)
     histograms = score_histograms(
-        SlicePass(committee, patches_to_start_with(settings["batch_size"])), committee, sessions
+        SlidingWindowPredictor(ensemble, initial_batch_size(settings["batch_size"])), ensemble, sessions
     )
     for path, (name, histogram) in zip(snakemake.output, histograms.items(), strict=True):
         curves = threshold_curves(histogram)

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    from lumbarseg.files import copy_whole, whole
-    from lumbarseg.lease import sole_writer
-    from lumbarseg.networks.passport import passport
-    from lumbarseg.patchset import PatchSet
+    from lumbarseg.atomic_io import atomic_copy, atomic_write
+    from lumbarseg.data.dataset import PatchSet
+    from lumbarseg.models.metadata import network_metadata
     from lumbarseg.training.device import prepare_device
+    from lumbarseg.training.lock import exclusive_lock
     from lumbarseg.training.network import train_network
 
     params = snakemake.params
@@ -17,7 +17,7 @@ with job(snakemake.log[0]):
     running = snakemake.config["training"]
     prepare_device(running["device"], snakemake.threads, params.training)
     state = Path(snakemake.output.network).parent / "state"
-    with sole_writer(state) as lease:
+    with exclusive_lock(state) as lock:
         best, history = train_network(
             snakemake.wildcards.topology,
             params.topology,
@@ -27,12 +27,12 @@ with job(snakemake.log[0]):
             class_names=params.classes,
             background=params.background,
             state_folder=state,
-            passport=passport(
+            metadata=network_metadata(
                 snakemake.wildcards.topology, int(snakemake.wildcards.fold), params.channels, params.classes
             ),
             events=Path(snakemake.params.events) if running["tensorboard"] else None,
         )
-        copy_whole(best, snakemake.output.network)
-        with whole(snakemake.output.history) as temporary:
+        atomic_copy(best, snakemake.output.network)
+        with atomic_write(snakemake.output.history) as temporary:
             history.to_csv(temporary, index=False)
-        lease.done()
+        lock.done()

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.joblog import job
-from lumbarseg.tables import Table, write_table
-from lumbarseg.usage import usage_table
+from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.reporting.usage import usage_table
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     networks = pd.read_csv(snakemake.input.networks).set_index("topology")["multiply_accumulates"]
     frame = usage_table(
         {rule: [Path(path) for path in snakemake.input[rule]] for rule in snakemake.params.rules},
         zip(snakemake.params.topologies, map(pd.read_csv, snakemake.input.histories), strict=True),
-        map(pd.read_csv, snakemake.input.heads),
+        map(pd.read_csv, snakemake.input.meta_learners),
         networks.to_dict(),
     )
     caption = (

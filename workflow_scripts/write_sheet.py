@@ -1,7 +1,7 @@
 """Write the sheet of sessions of a folder with a known layout."""
 
-from lumbarseg.joblog import job
-from lumbarseg.layouts import write_sheet
+from lumbarseg.cohort.layouts import write_sheet
+from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     layout = snakemake.params.layout

@@ -13,10 +13,10 @@ import pandas as pd
 import pydicom
 import pytest
 
-from lumbarseg.files import read_json
+from factories.workflow import copy_workflow, snakemake, write_study
+from lumbarseg.atomic_io import read_json
+from lumbarseg.data.tiling import Tiling, stitch
 from lumbarseg.geometry import sagittal_view
-from lumbarseg.patches import Tiling, assemble
-from workflow_runs import copy_workflow, snakemake, write_study
 
 COLUMNS = ("participant_id", "session_id", "t2w", "t1w", "mask", "age", "sex", "weight", "site")
 ONE_THREAD = [f"{rule}=1" for rule in ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")]
@@ -209,7 +209,7 @@ def test_registration_finds_the_offset_between_the_two_series(pair):
     report = read_json(in_pair(pair, "registered", "from-T1w_to-T2w_xfm.json"))
     assert not report["fell_back_to_header"]
     assert report["after"]["mutual_information"] > report["before"]["mutual_information"]
-    # About 0.7 mm from front to back and 0.3 mm from head to foot, as measured when the pair was prepared.
+    # About 0.7 mm from front to back and 0.3 mm from meta-learner to foot, as measured when the pair was prepared.
     assert np.linalg.norm(np.subtract(report["shift_mm"], [0, -0.7, -0.3])) < 0.6
     assert report["rotation_degrees"] < 1
     registered, t2w = in_pair(pair, "registered", "space-T2w_T1w.nii.gz"), in_pair(pair, "nifti", "T2w.nii.gz")
@@ -239,8 +239,8 @@ def test_patches_make_the_normalised_slices_and_the_mask_again(pair):
     for number in range(len(mask)):
         of_slice = slice(number * tiling.count, (number + 1) * tiling.count)
         whole = np.stack([channel[number] for channel in scores], axis=-1)
-        np.testing.assert_allclose(assemble(images[of_slice], tiling), whole, atol=1e-5)
-        np.testing.assert_array_equal(assemble(labels[of_slice][..., None], tiling)[..., 0], mask[number])
+        np.testing.assert_allclose(stitch(images[of_slice], tiling), whole, atol=1e-5)
+        np.testing.assert_array_equal(stitch(labels[of_slice][..., None], tiling)[..., 0], mask[number])
 
 
 def test_the_same_series_give_the_same_result_under_every_name(pair):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workflow_runs import small_study
+from factories.workflow import small_study
 
 TRAINING = "networks/UD/fold-1"
 TARGET = f"results/small/{TRAINING}/network.keras"
@@ -98,7 +98,7 @@ class Checkout:
         _, topology, fold = training.split("/")
         log = f"train_network/{topology}_{fold}"
         wait_until(lambda: f"epoch {epoch}/" in self.log(log), f"epoch {epoch}", self)
-        owner = json.loads((self.results / training / "state.lease").read_text())
+        owner = json.loads((self.results / training / "state.lock").read_text())
         os.kill(owner["process"], signal.SIGSTOP)
         return owner["job"]
 

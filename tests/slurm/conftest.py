@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from checkouts import TARGET, Checkout, study
-from workflow_runs import copy_workflow, write_cohort
+from factories.workflow import copy_workflow, write_cohort
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from checkouts import TRAINING, Checkout, same_training
-from workflow_runs import ROOT, copy_workflow, small_study, write_cohort, write_study
+from factories.workflow import ROOT, copy_workflow, small_study, write_cohort, write_study
 
 
 def test_the_whole_study_runs_from_images_to_the_page_of_results(checkout, undisturbed):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
-from lumbarseg.cohort import read_sheet
+from factories.dicom import SECRETS, write_series
+from factories.workflow import copy_workflow, small_study, snakemake, write_cohort, write_study
+from lumbarseg.cohort.sheet import read_sheet
 from lumbarseg.errors import InputError
-from made_dicom import SECRETS, write_series
-from workflow_runs import copy_workflow, small_study, snakemake, write_cohort, write_study
 
 GOOD = ("p0", "p1")
 
@@ -82,7 +82,7 @@ def bad_masks(folder, good):
         "shifted": ({"affine": half}, r"found a corner voxel 0\.5 mm away"),
         "mirrored": (
             {"change": lambda values: values[:, ::-1]},
-            r"times stronger under the mask mirrored from head to foot",
+            r"times stronger under the mask mirrored from meta-learner to foot",
         ),
         "smaller": (
             {"change": lambda values: values[:-1]},

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from workflow_runs import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
+from factories.workflow import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
 
 
 @pytest.fixture(scope="module")

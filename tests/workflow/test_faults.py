@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from workflow_runs import copy_workflow, small_study, snakemake, write_cohort, write_study
+from factories.workflow import copy_workflow, small_study, snakemake, write_cohort, write_study
 
 
 @pytest.fixture

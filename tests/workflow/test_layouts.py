@@ -14,10 +14,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 import yaml
 
-from lumbarseg.dicom import convert
-from lumbarseg.phantom import write_cohort as write_phantoms
-from made_dicom import SECRETS, write_series
-from workflow_runs import ROOT, copy_workflow, snakemake
+from factories.dicom import SECRETS, write_series
+from factories.workflow import ROOT, copy_workflow, snakemake
+from lumbarseg.imaging.conversion import convert
+from lumbarseg.phantom.cohort import write_cohort as write_phantoms
 
 LAYOUTS = ROOT / "docs/layouts"
 PATIENTS = 4  # as few as three folds and a test can be made of

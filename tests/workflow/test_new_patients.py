@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from factories.bundle import NETWORK, small_bundle
+from factories.workflow import ROOT, copy_workflow, snakemake
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import dicom_slice
-from small_bundles import NETWORK, small_bundle
-from workflow_runs import ROOT, copy_workflow, snakemake
 
 HEADER = "participant_id\tsession_id\tt2w\tt1w\tmask"
 

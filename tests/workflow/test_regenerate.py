@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from workflow_runs import copy_workflow, snakemake
+from factories.workflow import copy_workflow, snakemake
 
 BLOCKED = ("tensorflow", "keras", "SimpleITK", "nibabel", "pydicom", "blosc2", "fsl")
 SITE = f"""import sys

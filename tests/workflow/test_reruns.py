@@ -6,8 +6,8 @@ import time
 import pandas as pd
 import yaml
 
-from lumbarseg.bundle import Bundle
-from workflow_runs import snakemake
+from factories.workflow import snakemake
+from lumbarseg.deployment.bundle import Bundle
 
 DRY = ("--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
 
@@ -120,10 +120,10 @@ def test_another_combiner_makes_only_what_it_is_in(again):
 
 
 def test_with_out_of_fold_scores_heads_wait_for_the_networks_of_all_folds(again):
-    head = "results/small/heads/E2+NAD/fold-1/head.keras"
-    assert snakemake(again, head, *DRY, "--forceall").jobs["train_network"] == 6
+    meta_learner = "results/small/meta_learners/E2+NAD/fold-1/meta_learner.keras"
+    assert snakemake(again, meta_learner, *DRY, "--forceall").jobs["train_network"] == 6
     change_study(again, lambda study: study["stacking"].update(out_of_fold=False))
-    assert snakemake(again, head, *DRY, "--forceall").jobs["train_network"] == 2
+    assert snakemake(again, meta_learner, *DRY, "--forceall").jobs["train_network"] == 2
 
 
 def test_maps_of_uncertainty_and_calibration_stand_beside_the_masks(finished):

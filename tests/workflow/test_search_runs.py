@@ -3,7 +3,7 @@
 import pandas as pd
 import yaml
 
-from workflow_runs import snakemake
+from factories.workflow import snakemake
 
 RUN = ("--configfile", "my_study.yaml", "--cores", "2", "--set-threads", "search_network=1")
 # no network survives steps of this length

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from workflow_runs import copy_workflow, small_study, snakemake, write_cohort, write_study
+from factories.workflow import copy_workflow, small_study, snakemake, write_cohort, write_study
 
 RANGES = {"Height": [40, 40], "Width": [40, 40], "PixelSpacing": [1, 1], "Slices": [3, 9], "SpacingBetweenSlices": None}
 SELECTION = {

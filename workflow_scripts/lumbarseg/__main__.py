@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lumbarseg.commands import clear, export, segment, watch
 from lumbarseg.errors import InputError
+from lumbarseg.workflow.cli import clear, export, segment, watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

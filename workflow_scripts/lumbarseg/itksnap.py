@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.anatomy import LabelTable
+from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
-from lumbarseg.files import whole
+from lumbarseg.labels import LabelTable
 
 _HEAD = """################################################
 # ITK-SnAP Label Description File
@@ -36,7 +36,7 @@ def write_descriptions(path: str | Path, classes: LabelTable) -> None:
         shown = int(tissue.id != classes.background)
         name = CLEAR if tissue.id == 0 and not shown else tissue.name
         rows.append(f'{tissue.id:5d}   {red:3d}  {green:3d}  {blue:3d}        {shown}  {shown}  {shown}    "{name}"\n')
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(_HEAD + "".join(rows), encoding="utf-8")
 
 

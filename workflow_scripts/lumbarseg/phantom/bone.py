@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from lumbarseg.phantom.canvas import Array, Canvas, Value
+from lumbarseg.phantom.raster import Array, PlaneRaster, Value
 from lumbarseg.phantom.soft_tissue import DISC, SACRUM, VERTEBRA, ramp
 from lumbarseg.phantom.spine import LEVELS, Disc, Vertebra
 
 Frame = tuple[Array, Array, Array]
 
 
-def frame(canvas: Canvas, bone: Vertebra) -> Frame:
+def frame(raster: PlaneRaster, bone: Vertebra) -> Frame:
     """Coordinates p, q, z of the pixels in a vertebra's frame, mm."""
     sine, cosine = np.float32(np.sin(bone.tilt)), np.float32(np.cos(bone.tilt))
-    ahead, up = canvas.a - np.float32(bone.anterior), canvas.s - np.float32(bone.superior)
-    return canvas.r - np.float32(bone.right), ahead * cosine - up * sine, ahead * sine + up * cosine
+    ahead, up = raster.a - np.float32(bone.anterior), raster.s - np.float32(bone.superior)
+    return raster.r - np.float32(bone.right), ahead * cosine - up * sine, ahead * sine + up * cosine
 
 
 def box(across: Array, along: Array, rounding: float) -> Array:
@@ -50,33 +50,33 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
     return np.maximum(box(walls, np.abs(z) - half + hollow, 2.2), (n - 1.0) * np.float32(bone.width / 2))
 
 
-def marrow(canvas: Canvas) -> Value:
+def marrow(raster: PlaneRaster) -> Value:
     """Signal of trabecular bone: a mixture of fatty and watery marrow, patchy as that of grown-ups is."""
-    if canvas.crisp:
+    if raster.is_label_image:
         return 0.0
     part = (
-        canvas.spine.body.marrow_fat
-        + np.float32(0.07) * canvas.noise(2.2, 41)
-        + np.float32(0.05) * canvas.noise(0.6, 43)
+        raster.spine.body.marrow_fat
+        + np.float32(0.07) * raster.noise(2.2, 41)
+        + np.float32(0.05) * raster.noise(0.6, 43)
     )
-    water, fat = canvas.signal("marrow water"), canvas.signal("marrow fat")
+    water, fat = raster.signal("marrow water"), raster.signal("marrow fat")
     # trabeculae take an eighth of the volume and, by susceptibility, some more of the signal
     return np.asarray(0.78 * (water + part * (fat - water)), dtype=np.float32)
 
 
-def paint_bone(canvas: Canvas, distance: Array, label: int, cortex: float, filling: Value | None = None) -> None:
+def paint_bone(raster: PlaneRaster, distance: Array, label: int, cortex: float, filling: Value | None = None) -> None:
     """A bone: dark cortex of `cortex` mm around marrow."""
-    canvas.paint(distance, canvas.signal("bone"), label)
-    if not canvas.crisp:
-        canvas.paint(distance + np.float32(cortex), marrow(canvas) if filling is None else filling, None)
+    raster.paint(distance, raster.signal("bone"), label)
+    if not raster.is_label_image:
+        raster.paint(distance + np.float32(cortex), marrow(raster) if filling is None else filling, None)
 
 
-def paint_disc(canvas: Canvas, disc: Disc) -> None:
+def paint_disc(raster: PlaneRaster, disc: Disc) -> None:
     """A disc: annulus around a nucleus that darkens, and bulges, as it degenerates."""
     upper, lower = disc.upper, disc.lower
     a0, s0 = upper.place(0.0, -(upper.height + disc.height) / 2)
     wide = max(upper.width, lower.width) / 2 + 4.0
-    where = canvas.window(
+    where = raster.window(
         (upper.right, a0, s0), (wide, 0.62 * upper.depth + 6.0, 0.4 * upper.depth + disc.height + 6.0)
     )
     if where is None:
@@ -101,7 +101,7 @@ def paint_disc(canvas: Canvas, disc: Disc) -> None:
         return
     # end plates are hollow, so the disc reaches 2.5 mm into the blocks that are painted over it
     distance = np.maximum(box(edge, np.maximum(-below, -above) - 2.5, 2.0), (n - 1.0) * np.float32(upper.width / 2))
-    if where.crisp:
+    if where.is_label_image:
         where.paint(distance, 0.0, DISC)
         return
     annulus, healthy, worn = (where.signal(name) for name in ("annulus", "nucleus", "degenerate nucleus"))
@@ -119,22 +119,22 @@ def paint_disc(canvas: Canvas, disc: Disc) -> None:
     where.paint(distance, value.astype(np.float32), DISC)
 
 
-def _body(canvas: Canvas, bone: Vertebra) -> tuple[Canvas, Frame, Array] | None:
+def _body(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Frame, Array] | None:
     """The window of a vertebral body, its frame there, and the distance to its surface."""
     half = (bone.width / 2 + 2.0, 0.72 * bone.depth + 6.0, 0.62 * bone.height + 0.4 * bone.depth)
-    where = canvas.window((bone.right, bone.anterior, bone.superior), half)
+    where = raster.window((bone.right, bone.anterior, bone.superior), half)
     if where is None:
         return None
     inner = frame(where, bone)
     return where, inner, body_distance(bone, *inner)
 
 
-def _arch(canvas: Canvas, bone: Vertebra) -> tuple[Canvas, Array] | None:
+def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | None:
     """The window of a vertebral arch with its processes, and the distance to its surface."""
-    size, height = canvas.spine.body.size, bone.height
+    size, height = raster.spine.body.size, bone.height
     reach = bone.canal + bone.spinous + 16.0
     a0, s0 = bone.place(-bone.depth / 2 - reach / 2, -0.35 * height)
-    where = canvas.window((bone.right, a0, s0), (42.0 * size, reach / 2 + 8.0, 1.12 * height + 6.0))
+    where = raster.window((bone.right, a0, s0), (42.0 * size, reach / 2 + 8.0, 1.12 * height + 6.0))
     if where is None:
         return None
     p, q, z = frame(where, bone)
@@ -177,13 +177,13 @@ def _arch(canvas: Canvas, bone: Vertebra) -> tuple[Canvas, Array] | None:
     return where, distance
 
 
-def paint_vertebra(canvas: Canvas, bone: Vertebra) -> None:
+def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
     """Body and arch of a vertebra, one bone: cortex first, then the marrow of both; the basivertebral vein last."""
-    arch, body = _arch(canvas, bone), _body(canvas, bone)
+    arch, body = _arch(raster, bone), _body(raster, bone)
     for part in (arch, body):
         if part is not None:
-            part[0].paint(part[-1], canvas.signal("bone"), VERTEBRA)
-    if canvas.crisp:
+            part[0].paint(part[-1], raster.signal("bone"), VERTEBRA)
+    if raster.is_label_image:
         return
     for part, cortex in ((arch, 0.9), (body, 1.0)):
         if part is not None:
@@ -199,19 +199,19 @@ def paint_vertebra(canvas: Canvas, bone: Vertebra) -> None:
     where.paint(np.maximum(vein, distance), mixed, None)
 
 
-def paint_sacral_segment(canvas: Canvas, bone: Vertebra) -> None:
+def paint_sacral_segment(raster: PlaneRaster, bone: Vertebra) -> None:
     """The body of a sacral segment and what lies behind it."""
-    paint_sacral_wings(canvas, bone)
-    found = _body(canvas, bone)
+    paint_sacral_wings(raster, bone)
+    found = _body(raster, bone)
     if found is not None:
         paint_bone(found[0], found[2], SACRUM, 1.0)
 
 
-def paint_sacral_wings(canvas: Canvas, bone: Vertebra) -> None:
+def paint_sacral_wings(raster: PlaneRaster, bone: Vertebra) -> None:
     """What of a sacral segment lies behind its body: lateral masses, and the plate and crest over the canal."""
-    size = canvas.spine.body.size
+    size = raster.spine.body.size
     a0, s0 = bone.place(-bone.depth / 2 - 10.0, 0.0)
-    where = canvas.window((bone.right, a0, s0), (bone.width / 2 + 2.0, 34.0, bone.height + 8.0))
+    where = raster.window((bone.right, a0, s0), (bone.width / 2 + 2.0, 34.0, bone.height + 8.0))
     if where is None:
         return
     p, q, z = frame(where, bone)
@@ -228,12 +228,12 @@ def paint_sacral_wings(canvas: Canvas, bone: Vertebra) -> None:
     paint_bone(where, np.minimum(mass, crest), SACRUM, 1.0)
 
 
-def paint_bones(canvas: Canvas) -> None:
+def paint_bones(raster: PlaneRaster) -> None:
     """All discs, then all bones over them."""
-    for disc in canvas.spine.discs:
-        paint_disc(canvas, disc)
-    for bone in canvas.spine.vertebrae:
+    for disc in raster.spine.discs:
+        paint_disc(raster, disc)
+    for bone in raster.spine.vertebrae:
         if bone.sacral:
-            paint_sacral_segment(canvas, bone)
+            paint_sacral_segment(raster, bone)
         else:
-            paint_vertebra(canvas, bone)
+            paint_vertebra(raster, bone)

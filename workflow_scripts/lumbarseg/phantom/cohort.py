@@ -72,7 +72,7 @@ def write_cohort(
         processes: patients made at a time.
         progress: called with the participant id whenever a patient is done.
     """
-    from lumbarseg.files import whole
+    from lumbarseg.atomic_io import atomic_write
 
     tasks = [(folder, number, seed, tuple(matrices), slices) for number in range(1, patients + 1)]
     rows: list[str] = []
@@ -80,7 +80,7 @@ def write_cohort(
         rows.append(row)
         if progress is not None:
             progress(participant)
-    with whole(folder / "sessions.tsv") as path:
+    with atomic_write(folder / "sessions.tsv") as path:
         path.write_text("\n".join(["\t".join(COLUMNS), *rows]) + "\n", encoding="utf-8")
 
 

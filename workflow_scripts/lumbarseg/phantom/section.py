@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.phantom.bone import paint_bones
-from lumbarseg.phantom.canvas import Array, Canvas, make_canvas
+from lumbarseg.phantom.raster import Array, PlaneRaster, make_raster
 from lumbarseg.phantom.soft_tissue import (
     paint_back,
     paint_belly,
@@ -21,19 +21,19 @@ from lumbarseg.phantom.spine import Spine
 BAND_ROWS = 96  # rows painted at a time; a band's arrays then stay in the processor's cache
 
 
-def _paint(canvas: Canvas) -> None:
+def _paint(raster: PlaneRaster) -> None:
     """Paint the anatomy from the outermost layers to the innermost; later tissues cover earlier ones."""
-    bands = canvas.bands(max(1, canvas.r.shape[0] // BAND_ROWS))
+    bands = raster.bands(max(1, raster.r.shape[0] // BAND_ROWS))
     for band in bands:
         paint_belly(band)
         paint_retroperitoneum(band)
         paint_vessels(band)
         paint_back(band)
         paint_epidural_fat(band)
-    paint_bones(canvas)
+    paint_bones(raster)
     for band in bands:
         paint_sac(band)
-    paint_roots(canvas)
+    paint_roots(raster)
 
 
 def label_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -48,9 +48,9 @@ def label_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, i
     Returns:
         uint8 class ids 0 … 11, of `shape`.
     """
-    canvas = make_canvas(spine, affine, shape, None)
-    _paint(canvas)
-    return np.asarray(canvas.pixels, dtype=np.uint8)
+    raster = make_raster(spine, affine, shape, None)
+    _paint(raster)
+    return np.asarray(raster.pixels, dtype=np.uint8)
 
 
 def signal_section(
@@ -78,7 +78,7 @@ def signal_section(
     for plane in range(planes):
         shifted = affine.copy()
         shifted[:, 2] += thickness * ((plane + 0.5) / planes - 0.5)
-        canvas = make_canvas(spine, shifted, shape, signals)
-        _paint(canvas)
-        total += canvas.pixels
+        raster = make_raster(spine, shifted, shape, signals)
+        _paint(raster)
+        total += raster.pixels
     return total / np.float32(planes)

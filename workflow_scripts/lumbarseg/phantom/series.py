@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from scipy import fft
 
-from lumbarseg.files import whole, write_json
+from lumbarseg.atomic_io import atomic_write, write_json
 from lumbarseg.phantom.patients import Patient
 from lumbarseg.phantom.section import label_section, signal_section
 from lumbarseg.phantom.signal import acquire, coil_profile, personal_tissues, saturation_band, spin_echo
@@ -320,7 +320,7 @@ def write_series(folder: Path, patient: Patient, spine: Spine, contrast: str) ->
         stale.unlink()
     for index in range(patient.slices):
         dataset = dicom_slice(patient, contrast, index, slice_image(patient, spine, contrast, index))
-        with whole(folder / f"IM{int(dataset.InstanceNumber):04d}.dcm") as path:
+        with atomic_write(folder / f"IM{int(dataset.InstanceNumber):04d}.dcm") as path:
             dataset.save_as(path, enforce_file_format=True)
 
 
@@ -330,7 +330,7 @@ def write_mask(path: Path, patient: Patient, spine: Spine) -> None:
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
     image.header.set_xyzt_units("mm")
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         nibabel.save(image, temporary)
 
 

@@ -1,1 +1,1 @@
-"""Training of networks and of stacking heads: one loop, resumable after every epoch, the same result from the same seed."""
+"""Training of networks and of meta-learners: one loop, resumable after every epoch, the same result from the same seed."""

@@ -1,4 +1,4 @@
-"""The training loop: learners side by side on the same batches, each with its own optimiser and best epoch."""
+"""The training loop: training tasks side by side on the same batches, each with its own optimiser and best epoch."""
 
 import logging
 import time
@@ -14,13 +14,13 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lumbarseg.augmentation import draw_warps, warp
+from lumbarseg.data.augmentation import draw_warps, warp
+from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
-from lumbarseg.metrics import iou
-from lumbarseg.patchset import PatchSet
-from lumbarseg.training.events import Events
-from lumbarseg.training.learner import Features, Learner, Schedule, see_images
-from lumbarseg.training.state import State
+from lumbarseg.evaluation.metrics import iou
+from lumbarseg.training.checkpoint import State
+from lumbarseg.training.task import Features, TrainingOptions, TrainTask, forward_images
+from lumbarseg.training.tensorboard import TensorBoardLogger
 
 logger = logging.getLogger("lumbarseg")
 
@@ -29,10 +29,10 @@ LOST_AFTER = 20
 
 
 class DivergedError(InputError):
-    """The loss of a learner is not a number any more.
+    """The loss of a training task is not a number any more.
 
     Attributes:
-        histories: of the learners, as `fit` gives them, up to the epoch before.
+        histories: of the training tasks, as `fit` gives them, up to the epoch before.
     """
 
     def __init__(self, sentence: str, histories: Mapping[str, pd.DataFrame]) -> None:
@@ -41,34 +41,34 @@ class DivergedError(InputError):
 
 
 def fit(
-    learners: Sequence[Learner],
+    tasks: Sequence[TrainTask],
     training: PatchSet,
     validation: PatchSet,
-    schedule: Schedule,
+    schedule: TrainingOptions,
     state_folder: Path,
     identity: Mapping[str, Any],
-    see: Callable[[Any, int], Features] = see_images,
+    forward: Callable[[Any, int], Features] = forward_images,
     events: Path | None = None,
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
-    """Train learners side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
+    """Train training tasks side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
 
     After every epoch all that is needed to go on is written to a folder named by a hash of `identity` and of the
     patches, so a job that was killed goes on from there, and one with other settings starts anew. The order of patches
     and the warps of an epoch depend only on the seed and the epoch's number.
 
     Args:
-        learners: what is trained; each has its own optimiser and best epoch.
+        training tasks: what is trained; each has its own optimiser and best epoch.
         training: patches that are learned from, augmented.
         validation: patches on which the best epoch is chosen.
         schedule: epochs, batch and so on.
         state_folder: where the state is kept; made if need be.
         identity: everything that defines this training, as JSON.
-        see: turns warped patches into the features the learners take; frozen networks in the case of stacking heads. It is
+        forward: turns warped patches into the features the training tasks take; frozen networks in the case of meta-learners. It is
             also given the group of the patches, which all patches of a batch share.
         events: where TensorBoard's event files go; none are written without it.
 
     Returns:
-        For each learner its best network (a `.keras` file in the state folder) and its history, one row an epoch:
+        For each training task its best network (a `.keras` file in the state folder) and its history, one row an epoch:
         epoch, loss, accuracy, val_loss, val_accuracy, val_patch_iou, val_patch_iou_<class> (0 … 1, NaN where a class is
         absent), seconds, patches_per_second.
 
@@ -76,32 +76,32 @@ def fit(
         InputError: patches or state are damaged, or the device's memory does not hold a part of a batch.
         DivergedError: a loss is not finite. In either case the epochs so far are kept.
     """
-    state = State(state_folder, {**identity, "patches": [training.digest, validation.digest]}, learners)
-    steps = compile_steps(learners, schedule, see)
+    state = State(state_folder, {**identity, "patches": [training.digest, validation.digest]}, tasks)
+    steps = compile_steps(tasks, schedule, forward)
     _warn_of_absent_classes(training, validation, schedule.class_names)
     first = state.resume() + 1
     if first > 1:
         logger.info("going on from epoch %d, found in %s", first - 1, state.folder)
-    curves = Events(events, state.histories)
+    curves = TensorBoardLogger(events, state.histories)
     for epoch in range(first, schedule.epochs + 1):
         started = time.perf_counter()
         try:
             trained = _train_epoch(steps, training, schedule, epoch)
-            _require_finite(trained["loss"], learners, epoch, state)
+            _require_finite(trained["loss"], tasks, epoch, state)
             waited = trained.pop("waited")
-            validated = _validate(steps, validation, schedule, len(learners))
+            validated = _validate(steps, validation, schedule, len(tasks))
             # The last step of an epoch may have ruined the weights, and what labels all as background can look accurate.
-            _require_finite(np.array([row["val_loss"] for row in validated]), learners, epoch, state)
+            _require_finite(np.array([row["val_loss"] for row in validated]), tasks, epoch, state)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             part = -(-schedule.batch_size // schedule.batch_parts)
             raise InputError(
-                f"{', '.join(learner.name for learner in learners)}: expected {part} patches at a time to fit into the "
+                f"{', '.join(task.name for task in tasks)}: expected {part} patches at a time to fit into the "
                 f"device's memory, found that they do not; raise `training.batch_parts` (it is {schedule.batch_parts}), or take "
                 "mixed precision (`training.precision`) or a larger card; finished epochs are kept"
             ) from error
         seconds = time.perf_counter() - started
         speed = len(training) / seconds
-        for place, learner in enumerate(learners):
+        for place, task in enumerate(tasks):
             row = {
                 "epoch": epoch,
                 "loss": trained["loss"][place],
@@ -110,21 +110,19 @@ def fit(
                 "seconds": round(seconds, 3),
                 "patches_per_second": round(speed, 2),
             }
-            state.add(learner, row, schedule.criterion)
+            state.add(task, row, schedule.criterion)
         state.save(epoch)
-        for learner in learners:
-            curves.write(learner.name, state.histories[learner.name][-1])
-            _warn_of_lost_classes(learner.name, state.histories[learner.name], schedule.class_names)
-        last = state.histories[learners[0].name][-1]
+        for task in tasks:
+            curves.write(task.name, state.histories[task.name][-1])
+            _warn_of_lost_classes(task.name, state.histories[task.name], schedule.class_names)
+        last = state.histories[tasks[0].name][-1]
         logger.info(
             "epoch %d/%d: loss %.4f, accuracy %.4f, validation loss %.4f, accuracy %.4f, patch IoU %.4f; %.1f patches/s, "
             "%.1f %% of the time waiting for data, %s left",
             epoch, schedule.epochs, last["loss"], last["accuracy"], last["val_loss"], last["val_accuracy"],
             last["val_patch_iou"], speed, 100 * waited / seconds, _duration(seconds * (schedule.epochs - epoch)),
         )  # fmt: skip
-    return {
-        learner.name: (state.best_file(learner), pd.DataFrame(state.histories[learner.name])) for learner in learners
-    }
+    return {task.name: (state.best_file(task), pd.DataFrame(state.histories[task.name])) for task in tasks}
 
 
 def _duration(seconds: float) -> str:
@@ -136,8 +134,8 @@ def _duration(seconds: float) -> str:
 # ---- what is told of a training that goes wrong ----------------------------------------------------------------------
 
 
-def _require_finite(losses: NDArray[np.floating], learners: Sequence[Learner], epoch: int, state: State) -> None:
-    diverged = [learner.name for learner, loss in zip(learners, losses, strict=True) if not np.isfinite(loss)]
+def _require_finite(losses: NDArray[np.floating], tasks: Sequence[TrainTask], epoch: int, state: State) -> None:
+    diverged = [task.name for task, loss in zip(tasks, losses, strict=True) if not np.isfinite(loss)]
     if diverged:
         raise DivergedError(
             f"{', '.join(diverged)}: expected a finite loss in epoch {epoch}, found {losses[~np.isfinite(losses)][0]}; lower "
@@ -188,10 +186,10 @@ class Steps:
 
     Attributes:
         move: (images, labels, warps) → warped images and labels; see `augmentation.warp`.
-        learn: (images, labels, share of the batch, group) → losses (learners,), accuracies (learners,) and each learner's
+        learn: (images, labels, share of the batch, group) → losses (training tasks,), accuracies (training tasks,) and each training task's
             gradients, which are those of its loss times the share.
         update: (gradients) → nothing; changes the weights.
-        judge: (images, labels, group) → losses (learners,) and confusion matrices (learners, classes²).
+        judge: (images, labels, group) → losses (training tasks,) and confusion matrices (training tasks, classes²).
     """
 
     move: Callable[..., Any]
@@ -201,7 +199,7 @@ class Steps:
 
 
 def compile_steps(
-    learners: Sequence[Learner], schedule: Schedule, see: Callable[[Any, int], Features] = see_images
+    tasks: Sequence[TrainTask], schedule: TrainingOptions, forward: Callable[[Any, int], Features] = forward_images
 ) -> Steps:
     """Make the functions of the loop; they are traced, or compiled with XLA, when they are first called."""
     classes = len(schedule.class_names)
@@ -211,15 +209,15 @@ def compile_steps(
 
     @tf.function(jit_compile=schedule.xla, reduce_retracing=True)
     def learn(images: Any, labels: Any, share: Any, group: int = 0) -> tuple[Any, Any, Any]:
-        features = see(images, group)
+        features = forward(images, group)
         losses, accuracies, gradients = [], [], []
-        for learner in learners:
-            variables = [variable.value for variable in learner.network.trainable_variables]
+        for task in tasks:
+            variables = [variable.value for variable in task.network.trainable_variables]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                logits = learner.logits(features, training=True)
+                logits = task.logits(features, training=True)
                 loss = entropy(labels, logits)
-                scaled = learner.optimiser.scale_loss(loss * share)
+                scaled = task.optimiser.scale_loss(loss * share)
             gradients.append(tape.gradient(scaled, variables))
             losses.append(loss)
             hits = keras.ops.equal(keras.ops.argmax(logits, axis=-1), keras.ops.cast(labels, "int64"))
@@ -228,17 +226,17 @@ def compile_steps(
 
     @tf.function(jit_compile=schedule.xla)
     def update(gradients: Any) -> None:
-        for learner, own in zip(learners, gradients, strict=True):
-            learner.optimiser.apply(own, learner.network.trainable_variables)
+        for task, own in zip(tasks, gradients, strict=True):
+            task.optimiser.apply(own, task.network.trainable_variables)
 
     # XLA knows neither the counting of pairs nor the warp's projective transform.
     @tf.function(reduce_retracing=True)
     def judge(images: Any, labels: Any, group: int = 0) -> tuple[Any, Any]:
-        features = see(images, group)
+        features = forward(images, group)
         labels = keras.ops.cast(labels, "int32")
         losses, confusions = [], []
-        for learner in learners:
-            logits = learner.logits(features, training=False)
+        for task in tasks:
+            logits = task.logits(features, training=False)
             losses.append(entropy(labels, logits))
             predicted = keras.ops.cast(keras.ops.argmax(logits, axis=-1), "int32")
             pairs = keras.ops.reshape(labels * classes + predicted, (-1,))
@@ -277,7 +275,7 @@ def _batches_of_groups(
     return [batches[place] for place in generator.permutation(len(batches))]
 
 
-def _train_epoch(steps: Steps, patches: PatchSet, schedule: Schedule, epoch: int) -> dict[str, Any]:
+def _train_epoch(steps: Steps, patches: PatchSet, schedule: TrainingOptions, epoch: int) -> dict[str, Any]:
     generator = np.random.default_rng([schedule.seed, epoch])
     batches = _batches_of_groups(generator, patches.groups, schedule.batch_size)
     losses, accuracies, weights, waiting = [], [], [], 0.0
@@ -301,9 +299,9 @@ def _train_epoch(steps: Steps, patches: PatchSet, schedule: Schedule, epoch: int
     }
 
 
-def _validate(steps: Steps, patches: PatchSet, schedule: Schedule, learners: int) -> list[dict[str, float]]:
+def _validate(steps: Steps, patches: PatchSet, schedule: TrainingOptions, tasks: int) -> list[dict[str, float]]:
     classes = len(schedule.class_names)
-    confusion = np.zeros((learners, classes**2), np.int64)
+    confusion = np.zeros((tasks, classes**2), np.int64)
     losses, weights = [], []
     size = -(-schedule.batch_size // schedule.batch_parts)
     batches = [
@@ -319,7 +317,7 @@ def _validate(steps: Steps, patches: PatchSet, schedule: Schedule, learners: int
     mean_loss = np.average(losses, axis=0, weights=weights)
     targets = [index for index in range(classes) if index != schedule.background]
     rows = []
-    for place, counts in enumerate(confusion.reshape(learners, classes, classes)):
+    for place, counts in enumerate(confusion.reshape(tasks, classes, classes)):
         common = np.diagonal(counts)
         per_class = iou(counts.sum(axis=1), counts.sum(axis=0), common)
         found = per_class[targets][~np.isnan(per_class[targets])]

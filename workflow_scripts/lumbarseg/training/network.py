@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from lumbarseg.networks.build import build_network, optimiser
-from lumbarseg.patchset import PatchSet
-from lumbarseg.training.learner import Learner, Schedule
+from lumbarseg.data.dataset import PatchSet
+from lumbarseg.models.build import build_network, optimiser
 from lumbarseg.training.loop import fit
+from lumbarseg.training.task import TrainingOptions, TrainTask
 
 
 def train_network(
@@ -23,7 +23,7 @@ def train_network(
     background: int,
     state_folder: Path,
     events: Path | None = None,
-    passport: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> tuple[Path, pd.DataFrame]:
     """Build a network and train it (Sections 5.1 to 5.3).
 
@@ -53,10 +53,10 @@ def train_network(
         name=name,
     )
     results = fit(
-        [Learner(name, network, optimiser(topology), passport=passport or {})],
+        [TrainTask(name, network, optimiser(topology), metadata=metadata or {})],
         training,
         validation,
-        Schedule.of_config(settings, settings["epochs"], class_names, background),
+        TrainingOptions.from_config(settings, settings["epochs"], class_names, background),
         state_folder,
         identity={
             "topology": dict(topology),

@@ -1,0 +1,1 @@
+"""What tests are made with: small images, networks, bundles, trainings and workflow folders."""

@@ -1,0 +1,84 @@
+"""Selection of sessions by the paper's criteria."""
+
+import copy
+
+import pytest
+import yaml
+
+from factories.workflow import ROOT
+from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, excludes, judge, left_out, selection_rows
+
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())["selection"]
+NAMES = ["Background", "Vert", "Sacrum", "Int-Disc"]
+GOOD = {
+    "participant_id": "a", "session_id": "01", "classes": "0 1 2 3",
+    "T2w_RepetitionTime": 4.0, "T2w_EchoTime": 0.1, "T2w_Height": 512, "T2w_Width": 512, "T2w_PixelSpacing": 0.6,
+    "T2w_Slices": 12, "T2w_Brightness": 0.3, "T2w_Noise": 0.02,
+    "T1w_RepetitionTime": 0.55, "T1w_EchoTime": 0.011, "T1w_Height": 512, "T1w_Width": 512, "T1w_PixelSpacing": 0.6,
+    "T1w_Brightness": 0.3, "T1w_Noise": 0.02,
+}  # fmt: skip
+
+
+def criteria(**actions):
+    changed = copy.deepcopy(PAPER)
+    for section, action in actions.items():
+        changed[section]["action"] = action
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "criterion", "found", "expected"),
+    [
+        ({"T2w_RepetitionTime": 1.5}, "T2w RepetitionTime", "1500 ms", "2000 to 10172.2 ms"),
+        ({"T1w_EchoTime": 0.03}, "T1w EchoTime", "30 ms", "6.824 to 17.424 ms"),
+        ({"T2w_Width": 1100}, "T2w Width", "1100", "320 to 1024"),
+        ({"T2w_Slices": 19}, "T2w Slices", "19", "8 to 14"),
+        ({"T2w_Height": 320, "T2w_PixelSpacing": 0.5}, "T2w height", "160 mm", "at least 200 mm"),
+        ({"classes": "0 1 3"}, "classes of the mask", "no Sacrum", "Vert, Sacrum"),
+        ({"T1w_Brightness": 0.05}, "T1w brightness", "0.05", "0.12 to 0.8"),
+        ({"T2w_Noise": 0.31}, "T2w noise", "0.31", "at most 0.1"),
+    ],
+)
+def test_what_is_out_of_the_papers_range_is_found_with_value_and_range(changes, criterion, found, expected):
+    [finding] = judge(GOOD | changes, criteria(), NAMES)
+    assert (finding.criterion, finding.found, finding.expected) == (criterion, found, expected)
+    assert not finding.excludes
+    assert not judge(GOOD | changes, criteria(acquisition="ignore", cover="ignore", quality="ignore"), NAMES)
+
+
+def test_a_session_within_all_ranges_and_what_headers_do_not_say_are_not_listed():
+    assert not judge(GOOD, criteria(), NAMES)
+    assert not judge(
+        GOOD | {"T2w_RepetitionTime": float("nan"), "T2w_Noise": None, "T1w_EchoTime": ""}, criteria(), NAMES
+    )
+    assert not judge(GOOD | {"T2w_EchoTime": 0.0845}, criteria(), NAMES)  # 84.544, rounded
+    assert not judge({name: value for name, value in GOOD.items() if "T1w" not in name}, criteria(), NAMES)
+    assert not judge(GOOD | {"classes": "0 1"}, criteria(), ["Background", "Vert"])  # a study without a sacrum
+
+
+def test_a_range_of_null_is_not_looked_at():
+    changed = criteria()
+    changed["acquisition"]["T2w"]["Width"] = None
+    assert not judge(GOOD | {"T2w_Width": 2000}, changed, NAMES)
+
+
+def test_those_left_out_stand_first_each_with_every_reason_and_are_read_again(tmp_path):
+    noisy = GOOD | {"participant_id": "b", "T2w_Noise": 0.2, "T2w_Width": 2000}
+    wide = GOOD | {"participant_id": "c", "T2w_Width": 2000}
+    rows = selection_rows([GOOD, noisy, wide], [("d", "02", "T1w")], criteria(quality="exclude"), NAMES)
+    assert [(row["participant_id"], row["outcome"], row["criterion"]) for row in rows] == [
+        ("d", LEFT_OUT, "both contrasts"),
+        ("b", LEFT_OUT, "T2w Width"),
+        ("b", LEFT_OUT, "T2w noise"),
+        ("a", "used", ""),
+        ("c", "used", "T2w Width"),
+    ]
+    table = tmp_path / "selection.csv"
+    table.write_text("\n".join([",".join(COLUMNS), *(",".join(row.values()) for row in rows)]) + "\n")
+    assert left_out(table) == {("d", "02"), ("b", "01")}
+    assert left_out(tmp_path / "none.csv") == set()
+
+
+def test_only_an_exclusion_can_leave_out_what_has_its_images():
+    assert not excludes(criteria())
+    assert excludes(criteria(cover="exclude"))

@@ -1,0 +1,74 @@
+"""Augmentation: one warp a sample, labels never blurred."""
+
+import keras
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from lumbarseg.data.augmentation import draw_warps, warp
+
+STILL = {"rotation": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
+PAPER = {"rotation": 20, "zoom": [0.5, 1.5], "shift": 0.1, "flip": 0.5}
+
+
+def patches(side=48, number=6, seed=0):
+    generator = np.random.default_rng(seed)
+    images = ndimage.gaussian_filter(generator.normal(size=(number, side, side, 2)), (0, 4, 4, 0)).astype(np.float32)
+    labels = (images[..., 0] > 0).astype(np.uint8) + 2 * (images[..., 1] > 0).astype(np.uint8)
+    return images, labels
+
+
+def test_no_change_asked_for_leaves_every_pixel_as_it_was():
+    images, labels = patches()
+    warped, classes = warp(images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL))
+    assert np.array_equal(keras.ops.convert_to_numpy(warped), images)
+    assert np.array_equal(keras.ops.convert_to_numpy(classes), labels)
+
+
+def test_a_flip_mirrors_columns_of_image_and_labels_exactly():
+    images, labels = patches()
+    warped, classes = warp(images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL | {"flip": 1}))
+    assert np.array_equal(keras.ops.convert_to_numpy(warped), images[:, :, ::-1])
+    assert np.array_equal(keras.ops.convert_to_numpy(classes), labels[:, :, ::-1])
+
+
+def test_a_zoom_above_one_magnifies():
+    disc = np.hypot(*(np.indices((64, 64)) - 31.5)) < 10
+    warps = draw_warps(np.random.default_rng(0), 1, 64, STILL | {"zoom": [1.5, 1.5]})
+    _, classes = warp(np.zeros((1, 64, 64, 1), np.float32), disc[None].astype(np.uint8), warps)
+    area = keras.ops.convert_to_numpy(classes).sum()
+    assert area == pytest.approx(disc.sum() * 1.5**2, rel=0.05)
+
+
+def test_the_warp_agrees_with_scipy():
+    images, labels = patches()
+    warps = draw_warps(np.random.default_rng(3), len(images), 48, PAPER)
+    warped, classes = (keras.ops.convert_to_numpy(part) for part in warp(images, labels, warps))
+    for number, (a, b, c, d, e, f, _, _) in enumerate(warps.astype(float)):
+        # The warp speaks of (column, row), scipy of (row, column).
+        matrix, offset = np.array([[e, d], [b, a]]), np.array([f, c])
+        expected = ndimage.affine_transform(images[number, ..., 0], matrix, offset, order=1, mode="nearest")
+        nearest = ndimage.affine_transform(labels[number], matrix, offset, order=0, mode="nearest")
+        assert np.abs(warped[number, ..., 0] - expected).max() < 1e-3
+        assert (classes[number] == nearest).mean() > 0.995  # half-way pixels may be rounded either way
+
+
+def test_labels_keep_to_the_classes_there_were():
+    images, labels = patches()
+    for seed in range(5):
+        _, classes = warp(images, labels * 5, draw_warps(np.random.default_rng(seed), 6, 48, PAPER))
+        assert set(np.unique(keras.ops.convert_to_numpy(classes))) <= set(np.unique(labels * 5).tolist())
+
+
+def test_angles_zooms_and_shifts_keep_to_the_papers_ranges():
+    warps = draw_warps(np.random.default_rng(0), 2000, 256, PAPER).astype(float)
+    linear = warps[:, [0, 1, 3, 4]].reshape(-1, 2, 2)
+    determinant = np.linalg.det(linear)
+    zoom = 1 / np.sqrt(np.abs(determinant))
+    angle = np.degrees(np.arctan2(-linear[:, 0, 1], linear[:, 1, 1]))
+    centre = np.full(2, 127.5)
+    shift = (linear @ centre + warps[:, [2, 5]] - centre) / 256
+    for found, low, high in ((zoom, 0.5, 1.5), (angle, -20, 20), (shift, -0.1, 0.1)):
+        assert low - 1e-6 <= found.min() < low + 0.05 * (high - low)
+        assert high + 1e-6 >= found.max() > high - 0.05 * (high - low)
+    assert 0.45 < (determinant < 0).mean() < 0.55

@@ -1,0 +1,144 @@
+"""New patients with a bundle: the same labels as by hand, what cannot be segmented, and what is flagged."""
+
+import keras
+import nibabel as nib
+import numpy as np
+import pytest
+import scipy.stats
+from test_geometry import ORIENTATIONS, affine_of
+
+from factories.bundle import MEAN, NETWORK, SIDE, STACKED, STRIDE, small_bundle, small_network
+from lumbarseg.atomic_io import read_json, write_json
+from lumbarseg.data.tiling import Tiling
+from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.segmenter import Segmenter, SessionImages, SessionOutputs, in_float32, segment_session
+from lumbarseg.evaluation.labelling import label_by_threshold
+from lumbarseg.geometry import from_sagittal_view, sagittal_view, volume
+from lumbarseg.imaging.normalisation import zscore
+
+SHAPE = (3, 40, 45)
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    return Segmenter(Bundle(small_bundle(tmp_path_factory.mktemp("mean"), MEAN)))
+
+
+def channels(seed=0):
+    return np.random.default_rng(seed).normal(size=(*SHAPE, 2)).astype(np.float32)
+
+
+STEP = np.log(3) / 255 / 2 + 1e-4  # half a step of a map, and rounding
+
+
+def geometric_mean(scores):
+    product = np.prod([np.asarray(one, np.float64) for one in scores], axis=0) ** (1 / len(scores))
+    return product / product.sum(axis=-1, keepdims=True)
+
+
+def nats(steps):
+    return steps * (np.log(3) / 255)
+
+
+def by_hand(networks, image, combine):
+    """Scores of a slice from a plain loop over patches."""
+    total, times = np.zeros((*image.shape[:2], 3)), np.zeros(image.shape[:2])
+    for row, column in Tiling(*image.shape[:2], SIDE, STRIDE).positions:
+        patch = image[None, row : row + SIDE, column : column + SIDE]
+        scores = keras.ops.convert_to_numpy(combine([network(patch, training=False) for network in networks]))
+        total[row : row + SIDE, column : column + SIDE] += scores[0]
+        times[row : row + SIDE, column : column + SIDE] += 1
+    return (total / times[..., None]).astype(np.float32)
+
+
+def test_labels_entropy_and_disagreement_are_those_of_a_plain_loop(segmenter):
+    images, parts = channels(), []
+    found = segmenter.segment(images, parts.append)
+    networks = list(segmenter.networks()[0].values())
+    for number, image in enumerate(images):
+        scores = by_hand(networks, image, geometric_mean)
+        expected = label_by_threshold(scores, [0.3, 0.35, 0.25], 0)
+        assert (found.labels[number] == expected).mean() > 0.995  # rounding may tip a pixel at a threshold
+        assert nats(found.uncertainty["entropy"][number]) == pytest.approx(
+            scipy.stats.entropy(scores, axis=-1), abs=STEP
+        )
+        own = [by_hand([network], image, lambda outputs: outputs[0]) for network in networks]
+        apart = scipy.stats.entropy(np.mean(own, axis=0), axis=-1) - np.mean(
+            [scipy.stats.entropy(one, axis=-1) for one in own], axis=0
+        )
+        assert nats(found.uncertainty["mutualinformation"][number]) == pytest.approx(apart, abs=STEP)
+    assert parts == sorted(parts)
+    assert parts[-1] == 1
+
+
+@pytest.mark.parametrize(("model", "labelling"), [(NETWORK, "MAP"), (STACKED, "TH"), (STACKED, "MAP")])
+def test_single_networks_and_stacking_heads_segment_too(tmp_path, model, labelling):
+    made = Segmenter(Bundle(small_bundle(tmp_path, model, labelling=labelling)))
+    found = made.segment(channels())
+    assert found.labels.shape == SHAPE
+    assert set(np.unique(found.labels)) <= {0, 1, 2}
+    assert (found.uncertainty["mutualinformation"] == 0).all() == (len(model.networks) == 1)
+
+
+def test_networks_of_mixed_precision_compute_in_float32_with_the_same_weights():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = small_network("UD")
+    finally:
+        keras.config.set_dtype_policy(before)
+    made, plain = in_float32(mixed), small_network("UD")
+    assert {layer.compute_dtype for layer in mixed.layers} == {"bfloat16", "float32"}
+    assert {layer.compute_dtype for layer in made.layers} == {"float32"}
+    plain.set_weights(mixed.get_weights())
+    patch = channels()[:1, :SIDE, :SIDE]
+    assert np.asarray(made(patch)) == pytest.approx(np.asarray(plain(patch)), abs=1e-6)
+    assert in_float32(plain) is plain
+
+
+def write_session(folder, codes, seed=0):
+    """A session's aligned images in an orientation of the file, of which the view is always the same."""
+    generator = np.random.default_rng(seed)
+    affine = affine_of(codes)
+    aligned, sidecars = {}, {}
+    for contrast in ("T2w", "T1w"):
+        view = generator.integers(1, 900, SHAPE).astype(np.int16)
+        aligned[contrast], sidecars[contrast] = folder / f"{contrast}.nii.gz", folder / f"{contrast}.json"
+        nib.save(volume(from_sagittal_view(view, affine), affine), aligned[contrast])
+        write_json(sidecars[contrast], {"EchoTime": 0.1})
+    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0}
+    write_json(folder / "registration.json", report)
+    return SessionImages(aligned, sidecars, folder / "registration.json")
+
+
+def outputs(folder):
+    return SessionOutputs(folder / "dseg.nii.gz", folder / "h.nii.gz", folder / "mi.nii.gz", folder / "record.json")
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS[::11])
+def test_labels_lie_where_the_image_does_in_every_orientation(segmenter, tmp_path, codes):
+    images = write_session(tmp_path, codes)
+    record = segment_session(segmenter, images, outputs(tmp_path))
+    t2w, t1w = (nib.load(images.aligned[contrast]) for contrast in ("T2w", "T1w"))
+    labels, entropy = nib.load(tmp_path / "dseg.nii.gz"), nib.load(tmp_path / "h.nii.gz")
+    assert labels.affine == pytest.approx(t2w.affine, abs=1e-4)
+    assert labels.get_data_dtype() == np.uint8
+    views = [zscore(sagittal_view(np.asarray(one.dataobj, np.float32), one.affine)) for one in (t2w, t1w)]
+    found = segmenter.segment(np.stack(views, axis=-1))
+    assert (sagittal_view(np.asarray(labels.dataobj), labels.affine) == found.labels).all()
+    assert sagittal_view(np.asarray(entropy.dataobj), entropy.affine) == pytest.approx(
+        nats(found.uncertainty["entropy"]), abs=1e-4
+    )
+    assert record == read_json(tmp_path / "record.json")
+    assert record["experiment"] == "E2+Geo+TH"
+
+
+def test_what_is_unlike_the_training_or_oddly_registered_is_flagged_and_segmented_all_the_same(tmp_path):
+    made = Segmenter(Bundle(small_bundle(tmp_path, MEAN, ranges={"distance of slices (mm)": [3.0, 3.5]})))
+    images = write_session(tmp_path, "LPS")
+    report = {"fell_back_to_header": True, "reason": "a shift of 40.0 mm", "unusual": True, "shift_length_mm": 40.0}
+    write_json(tmp_path / "registration.json", report)
+    record = segment_session(made, images, outputs(tmp_path))
+    assert record["flags"][0] == "outside of training: distance of slices (mm) 4.4, in training 3 to 3.5"
+    assert "a shift of 40.0 mm" in record["flags"][1]
+    assert (tmp_path / "dseg.nii.gz").exists()

@@ -1,0 +1,113 @@
+"""The one page of a session and its table: drawn for what there is, however little."""
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from test_geometry import affine_of
+
+from factories.bundle import CLASSES
+from lumbarseg.deployment.morphometry import COLUMNS, measure
+from lumbarseg.deployment.session_page import session_page, shown_slices
+from lumbarseg.deployment.session_results import write_results
+from lumbarseg.geometry import from_sagittal_view, volume
+from lumbarseg.labels import LabelTable
+
+TABLE = LabelTable(CLASSES)
+
+
+def labels():
+    made = np.zeros((5, 60, 50), np.uint8)
+    for row in (10, 30, 45):
+        made[1:4, row : row + 6, 5:30] = 1
+    made[1:4, :, 34:40] = 2
+    return made
+
+
+def page(content, flags=()):
+    t2w = 100.0 + 50 * content
+    measures = measure(content, t2w, (4.0, 1.0, 1.0), TABLE)
+    return session_page(
+        t2w=t2w, labels=content, entropy=np.zeros(content.shape), spacing=(4.0, 1.0, 1.0), measures=measures, flags=flags,
+        title="Lumbar spine, p1", subtitle="UMD+TH, fold 1 of study small", table=TABLE,
+    )  # fmt: skip
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def test_four_slices_are_spread_over_the_stack_and_fewer_slices_are_all_shown():
+    assert shown_slices(12) == [1, 4, 7, 10]
+    assert shown_slices(3) == [0, 1, 2]
+    assert shown_slices(1) == [0]
+
+
+def test_the_page_tells_volumes_discs_and_that_all_is_within_the_training():
+    figure = page(labels())
+    shown = texts(figure)
+    assert "Within the ranges of the training." in shown
+    assert "Not a medical device" in shown
+    assert shown[shown.index("Int-Disc") + 1] == f"{3 * 3 * 6 * 25 * 4 / 1000:.1f}"
+    assert [text for text in shown if text in ("1", "2", "3")] == ["3", "2", "1"]
+    assert len(figure.axes) == 3 * 4
+
+
+@pytest.mark.parametrize("number", [1, 40])
+def test_what_is_unusual_stands_at_the_top_and_many_lines_are_cut_with_a_word(number):
+    shown = texts(page(labels(), [f"outside of training: thing {place}" for place in range(number)]))
+    assert "Look closer:" in shown
+    assert "outside of training: thing 0" in shown
+    assert any("more lines" in text for text in shown) == (number > 8)
+
+
+def test_a_page_of_nothing_and_of_one_slice_can_be_drawn():
+    page(np.zeros((3, 20, 30), np.uint8))
+    page(labels()[2:3])
+
+
+@pytest.mark.parametrize("flags", [0, 1, 40])
+def test_no_two_texts_of_the_page_overlap_and_all_lie_within_it(flags):
+    tall = np.zeros((4, 150, 50), np.uint8)
+    for row in range(5, 145, 15):
+        tall[1:3, row : row + 5, 5:25] = 1
+    tall[:, :, 30:35] = 2
+    figure = page(tall, ["outside of training: field of view, height (mm) 500, in training 260 to 335"] * flags)
+    renderer = figure.raster.get_renderer()
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in figure.texts if text.get_text()]
+    width, height = figure.raster.get_width_height()
+    for place, (text, box) in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.x1 <= width, text
+        assert box.y0 >= 0
+        assert box.y1 <= height
+        for other, another in boxes[:place]:
+            assert not (box.x0 < another.x1 and another.x0 < box.x1 and box.y0 < another.y1 and another.y0 < box.y1), (
+                text,
+                other,
+            )
+
+
+def test_table_and_page_are_written_with_the_same_bytes_each_time(tmp_path):
+    affine, content = affine_of("LPS"), labels()
+    images = {
+        "labels": content,
+        "t2w": (100 + 50 * content).astype(np.int16),
+        "entropy": np.ones(content.shape, np.float32),
+    }
+    for name, view in images.items():
+        nib.save(volume(from_sagittal_view(view, affine), affine), tmp_path / f"{name}.nii.gz")
+    written = []
+    for number in (1, 2):
+        paths = {f"{name}_path": tmp_path / f"{number}.{name}" for name in ("measures", "pdf", "png")}
+        write_results(
+            labels_path=tmp_path / "labels.nii.gz", t2w_path=tmp_path / "t2w.nii.gz", entropy_path=tmp_path / "entropy.nii.gz",
+            record={"flags": [], "experiment": "UMD+TH", "fold": 1, "study": "small"}, table=TABLE,
+            identity={"participant_id": "p1", "session_id": "01"}, title="Lumbar spine, p1", **paths,
+        )  # fmt: skip
+        written.append([path.read_bytes() for path in paths.values()])
+    assert written[0] == written[1]
+    table = pd.read_csv(tmp_path / "1.measures", dtype={"session_id": str})
+    assert list(table.columns) == ["participant_id", "session_id", *COLUMNS]
+    assert set(table["session_id"]) == {"01"}
+    assert table["disc"].max() == 3

@@ -1,0 +1,400 @@
+"""From DICOM to de-identified NIfTI: what comes out, what must not, and which folders are refused."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813 (its usual name)
+from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from factories.conversion import Conversion, written_bytes
+from factories.dicom import GAP, SECRETS, slice_signal, write_series
+from lumbarseg.errors import InputError
+from lumbarseg.geometry import sagittal_view, volume
+from lumbarseg.imaging.conversion import technical_fields
+from lumbarseg.imaging.dicom_series import find_series
+
+
+@pytest.fixture
+def out(tmp_path):
+    return Conversion(tmp_path / "out")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_series_becomes_an_image_that_lies_where_the_dicom_header_says(tmp_path, out, syntax):
+    write_series(tmp_path / "dicom", syntax=syntax)
+    image, sidecar = out.convert(tmp_path / "dicom")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    # written from left to right, rows head to feet, columns front to back
+    np.testing.assert_array_equal(view, np.stack([slice_signal(index) for index in range(6)])[::-1])
+    for index in range(6):
+        position = np.array([-GAP * (index - 2.5), -8, 9]) * [-1, -1, 1]  # LPS to RAS
+        voxel = np.linalg.inv(image.affine) @ [*position, 1]
+        assert image.dataobj[tuple(np.rint(voxel[:3]).astype(int))] == slice_signal(index)[0, 0]
+        np.testing.assert_allclose(voxel, np.rint(voxel), atol=1e-3)
+    assert image.get_data_dtype() == np.int16
+    assert nib.load(out.image).header["sform_code"] == nib.load(out.image).header["qform_code"] == 1
+    assert sidecar["RepetitionTime"] == 4
+    assert sidecar["EchoTime"] == 0.1
+    assert sidecar["FlipAngle"] == 150
+    assert sidecar["EchoTrainLength"] == 15
+    assert sidecar["MagneticFieldStrength"] == 1.5
+    assert sidecar["ImagingFrequency"] == 63.68
+    assert sidecar["SliceThickness"] == 4
+    assert sidecar["SpacingBetweenSlices"] == GAP
+    assert sidecar["ManufacturersModelName"] == "Avanto"
+    assert sidecar["ConversionSoftware"] == "dcm2niix"
+
+
+def test_nothing_of_the_patient_the_place_or_the_day_is_in_any_byte_that_is_written(tmp_path, out):
+    files = write_series(tmp_path / "dicom")
+    searched = {part for value in SECRETS.values() for part in (value, *value.replace("^", " ").split())} - {
+        "lumbar",
+        "a",
+        "copy",
+    }
+    searched |= {"13:47:5", "13:48:0", "2019-08-23", "1953-02-17", "1.2.826.0.1.3680043", "Dulcinea", "Quixano"}
+    searched = {word for word in searched if len(word) > 3}
+    given = b"".join(file.read_bytes() for file in files)
+    assert sum(word.encode() in given for word in searched) > 30  # the search finds them where they are
+    out.convert(tmp_path / "dicom")
+    assert sorted(path.name for path in out.image.parent.iterdir()) == ["t2w.json", "t2w.nii.gz"]
+    for content in [*written_bytes(out.image.parent), json.dumps(out.chosen).encode()]:
+        for word in searched:
+            assert word.encode().lower() not in content.lower(), word
+        assert b".part-" not in content
+        assert str(tmp_path).encode() not in content
+    header = nib.load(out.image).header
+    assert all(header[name] == b"" for name in ("descrip", "db_name", "aux_file", "intent_name"))
+    assert len(header.extensions) == 0
+
+
+def test_the_same_series_gives_the_same_bytes_again(tmp_path, out):
+    write_series(tmp_path / "dicom")
+    out.convert(tmp_path / "dicom")
+    first = out.image.read_bytes(), out.sidecar.read_bytes()
+    out.convert(tmp_path / "dicom")
+    assert (out.image.read_bytes(), out.sidecar.read_bytes()) == first
+
+
+def test_of_several_series_the_one_with_the_times_of_the_contrast_is_taken(tmp_path, out):
+    folder = tmp_path / "study"
+    write_series(folder / "a", "T2w", slices=range(5), number=2)
+    write_series(folder / "b", "T1w", slices=range(6), number=3)
+    write_series(folder / "c", "T2w", number=4, orientation=(1, 0, 0, 0, 1, 0), step=(0, 0, 1))
+    write_series(folder / "d", times=(300.0, 8.0), number=1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    write_series(folder / "e", times=(4500.0, 70.0), number=5, InversionTime=150)  # fat suppressed
+    (folder / "report.pdf").write_bytes(b"%PDF")
+    (folder / ".DS_Store").write_bytes(b"")
+    assert out.convert(folder, "T2w")[0].shape[2] == 5
+    assert out.convert(folder, "T1w")[0].shape[2] == 6
+    write_series(folder / "f", "T2w", slices=range(4), number=7)
+    out.image.unlink()
+    message = out.refusal(folder, "T2w")
+    assert "found 2 that fit among" in message
+    assert "series 7, 4 slices, sagittal, TR 4000 ms, TE 100 ms" in message
+    shutil.rmtree(folder / "b")
+    assert "expected one sagittal T1w series, found 0" in out.refusal(folder, "T1w")
+
+
+def test_two_echoes_in_one_series_are_two_volumes(tmp_path, out):
+    write_series(tmp_path / "dicom", times=(3000.0, 15.0), number=2)
+    for file in (tmp_path / "dicom").iterdir():
+        file.rename(file.with_name("early" + file.name))
+    write_series(tmp_path / "dicom", times=(3000.0, 90.0), number=2)
+    assert [len(one.slices) for one in find_series(tmp_path / "dicom")] == [6, 6]
+    assert out.convert(tmp_path / "dicom")[1]["EchoTime"] == 0.09
+
+
+def test_a_series_alone_in_its_folder_needs_no_times_but_not_those_of_the_other_contrast(tmp_path, out):
+    write_series(tmp_path / "unknown", times=("", ""))
+    assert out.convert(tmp_path / "unknown")[0].shape[2] == 6
+    out.image.unlink()
+    write_series(tmp_path / "t1", "T1w")
+    assert "times of T1w" in out.refusal(tmp_path / "t1", "T2w")
+
+
+def test_a_localiser_alone_is_no_series(tmp_path, out):
+    write_series(tmp_path / "loc", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    assert "expected a sagittal T2w series, found a localiser alone" in out.refusal(tmp_path / "loc")
+    write_series(tmp_path / "named", SeriesDescription="3-pl loc")
+    assert "found a localiser alone" in out.refusal(tmp_path / "named")
+
+
+def test_names_decide_only_where_no_header_says_times(tmp_path, out):
+    folder = tmp_path / "study"
+    write_series(folder / "a", times=("", ""), number=2, SeriesDescription="T2 TSE sag", slices=range(5))
+    write_series(folder / "b", times=("", ""), number=3, SeriesDescription="T1 TSE sag", slices=range(4))
+    assert out.convert(folder, "T1w")[0].shape[2] == 4
+    assert out.chosen["taken"]["reason"] == "sagittal, named for the contrast; no header says times"
+    write_series(folder / "c", "T1w", number=4, SeriesDescription="T2 it is not")  # times before names
+    assert out.convert(folder, "T1w")[0].shape[2] == 6
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        {"ScanOptions": "FS"},
+        {"SeriesDescription": "t2 stir"},
+        {"SeriesDescription": "t2 fs"},
+        {"image_type": ("DERIVED", "SECONDARY", "MPR")},
+    ],
+)
+def test_the_original_with_its_fat_goes_before_its_twin_and_the_choice_is_recorded(tmp_path, out, twin):
+    folder = tmp_path / "study"
+    write_series(folder / "a", number=2, slices=range(5))
+    write_series(folder / "b", number=3, **twin)
+    write_series(folder / "c", "T1w", number=4)
+    assert out.convert(folder, "T2w")[0].shape[2] == 5
+    assert out.chosen["source"] == "dicom"
+    assert out.chosen["taken"] == {
+        "series_number": "2", "slices": 5, "plane": "sagittal", "rows": 24, "columns": 20, "repetition_time_ms": 4000.0,
+        "echo_time_ms": 100.0, "inversion_time_ms": None, "localiser": False, "derived": False, "fat_suppressed": False,
+        "reason": "sagittal, with the times of the contrast",
+    }  # fmt: skip
+    reasons = {one["series_number"]: one["reason"] for one in out.chosen["passed_over"]}
+    assert reasons == {
+        "3": "derived from other images" if "image_type" in twin else "fat-suppressed",
+        "4": "the times of T1w",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "demographics"),
+    [
+        (
+            {"PatientAge": "053Y", "PatientSex": "F", "PatientWeight": "74.5"},
+            {"age": "53", "sex": "F", "weight": "74.5"},
+        ),
+        ({"PatientAge": "018M", "PatientSex": "O"}, {"age": "1"}),
+        ({"PatientBirthDate": "19530824", "StudyDate": "20190823"}, {"age": "65"}),
+        ({"PatientBirthDate": "19190101", "StudyDate": "20190823"}, {"age": "90"}),  # older than 89 is telling
+        ({"PatientBirthDate": "", "PatientWeight": "0"}, {}),
+    ],
+)
+def test_age_sex_and_weight_are_told_for_table_1_and_no_date(tmp_path, out, fields, demographics):
+    write_series(tmp_path / "dicom", **fields)
+    out.convert(tmp_path / "dicom")
+    assert out.chosen["demographics"] == demographics
+
+
+def test_an_image_of_one_value_and_one_of_another_plane_are_refused(tmp_path, out):
+    sagittal = np.array([[0, 0, -4.4, 10], [-0.8, 0, 0, 5], [0, 0.8, 0, -7], [0, 0, 0, 1.0]])
+    nib.save(volume(np.zeros((9, 8, 5), "int16"), sagittal), tmp_path / "empty.nii.gz")
+    assert "found 0 in every voxel" in out.refusal(tmp_path / "empty.nii.gz")
+    voxels = np.arange(9 * 8 * 5, dtype="int16").reshape(9, 8, 5)
+    for step, plane in ((2, "axial"), (1, "coronal")):
+        affine = np.diag([0.8, 0.8, 0.8, 1])
+        affine[step, step] = 4
+        nib.save(volume(voxels, affine), tmp_path / "other.nii.gz")
+        message = out.refusal(tmp_path / "other.nii.gz")
+        assert f"expected sagittal slices, found {plane} ones, 4 mm apart, with pixels of 0.8 mm" in message
+    nib.save(volume(voxels, np.diag([1, 1, 1.0, 1])), tmp_path / "isotropic.nii.gz")
+    out.convert(tmp_path / "isotropic.nii.gz")
+
+
+def broken_folders(root):
+    """Folders that must be refused, and what the sentence has to say."""
+    root.mkdir()
+    (root / "empty").mkdir()
+    yield root / "empty", "found none"
+    (root / "text").mkdir()
+    (root / "text" / "readme.txt").write_text("no images here " * 50)
+    yield root / "text", "found none"
+    write_series(root / "gap", slices=[0, 1, 3, 4, 5])
+    yield root / "gap", "4.40 mm apart, found 8.80 mm between IM020002 and IM020004"
+    write_series(root / "two")
+    write_series(root / "two", "T1w", number=3, PatientID="OTHER", PatientName="Other^One")
+    yield root / "two", "found those of 2"
+    write_series(root / "twice")
+    shutil.copy(root / "twice" / "IM020003", root / "twice" / "copy")
+    yield root / "twice", "at the same place"
+    cut = write_series(root / "cut")[3]
+    cut.write_bytes(cut.read_bytes()[:-100])
+    yield root / "cut", "IM020004: expected 960 bytes of pixels, found"
+    header = write_series(root / "header")[3]
+    header.write_bytes(header.read_bytes()[:700])
+    yield root / "header", "IM020004: expected a whole"
+    write_series(root / "zero")[2].write_bytes(b"")
+    yield root / "zero", "IM020003: expected a DICOM file, found an empty one"
+    nowhere = write_series(root / "nowhere")[1]
+    data = pydicom.dcmread(nowhere)
+    del data.ImagePositionPatient
+    data.save_as(nowhere)
+    yield root / "nowhere", "IM020002: expected a whole MR slice with its place in space"
+    write_series(root / "axial", orientation=(1, 0, 0, 0, 1, 0), step=(0, 0, 1))
+    yield root / "axial", "expected parallel sagittal slices, found series 2, 6 slices, axial"
+    write_series(root / "mixed", slices=range(3))
+    write_series(root / "mixed", slices=range(3, 6), orientation=(1, 0, 0, 0, 1, 0), step=(0, 0, 1))
+    yield root / "mixed", "several planes"
+    write_series(root / "ct", Modality="CT")
+    for file in (root / "ct").iterdir():
+        data = pydicom.dcmread(file)
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        data.save_as(file)
+    yield root / "ct", "found none"
+    yield root / "missing", "found nothing there"
+
+
+def test_broken_folders_are_refused_in_one_sentence(tmp_path, out):
+    for folder, expected in broken_folders(tmp_path / "broken"):
+        message = out.refusal(folder)
+        assert expected in message, (folder.name, message)
+
+
+def test_what_only_the_converter_notices_is_refused_too(tmp_path, out, monkeypatch):
+    write_series(tmp_path / "dicom")
+    converter = tmp_path / "dcm2niix"
+    monkeypatch.setattr("dcm2niix.bin", str(converter))
+
+    def says(script):
+        converter.write_text(f"#!/bin/sh\n{script}\n")
+        converter.chmod(0o755)
+        return out.refusal(tmp_path / "dicom")
+
+    assert "Missing images? Expected 6" in says('echo "Warning: Missing images? Expected 6 images"')
+    assert "Interslice distance varies" in says('echo "Warning: Interslice distance varies in this volume" >&2')
+    assert f"cut: {tmp_path}/dicom/IM020001 (exit code 1)" in says(
+        'for last; do :; done; echo "Error: cut: $last/00000.dcm"; exit 1'
+    )
+    assert "found 0 volumes" in says("exit 0")
+    three = volume(
+        np.zeros((20, 24, 5), "int16"), np.array([[0, 0, -4, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+    )
+    nib.save(three, tmp_path / "five.nii")
+    copy = f'while [ "$1" != -o ]; do shift; done; cp {tmp_path}/five.nii "$2/image.nii"; echo "{{}}" > "$2/image.json"'
+    assert "expected the 6 slices of the series, found 5" in says(copy)
+    assert "found 2 volumes" in says(f'{copy}; cp {tmp_path}/five.nii "$2/image_Eq_1.nii"')
+
+
+def test_frames_of_an_enhanced_file_are_slices(tmp_path):
+    [file] = write_series(tmp_path / "dicom", slices=[0])
+    data = pydicom.dcmread(file)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "EchoTime", "RepetitionTime"):
+        delattr(data, name)
+
+    def item(**fields):
+        made = pydicom.Dataset()
+        for name, value in fields.items():
+            setattr(made, name, value)
+        return made
+
+    data.SharedFunctionalGroupsSequence = Sequence(
+        [
+            item(
+                PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])]),
+                MRTimingAndRelatedParametersSequence=Sequence([item(RepetitionTime=600.0)]),
+            )
+        ]
+    )
+    data.PerFrameFunctionalGroupsSequence = Sequence(
+        [
+            item(
+                PlanePositionSequence=Sequence([item(ImagePositionPatient=[4.0 * frame, 0, 0])]),
+                MREchoSequence=Sequence([item(EffectiveEchoTime=12.0)]),
+            )
+            for frame in range(3)
+        ]
+    )
+    data.NumberOfFrames = 3
+    data.PixelData = data.PixelData * 3
+    data.save_as(file)
+    [series] = find_series(tmp_path / "dicom")
+    assert len(series.slices) == 3
+    assert series.files == [file]
+    assert series.contrast == "T1w"
+    assert str(series) == "series 2, 3 slices, sagittal, TR 600 ms, TE 12 ms"
+    series.require_one_stack(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd"])
+def test_a_file_that_is_no_dicom_keeps_its_voxels_and_loses_its_text(tmp_path, out, ending):
+    affine = np.array([[0, 0, -4.4, 10], [-0.8, 0, 0, 5], [0, 0.8, 0, -7], [0, 0, 0, 1.0]])
+    voxels = np.random.default_rng(0).integers(0, 4095, size=(9, 8, 5)).astype("uint16")
+    image = volume(voxels, affine)
+    image.header["descrip"], image.header["db_name"], image.header["aux_file"] = (
+        b"Dulcinea 20190823",
+        b"Quixano",
+        b"HX-4711",
+    )
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Panza^Sancho"))
+    source = tmp_path / "in" / f"scan{ending}"
+    source.parent.mkdir()
+    nib.save(image, tmp_path / "in" / "other.nii")
+    if ending.startswith(".nii"):
+        nib.save(image, source)
+    else:
+        sitk.WriteImage(sitk.ReadImage(str(tmp_path / "in" / "other.nii")), str(source))
+    (tmp_path / "in" / "scan.json").write_text(
+        json.dumps(
+            {
+                "EchoTime": 0.1,
+                "SeriesDescription": "Dulcinea",
+                "AcquisitionTime": "13:47:59",
+                "RepetitionTime": "HX-4711",
+            }
+        )
+    )
+    converted, sidecar = out.convert(source)
+    np.testing.assert_array_equal(converted.get_fdata(), voxels)
+    np.testing.assert_allclose(converted.affine, affine, atol=1e-4)
+    assert converted.get_data_dtype() == np.int16
+    assert sidecar["EchoTime"] == 0.1
+    assert set(sidecar) == {"Modality", "EchoTime", "ConversionSoftware", "ConversionSoftwareVersion"}
+    for content in written_bytes(out.image.parent):
+        for word in (b"Dulcinea", b"2019", b"Quixano", b"HX-4711", b"Panza", b"13:47"):
+            assert word not in content
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest", "stored"),
+    [("uint8", 200, "int16"), ("uint16", 60000, "int32"), ("float64", 0.5, "float32"), ("int64", 2**40, "float32")],
+)
+def test_voxels_are_stored_in_the_smallest_dtype_that_holds_them(tmp_path, out, dtype, highest, stored):
+    voxels = np.zeros((4, 4, 3), dtype)
+    voxels[1, 1, 1] = highest
+    nib.save(volume(voxels, np.diag([-4, -1, 1, 1])), tmp_path / "scan.nii.gz")
+    converted, sidecar = out.convert(tmp_path / "scan.nii.gz")
+    assert converted.get_data_dtype() == stored
+    assert converted.get_fdata()[1, 1, 1] == highest
+    assert sidecar["ConversionSoftware"] == "nibabel"
+
+
+def test_a_sidecar_that_is_no_json_is_refused(tmp_path, out):
+    nib.save(volume(np.ones((4, 4, 3), "int16"), np.eye(4)), tmp_path / "scan.nii.gz")
+    for content in ("{not json", "[1, 2]"):
+        (tmp_path / "scan.json").write_text(content)
+        with pytest.raises(InputError, match=r"scan\.json: expected a JSON"):
+            out.convert(tmp_path / "scan.nii.gz")
+
+
+def test_only_technical_fields_of_the_right_kind_stay_in_a_sidecar():
+    given = {
+        "EchoTime": 0.1,
+        "FlipAngle": 150,
+        "Manufacturer": "GE",
+        "ScanOptions": ["FS", "SAT1"],
+        "RepetitionTime": "2019-08-23",
+        "SAR": True,
+        "ManufacturersModelName": "Signa 20190823",
+        "ScanningSequence": "SE\n<b>",
+        "PatientName": "Quixano",
+        "SeriesDescription": "T2",
+        "InstitutionName": "Barataria",
+        "AcquisitionTime": "10:00",
+        "ImageComments": "x",
+        "SliceTiming": [0, 1],
+        "ConversionSoftwareVersion": "v1.0.20260724",
+    }
+    assert technical_fields(given) == {
+        "EchoTime": 0.1,
+        "FlipAngle": 150,
+        "Manufacturer": "GE",
+        "ScanOptions": ["FS", "SAT1"],
+        "ConversionSoftwareVersion": "v1.0.20260724",
+    }

@@ -1,0 +1,143 @@
+"""Real DICOM series of several vendors: the images they become are those of their references, or they are refused."""
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from factories.conversion import Conversion, written_bytes
+from lumbarseg.geometry import load_image, sagittal_view
+from lumbarseg.imaging.dicom_series import find_series
+
+
+@pytest.fixture
+def out(tmp_path):
+    return Conversion(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("contrast", "reference"), [("T2w", "t2"), ("T1w", "t1")])
+def test_a_real_study_gives_its_two_images(shared_data, out, contrast, reference):
+    image, sidecar = out.convert(shared_data / "lumbar_pair" / "dicom", contrast)
+    expected = load_image(shared_data / "lumbar_pair" / f"{reference}.nii.gz")
+    views = [sagittal_view(np.asanyarray(one.dataobj), one.affine) for one in (image, expected)]
+    np.testing.assert_array_equal(*views)
+    assert (sidecar["EchoTime"] > 0.05) == (contrast == "T2w")
+    for content in written_bytes(out.image.parent):
+        for word in (
+            b"HOSP12345",
+            b"DZZ",
+            b"General Hospital",
+            b"House",
+            b"ACC99",
+            b"20220311",
+            b"19600101",
+            b"TSE_SAG",
+            b"10:20:05",
+        ):
+            assert word not in content
+
+
+REFERENCES = [
+    *(f"anatomical/{name}" for name in ("001", "001_implicit")),
+    *(f"ge/anatomical/{name}" for name in ("001", "001_implicit", "001_single_slice")),
+    *(f"generic/anatomical/{name}" for name in ("001", "001_implicit")),
+    *(f"generic/compressed{name}/001" for name in ("", "_j2k", "_jpeg", "_jpegls", "_rle")),
+    *(f"hitachi/anatomical/{name}" for name in ("001", "001_implicit")),
+]
+
+
+def require_fields_of_header(sidecar, header):
+    """The sidecar says what the header says, in the units of BIDS."""
+    for name, field, factor in [
+        ("RepetitionTime", "RepetitionTime", 1e-3),
+        ("EchoTime", "EchoTime", 1e-3),
+        ("FlipAngle", "FlipAngle", 1),
+        ("MagneticFieldStrength", "MagneticFieldStrength", 1),
+        ("SliceThickness", "SliceThickness", 1),
+        ("SpacingBetweenSlices", "SpacingBetweenSlices", 1),
+    ]:
+        if header.get(field) not in (None, ""):
+            assert sidecar[name] == pytest.approx(float(header.get(field)) * factor, rel=1e-3), name
+    assert {"RepetitionTime", "EchoTime"} <= set(sidecar)
+
+
+@pytest.mark.parametrize("folder", REFERENCES)
+def test_vendors_series_become_the_images_of_their_reference(shared_data, out, folder):
+    source = shared_data / "vendors" / "dicom2nifti" / folder
+    image, sidecar = out.convert(source, "T1w")
+    reference = nib.load(source.with_name(f"{source.name}_ground_truth.nii.gz"))
+    views = [sagittal_view(np.asanyarray(one.dataobj), one.affine) for one in (image, reference)]
+    np.testing.assert_array_equal(*views)
+    affines = [nib.as_closest_canonical(one).affine for one in (image, reference)]
+    np.testing.assert_allclose(*affines, atol=1e-3)
+    require_fields_of_header(sidecar, pydicom.dcmread(find_series(source)[0].files[0], stop_before_pixels=True))
+
+
+def test_a_siemens_series_lies_where_its_headers_say(shared_data, out):
+    source = shared_data / "vendors" / "dcm_qa_decubitus" / "HFS"
+    image, sidecar = out.convert(source, "T1w")
+    files = [pydicom.dcmread(file) for file in find_series(source)[0].files]
+    files.sort(key=lambda data: -data.ImagePositionPatient[0])  # from the patient's left, as x grows to the left
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)[::-1]
+    if np.dot(np.cross(*np.reshape(files[0].ImageOrientationPatient, (2, 3))), (1, 0, 0)) > 0:
+        view = view[::-1]
+    assert len(view) == len(files) == 35
+    same = [np.array_equal(plane, data.pixel_array) for plane, data in zip(view, files, strict=True)]
+    assert all(same) or all(
+        np.array_equal(plane, data.pixel_array) for plane, data in zip(view[::-1], files, strict=True)
+    )
+    require_fields_of_header(sidecar, files[0])
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("hyperfine/anatomical/001", "8 slices, axial, TR 4000 ms, TE 194.4 ms"),
+        ("philips/anatomical/001", "4 slices, coronal"),
+        ("generic/anatomical/002_non_isotropic", "4 slices, axial"),
+        ("generic/rgb/001", "expected DICOM files with MR images, found none"),
+        ("failing/sliceincrement/001", ""),
+        ("failing/notavolume/001", ""),
+        ("failing/gantrytilting/001", ""),
+    ],
+)
+def test_vendors_series_that_are_no_sagittal_volume_are_refused(shared_data, out, folder, found):
+    for contrast in ("T1w", "T2w"):
+        assert found in out.refusal(shared_data / "vendors" / "dicom2nifti" / folder, contrast)
+
+
+@pytest.mark.parametrize(("name", "slices", "times"), [("T1", 10, (4.3641, 2.081)), ("T2", 10, (1000.0, 80.0))])
+def test_a_real_enhanced_file_that_is_turned_to_sagittal_keeps_its_frames(
+    shared_data, out, tmp_path, name, slices, times
+):
+    data = pydicom.dcmread(shared_data / "vendors" / "philips_enhanced" / f"{name}.dcm")
+    frames, pixels = data.PerFrameFunctionalGroupsSequence, data.pixel_array
+    for number, frame in enumerate(frames):
+        frame.PlaneOrientationSequence[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        frame.PlanePositionSequence[0].ImagePositionPatient = [4.0 * number, -100, 100]
+    (tmp_path / "study").mkdir()
+    data.save_as(tmp_path / "study" / "IM1")
+    [series] = find_series(tmp_path / "study")
+    assert len(series.slices) == slices
+    assert (series.slices[0].repetition_time, series.slices[0].echo_time) == pytest.approx(times)
+    image, _ = out.convert(tmp_path / "study", "T1w" if name == "T1" else "T2w")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    assert len(view) == slices
+    for number, frame in enumerate(pixels):  # x grows towards the left, and so does the view
+        np.testing.assert_allclose(np.corrcoef(view[number].ravel(), frame.ravel())[0, 1], 1, atol=1e-6)
+
+
+def test_a_real_slice_that_is_cut_short_is_named(shared_data, out):
+    message = out.refusal(shared_data / "vendors" / "dicom2nifti" / "philips" / "anatomical" / "002", "T1w")
+    assert "008.dcm: expected 1179648 bytes of pixels, found 1176724" in message
+
+
+def test_a_compressed_slice_that_is_cut_short_is_refused(shared_data, out, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(shared_data / "vendors" / "dicom2nifti" / "generic" / "compressed_rle" / "001", folder)
+    broken = sorted(folder.iterdir())[2]
+    broken.chmod(0o644)
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    assert str(folder) in out.refusal(folder, "T1w")

@@ -1,0 +1,93 @@
+"""Which sessions are flagged, and the page that shows them all."""
+
+import re
+
+import numpy as np
+import pytest
+
+from lumbarseg.imaging.quality_control import registration_table
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.quality import SessionImages, registration_overview, session_quality
+from lumbarseg.reporting.figures.style import save_picture
+from lumbarseg.reporting.quality_page import quality_page
+
+CLASSES = LabelTable(
+    [
+        {"id": 0, "name": "Background", "colour": "#000000"},
+        {"id": 1, "name": "Vert", "colour": "#ff0000"},
+    ]
+)
+
+
+def report(corner=2.0, after=1.2, unusual=False, reason=None):
+    return {
+        "engine": "itk", "degrees_of_freedom": 6, "shift_length_mm": corner / 2, "rotation_degrees": 0.5, "seconds": 3.0,
+        "corner_displacement_mm": corner, "before": {"mutual_information": 0.9, "overlap": 1.0},
+        "after": {"mutual_information": after, "overlap": 0.97}, "unusual": unusual,
+        "fell_back_to_header": reason is not None, "reason": reason,
+    }  # fmt: skip
+
+
+def test_what_fell_back_is_unusual_or_unlike_the_others_is_flagged_and_nothing_else():
+    generator = np.random.default_rng(0)
+    reports = {f"s{n}": report(2 + generator.normal(0, 0.2), 1.2 + generator.normal(0, 0.02)) for n in range(20)}
+    reports |= {
+        "back": report(60, 0.9, reason="a shift of 30.0 mm, more than 20 mm"),
+        "unusual": report(unusual=True),
+        "far": report(corner=9.0),
+        "unlike": report(after=0.6),
+    }
+    table = registration_table(reports)
+    assert table.set_index("session")["flag"].loc[lambda flags: flags != ""].to_dict() == {
+        "back": "headers' geometry kept: a shift of 30.0 mm, more than 20 mm; less alike than the others",
+        "unusual": "unusual shift or rotation",
+        "far": "moved farther than the others",
+        "unlike": "less alike than the others",
+    }
+    assert registration_overview(table, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+
+
+def test_a_few_sessions_that_are_alike_to_a_hair_have_no_outliers():
+    reports = {f"s{n}": report(2.0) for n in range(12)} | {"near": report(2.4)}
+    assert not registration_table(reports)["flag"].any()
+    assert not registration_table({"a": report(), "b": report(9.0)})["flag"].any()
+    one = registration_table({"a": report()})
+    assert registration_overview(one, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+
+
+@pytest.mark.parametrize("with_t1w", [True, False])
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_a_picture_shows_contours_where_the_mask_is(tmp_path, with_t1w, with_mask):
+    voxels = np.random.default_rng(0).normal(100, 1, (7, 60, 40))
+    labels = np.zeros(voxels.shape, np.uint8)
+    labels[:, 20:40, 10:25] = 1
+    t1w = voxels if with_t1w else None
+    images = SessionImages(voxels, t1w, t1w, labels if with_mask else None, (1.0, 1.0))
+    figure = session_quality(images, CLASSES)
+    save_picture(figure, tmp_path / "a.png")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "T2w, slice 4 of 7" in titles
+    assert any("T1w, slice" in title for title in titles) == with_t1w
+    contours = [axes for axes in figure.axes if axes.collections]
+    assert len(contours) == (0 if not with_mask else 6 if with_t1w else 3)
+    if with_mask:
+        [path] = contours[0].collections[0].get_paths()
+        np.testing.assert_allclose([path.vertices.min(0), path.vertices.max(0)], [[9.5, 19.5], [24.5, 39.5]])
+
+
+def test_the_page_shows_flagged_sessions_first_and_escapes_what_it_is_given():
+    sessions = [
+        {
+            "session": f"sub-{name}_ses-01",
+            "picture": f"{name}.png",
+            "flags": flags,
+            "demographics": {"moved": "1 mm <b>"},
+        }
+        for name, flags in (("a", []), ("b", ["less alike"]), ("c", []))
+    ]
+    page = quality_page("study", sessions)
+    assert re.findall(r'<h2 id="sub-(\w)_', page) == ["b", "a", "c"]
+    assert "To look at: 1" in page
+    assert "1 mm &lt;b&gt;" in page
+    assert 'src="b.png"' in page
+    assert "None is flagged" in quality_page("study", sessions[:1])

@@ -1,0 +1,350 @@
+"""Registration: known motions are found again, matrices mean what FLIRT means, and failures are noticed."""
+
+import json
+import stat
+
+import nibabel as nib
+import numpy as np
+import pytest
+from fsl.utils.platform import platform as fsl_platform
+from fsl.wrappers import flirt
+from scipy.spatial.transform import Rotation
+from sklearn.metrics import mutual_info_score
+
+from lumbarseg.errors import InputError
+from lumbarseg.geometry import codes_of, load_image, volume
+from lumbarseg.imaging.registration.flirt import flirt_arguments
+from lumbarseg.imaging.registration.session import register
+from lumbarseg.imaging.registration.similarity import mutual_information
+from lumbarseg.imaging.registration.transforms import from_flirt, resample, shift_and_rotation, to_flirt
+
+PIXEL, SLICE = 1.5, 4.4
+# vertebrae, discs, canal, fat, vessel: centre and half axes in mm (R, A, S), signal in T2w and in T1w
+SHAPES = [
+    ((0, -10, 0), (45, 80, 110), 0.35, 0.30),
+    *[((0, 25 - abs(z) / 9, z), (24, 17, 12), 0.55, 0.70) for z in range(-68, 69, 34)],
+    *[((0, 25 - abs(z) / 9, z), (22, 17, 4), 0.80, 0.35) for z in range(-51, 52, 34)],
+    ((0, -2, 0), (9, 7, 100), 0.95, 0.15),
+    ((0, -18, 20), (11, 6, 40), 0.75, 0.95),
+    ((6, 50, 10), (8, 7, 90), 0.05, 0.10),
+    ((-20, -45, -30), (15, 20, 50), 0.25, 0.42),
+]
+
+
+def signal(points, contrast):
+    """Signal at (…, 3) places in mm, with soft edges."""
+    value = np.zeros(points.shape[:-1])
+    for centre, half, *levels in SHAPES:
+        distance = np.sqrt((((points - centre) / half) ** 2).sum(-1))
+        inside = np.clip((1 - distance) * min(half[1:]) / PIXEL + 0.5, 0, 1)
+        value += inside * (levels[contrast] - value)
+    return value
+
+
+def image_of(contrast, size=120, slices=11, right_handed=False, displaced=None, seed=0):
+    """A sagittal volume; `displaced` maps the places of the anatomy to where they are in this image."""
+    affine = np.array([[0, 0, SLICE, 0], [-PIXEL, 0, 0, 0], [0, PIXEL, 0, 0], [0, 0, 0, 1.0]])
+    affine[0, 2] *= np.sign(np.linalg.det(affine)) * (1 if right_handed else -1)
+    affine[:3, 3] = -affine[:3, :3] @ (np.array([size, size, slices]) - 1) / 2
+    world = np.stack(np.indices((size, size, slices)), -1) @ affine[:3, :3].T + affine[:3, 3]
+    if displaced is not None:
+        back = np.linalg.inv(displaced)
+        world = world @ back[:3, :3].T + back[:3, 3]
+    noise = np.random.default_rng(seed).normal(scale=0.02, size=world.shape[:3])
+    return volume(np.rint(1000 * np.abs(signal(world, contrast) + noise)).astype("int16"), affine)
+
+
+def motion(degrees, mm):
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = mm
+    return matrix
+
+
+def target_registration_error(found, truth):
+    """Mean distance in mm between where two maps put the places around the vertebrae."""
+    points = np.random.default_rng(5).uniform((-25, -20, -80), (25, 45, 80), size=(500, 3))
+    both = [points @ one[:3, :3].T + one[:3, 3] for one in (found, truth)]
+    return np.linalg.norm(both[0] - both[1], axis=1).mean()
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Paths of one session, and a run of `register` on them that gives the world map found and the report."""
+
+    class Session:
+        fixed, moving = tmp_path / "t2w.nii.gz", tmp_path / "t1w.nii.gz"
+        registered, matrix, report = (
+            tmp_path / "out" / "t1w.nii.gz",
+            tmp_path / "out" / "t1w.mat",
+            tmp_path / "out" / "t1w.json",
+        )
+
+        def run(self, fixed, moving, engine="itk", degrees_of_freedom=6, **limits):
+            nib.save(fixed, self.fixed)
+            nib.save(moving, self.moving)
+            register(
+                self.fixed, self.moving, self.registered, self.matrix, engine, degrees_of_freedom, self.report, **limits
+            )
+            found = from_flirt(np.loadtxt(self.matrix), load_image(self.fixed), load_image(self.moving))
+            return found, json.loads(self.report.read_text())
+
+    return Session()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "mm"),
+    [((4, -3, 2), (3, -4, 5)), ((-5, 5, -5), (-5, 5, -5)), ((0, 0, 0), (0, 0, 0)), ((8, 2, -3), (2, 12, -6))],
+)
+def test_a_known_rigid_motion_is_found_to_a_third_of_a_pixel(session, degrees, mm):
+    truth = motion(degrees, mm)
+    found, report = session.run(image_of(0), image_of(1, displaced=truth, seed=1))
+    assert target_registration_error(found, truth) < PIXEL / 3
+    assert not report["fell_back_to_header"]
+    assert report["reason"] is None
+    assert report["rotation_degrees"] == pytest.approx(
+        np.degrees(Rotation.from_euler("xyz", degrees, True).magnitude()), abs=0.4
+    )
+    assert report["shift_mm"] == pytest.approx([-part for part in mm], abs=0.8)
+    assert report["unusual"] == (report["shift_length_mm"] > 5 or report["rotation_degrees"] > 5)
+    assert report["after"]["mutual_information"] >= report["before"]["mutual_information"]
+
+
+def test_the_registered_image_lies_on_the_fixed_grid_and_over_its_anatomy(session):
+    fixed = image_of(0, size=96)
+    fixed = volume(np.asanyarray(fixed.dataobj), fixed.affine, (2, 1))
+    session.run(fixed, image_of(1, displaced=motion((3, 1, -2), (1, -4, 3)), seed=1))
+    registered = nib.load(session.registered)
+    assert registered.shape == fixed.shape
+    assert registered.get_data_dtype() == np.float32
+    assert codes_of(registered) == (2, 1)
+    np.testing.assert_allclose(registered.affine, fixed.affine, atol=1e-5)
+    there = np.asanyarray(image_of(1, size=96, seed=2).dataobj)[:, :, 1:-1]
+    assert np.corrcoef(there.ravel(), registered.get_fdata()[:, :, 1:-1].ravel())[0, 1] > 0.97
+
+
+def test_images_that_nowhere_overlap_are_brought_together_or_kept_apart_but_said_so(session):
+    moving = image_of(1, size=80, seed=1)
+    away = moving.affine.copy()
+    away[1, 3] += 400
+    _, report = session.run(image_of(0, size=80), volume(np.asanyarray(moving.dataobj), away))
+    assert report["fell_back_to_header"]
+    assert report["shift_mm"] == pytest.approx([0, -400, 0], abs=1)
+    assert report["before"] == {"mutual_information": 0.0, "correlation": 0.0, "overlap": 0.0}
+
+
+def test_the_same_images_give_the_same_bytes_again(session):
+    moving = image_of(1, size=80, displaced=motion((2, 0, 1), (1, 2, -3)), seed=1)
+    results = []
+    for _ in range(2):
+        session.run(image_of(0, size=80), moving)
+        results.append((session.registered.read_bytes(), session.matrix.read_bytes()))
+    assert results[0] == results[1]
+
+
+def test_twelve_degrees_of_freedom_find_a_stretched_image(session):
+    stretched = motion((2, -1, 1), (1, -3, 2)) @ np.diag([1, 1.04, 0.97, 1])
+    found, report = session.run(image_of(0), image_of(1, displaced=stretched, seed=1), degrees_of_freedom=12)
+    assert target_registration_error(found, stretched) < PIXEL / 2
+    assert report["degrees_of_freedom"] == 12
+
+
+@pytest.mark.parametrize(
+    ("degrees", "mm", "limits", "reason"),
+    [
+        ((0, 0, 0), (0, 6, 0), {"max_shift_mm": 4.0}, "mm, more than 4 mm"),
+        ((6, 0, 0), (0, 0, 0), {"max_rotation_degrees": 3.0}, "degrees, more than 3 degrees"),
+    ],
+)
+def test_a_motion_beyond_the_limits_is_not_believed_and_the_header_s_geometry_stays(
+    session, degrees, mm, limits, reason
+):
+    moving = image_of(1, size=80, displaced=motion(degrees, mm), seed=1)
+    found, report = session.run(image_of(0, size=80), moving, **limits)
+    assert report["fell_back_to_header"]
+    assert reason in report["reason"]
+    np.testing.assert_allclose(found, np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(nib.load(session.registered).get_fdata(), moving.get_fdata(), atol=1e-3)
+
+
+def test_an_image_without_contrast_is_refused(session):
+    with pytest.raises(InputError, match=r"t1w\.nii\.gz: expected an image with contrast"):
+        blank = image_of(1)
+        session.run(image_of(0), volume(np.zeros(blank.shape, "int16"), blank.affine))
+
+
+@pytest.mark.parametrize("fixed_is_right_handed", [False, True])
+@pytest.mark.parametrize("moving_is_right_handed", [False, True])
+def test_flirt_s_matrix_takes_a_corner_voxel_where_the_world_map_takes_it(
+    fixed_is_right_handed, moving_is_right_handed
+):
+    fixed = image_of(0, size=40, slices=7, right_handed=fixed_is_right_handed)
+    moving = image_of(1, size=50, slices=9, right_handed=moving_is_right_handed)
+    fixed_to_moving = motion((5, -10, 3), (4, -7, 9))
+    matrix = to_flirt(fixed_to_moving, fixed, moving)
+
+    def scaled(index, image):
+        """FLIRT's coordinates: voxels times their size, x counted from the other end where the determinant is positive."""
+        index = np.array(index, dtype=float)
+        if np.linalg.det(image.affine) > 0:
+            index[0] = image.shape[0] - 1 - index[0]
+        return [*(index * image.header.get_zooms()), 1]
+
+    for corner in ((0, 0, 0), (49, 0, 8), (49, 49, 0)):
+        in_fixed = matrix @ scaled(corner, moving)
+        index = in_fixed[:3] / fixed.header.get_zooms()
+        if np.linalg.det(fixed.affine) > 0:
+            index[0] = fixed.shape[0] - 1 - index[0]
+        world = fixed.affine @ [*index, 1]
+        np.testing.assert_allclose(fixed_to_moving @ world, moving.affine @ [*corner, 1], atol=1e-4)
+    np.testing.assert_allclose(from_flirt(matrix, fixed, moving), fixed_to_moving, atol=1e-6)
+
+
+@pytest.mark.parametrize("right_handed", [False, True])
+def test_resampling_takes_values_from_where_the_world_map_says(right_handed):
+    fixed, moving = image_of(0, size=30, slices=6), image_of(1, size=40, slices=6, right_handed=right_handed)
+    shift = motion((0, 0, 0), (SLICE, 2 * PIXEL, -3 * PIXEL))
+    resampled = resample(fixed, moving, shift)
+    for index in ((10, 12, 2), (20, 9, 3), (5, 25, 1)):
+        source = np.linalg.inv(moving.affine) @ shift @ fixed.affine @ [*index, 1]
+        source = tuple(np.rint(source[:3]).astype(int))
+        assert resampled[index] == pytest.approx(np.asanyarray(moving.dataobj)[source], abs=0.05)
+    assert resampled.dtype == np.float32
+    assert resample(fixed, moving, motion((0, 0, 0), (500, 0, 0))).max() == 0
+
+
+def test_shift_and_rotation_are_those_of_the_moving_image_about_the_centre_of_the_fixed_one():
+    fixed = image_of(0, size=40)
+    shift, rotation = shift_and_rotation(fixed, motion((0, 0, 7), (0, 0, 0)))  # the world's origin is the centre here
+    np.testing.assert_allclose(shift, 0, atol=1e-6)
+    assert rotation == pytest.approx(7)
+    shift, rotation = shift_and_rotation(fixed, np.diag([1, 1.1, 1, 1]) @ motion((0, 0, 0), (1, 2, 3)))
+    assert rotation == pytest.approx(0, abs=1e-5)
+
+
+def test_mutual_information_is_that_of_an_independent_implementation():
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 32, 5000).astype("float32")
+    second = (first * 3 + rng.integers(0, 20, 5000)) % 31
+    # whole numbers 0 … 31 fall into 32 bins as they are, once the outermost half per cent is cut to them
+    low, high = np.percentile(first, [0.5, 99.5])
+    assert (low, high) == (0, 31)
+    edges = [np.clip((values * 32 / np.percentile(values, 99.5)).astype(int), 0, 31) for values in (first, second)]
+    assert mutual_information(first, second) == pytest.approx(mutual_info_score(*edges), abs=1e-9)
+    assert mutual_information(first, rng.permutation(first)) < 0.2 < mutual_information(first, first)
+
+
+# ---- FLIRT ----------------------------------------------------------------------------------------------------------
+
+
+def test_flirt_is_asked_with_the_settings_that_work_on_thick_slices(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, "exit 1")))
+    nib.save(image_of(0, size=30), session.fixed)
+    nib.save(image_of(1, size=30), session.moving)
+    command = flirt(str(session.moving), str(session.fixed), omat="6.mat", cmdonly=True, **flirt_arguments(6))
+    text = " ".join(command)
+    for part in ("-dof 6", "-cost mutualinfo", "-searchcost mutualinfo", "-nosearch", "-usesqform", "-omat 6.mat"):
+        assert part in text
+    assert f"-in {session.moving} -ref {session.fixed}" in text
+
+
+def fake_fsl(folder, script):
+    """An FSL whose flirt is a shell script: its arguments are noted in `asked`, then `script` runs with $omat set."""
+    binary = folder / "fsl" / "bin" / "flirt"
+    binary.parent.mkdir(parents=True)
+    (folder / "fsl" / "etc").mkdir()
+    (folder / "fsl" / "etc" / "fslversion").write_text("6.0.7\n")
+    binary.write_text(
+        f'#!/bin/sh\necho "$FSLOUTPUTTYPE $@" >> {folder}/asked\n'
+        'while [ $# -gt 0 ]; do [ "$1" = -omat ] && omat="$2"; shift; done\n' + script + "\n"
+    )
+    binary.chmod(binary.stat().st_mode | stat.S_IEXEC)
+    return folder / "fsl"
+
+
+@pytest.mark.parametrize("degrees_of_freedom", [6, 12])
+def test_flirt_s_matrix_is_read_and_applied(session, tmp_path, monkeypatch, degrees_of_freedom):
+    truth = motion((2, -1, 1), (1, -3, 4))
+    fixed, moving = image_of(0, size=80), image_of(1, size=80, displaced=truth, seed=1)
+    np.savetxt(tmp_path / "answer", to_flirt(truth, fixed, moving), fmt="%.10f")
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f'cp {tmp_path}/answer "$omat"')))
+    found, report = session.run(fixed, moving, engine="flirt", degrees_of_freedom=degrees_of_freedom)
+    np.testing.assert_allclose(found, truth, atol=1e-4)
+    assert (report["engine"], report["version"]) == ("flirt", "FSL 6.0.7")
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[0].startswith("NIFTI_GZ ")
+    assert "-dof 6 " in asked[0]
+    if degrees_of_freedom == 12:  # only from its own rigid result
+        assert "-dof 12 " in asked[1]
+        assert f"-init {asked[0].split('-omat ')[1].split()[0]}" in asked[1]
+    else:
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("shift", "reason"), [(75, "mm, more than 20 mm"), (12, "less mutual information than before")]
+)
+def test_a_flirt_that_answers_nonsense_is_found_out(session, tmp_path, monkeypatch, shift, reason):
+    answer = f'printf "1 0 0 {shift}\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, answer)))
+    found, report = session.run(image_of(0, size=80), image_of(1, size=80, seed=1), engine="flirt")
+    assert report["fell_back_to_header"]
+    assert reason in report["reason"]
+    assert report["shift_length_mm"] == pytest.approx(shift, abs=0.1)
+    np.testing.assert_allclose(found, np.eye(4), atol=1e-6)
+
+
+def test_cost_and_search_of_flirt_are_the_config_s(session, tmp_path, monkeypatch):
+    fixed, moving = image_of(0, size=60), image_of(1, size=60, seed=1)
+    np.savetxt(tmp_path / "answer", to_flirt(motion((0, 0, 0), (0, 0, 1)), fixed, moving), fmt="%.10f")
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f'cp {tmp_path}/answer "$omat"')))
+    settings = {"cost": "normmi", "search": 20}
+    session.run(fixed, moving, engine="flirt", degrees_of_freedom=12, settings=settings)
+    rigid, affine = (tmp_path / "asked").read_text().splitlines()
+    for axis in "xyz":
+        assert f"-searchr{axis} -20 20" in rigid
+    assert "-nosearch" not in rigid
+    assert "-nosearch" in affine  # started from the rigid result, it has nothing to search
+    assert "-cost normmi -searchcost normmi" in rigid
+    assert "-cost normmi" in affine
+
+
+def test_the_report_says_how_far_corners_go_and_how_much_is_covered(session):
+    fixed = image_of(0, size=80)
+    moved = motion((0, 0, 4), (0, 8, 0))
+    found, report = session.run(fixed, image_of(1, size=80, displaced=moved, seed=1))
+    corners = [fixed.affine @ [i, j, k, 1] for i in (0, 79) for j in (0, 79) for k in (0, 10)]
+    farthest = max(np.linalg.norm((found @ corner - corner)[:3]) for corner in corners)
+    assert report["corner_displacement_mm"] == pytest.approx(farthest, abs=0.01)
+    assert report["before"]["overlap"] == 1
+    assert 0.8 < report["after"]["overlap"] < 0.97
+
+
+def test_a_fall_back_is_said_aloud(session, caplog):
+    moving = image_of(1, size=80, displaced=motion((0, 0, 0), (0, 6, 0)), seed=1)
+    with caplog.at_level("WARNING", "lumbarseg"):
+        session.run(image_of(0, size=80), moving, max_shift_mm=4.0)
+    assert "t1w.nii.gz: expected a plausible registration" in caplog.text
+    assert "the headers' geometry is kept" in caplog.text
+
+
+def test_without_fsl_a_sentence_says_what_to_do(session, tmp_path, monkeypatch):
+    monkeypatch.delenv("FSLDIR", raising=False)
+    with pytest.raises(
+        InputError, match=r"engine flirt expects FSL, found no \$FSLDIR/bin/flirt; install FSL .*\{engine: itk\}"
+    ):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
+
+
+def test_a_flirt_that_fails_is_quoted(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, 'echo "Could not open volume" >&2; exit 1')))
+    with pytest.raises(InputError, match=r"t1w\.nii\.gz: expected FLIRT .* found: .*Could not open volume"):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
+
+
+def test_a_real_pair_is_moved_by_less_than_two_millimetres_and_is_more_alike_then(session, shared_data):
+    pair = [load_image(shared_data / "lumbar_pair" / f"{name}.nii.gz") for name in ("t2", "t1")]
+    _, report = session.run(*[one.slicer[::3, ::3] for one in pair])
+    assert not report["unusual"]
+    assert report["shift_length_mm"] < 2
+    assert report["after"]["mutual_information"] > report["before"]["mutual_information"]

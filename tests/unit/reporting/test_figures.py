@@ -1,0 +1,486 @@
+"""Figures: nothing overlaps or is cut off, what is drawn is what the data say, and the files are reproducible."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, Tick
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from lumbarseg.evaluation.case_selection import choose_cases
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.boxes import box_plots
+from lumbarseg.reporting.figures.cases import Case, case_comparison
+from lumbarseg.reporting.figures.curves import iou_against_networks, learning_curves, threshold_curves
+from lumbarseg.reporting.figures.errors import error_kinds, error_maps
+from lumbarseg.reporting.figures.matrices import confusion_matrices, patient_overview, rank_stability
+from lumbarseg.reporting.figures.slices import (
+    LabelledSlice,
+    Preprocessing,
+    checkerboard,
+    labelled_slices,
+    preprocessing_steps,
+)
+from lumbarseg.reporting.figures.stored import restore_slices, store_slices
+from lumbarseg.reporting.figures.style import PAGE_WIDTH, coloured, grey_levels, save_figure
+
+NAMES = [
+    "Background",
+    "Vert",
+    "Sacrum",
+    "Int-Disc",
+    "Spinal-Cavity",
+    "SCT",
+    "Epi-Fat",
+    "IM-Fat",
+    "Rper-Fat",
+    "Nerve-Root",
+    "Blood-Vessels",
+    "Muscle",
+]
+EXPERIMENTS = [
+    "FCN+TH",
+    "U1+TH",
+    "UMD+MAP",
+    "UMD+TH",
+    "E10+TCD+TH",
+    "E12+NAD+TH",
+    "E13+Arith+MAP",
+    "E13+Geo+MAP",
+    "E11+NAD+MAP",
+    "E10+TCD+MAP",
+    "UVDD+TH",
+    "E12+Arith+MAP",
+]
+SPACING = (0.6, 0.6)
+
+
+def label_table(classes: int) -> LabelTable:
+    return LabelTable(
+        [
+            {"id": i, "name": NAMES[i], "colour": f"#{i * 20:02x}{250 - i * 20:02x}{(i * 97) % 250:02x}"}
+            for i in range(classes)
+        ]
+    )
+
+
+def stripes(classes: int, shape: tuple[int, int] = (64, 48)) -> np.ndarray:
+    return np.broadcast_to(np.arange(shape[1]) * classes // shape[1], shape).astype(np.uint8)
+
+
+def made_up_results(experiments: list[str], classes: int) -> pd.DataFrame:
+    keys = itertools.product(experiments, (1, 2), ("p1", "p2", "p3"), ("s1",), range(3), range(classes))
+    columns = ["experiment", "fold", "participant_id", "session_id", "slice", "class_id"]
+    frame = pd.DataFrame(keys, columns=columns)
+    return frame.assign(iou=np.random.default_rng(4).uniform(0.3, 0.95, len(frame)))
+
+
+def p_values_against(reference: str, experiments: list[str], classes: int, p_value: float = 0.01) -> pd.DataFrame:
+    keys = itertools.product([e for e in experiments if e != reference], range(classes), ("slice", "patient"))
+    frame = pd.DataFrame(keys, columns=["experiment", "class_id", "unit"])
+    return frame.assign(reference=reference, p_value=p_value)
+
+
+def texts(figure: Figure) -> list[Text]:
+    """All texts that are drawn: tick labels only of ticks within the axis, nothing of axes that are off but the title."""
+    figure.draw_without_rendering()
+    of_ticks = {id(text) for tick in figure.findobj(Tick) for text in tick.findobj(Text)}
+    shown = [text for text in figure.findobj(Text) if id(text) not in of_ticks]
+    for axis in figure.findobj(Axis):
+        if axis.axes.axison:
+            low, high = sorted(axis.get_view_interval())
+            shown += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    off = {id(text) for axes in figure.findobj(Axes) if not axes.axison for axis in axes._axis_map.values()
+           for text in axis.findobj(Text)}  # fmt: skip
+    return [text for text in shown if text.get_visible() and text.get_text().strip() and id(text) not in off]
+
+
+def assert_legible(figure: Figure) -> None:
+    """No text meets another, none leaves the page, none is smaller than 7 points, and the page is not too wide."""
+    assert figure.get_figwidth() <= PAGE_WIDTH + 1e-9
+    shown = texts(figure)
+    assert shown
+    page = figure.bbox
+    boxes = [text.get_window_extent() for text in shown]
+    for text, box in zip(shown, boxes, strict=True):
+        assert text.get_fontsize() >= 7, text.get_text()
+        assert page.x0 - 0.5 <= box.x0, text.get_text()
+        assert box.x1 <= page.x1 + 0.5, text.get_text()
+        assert page.y0 - 0.5 <= box.y0, text.get_text()
+        assert box.y1 <= page.y1 + 0.5, text.get_text()
+    for (one, box), (other, other_box) in itertools.combinations(zip(shown, boxes, strict=True), 2):
+        overlap = (
+            min(box.x1, other_box.x1) - max(box.x0, other_box.x0),
+            min(box.y1, other_box.y1) - max(box.y0, other_box.y0),
+        )
+        assert min(overlap) <= 0.5, f"{one.get_text()!r} meets {other.get_text()!r}"
+
+
+def panel(figure: Figure, title: str) -> Axes:
+    return next(axes for axes in figure.axes if axes.get_title().startswith(title))
+
+
+# ---- nothing overlaps ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("experiments", "classes"), [(2, 2), (6, 12), (12, 12), (12, 2), (4, 7), (1, 5)])
+def test_box_plots_are_legible(experiments: int, classes: int) -> None:
+    shown = EXPERIMENTS[:experiments]
+    results = made_up_results(shown, classes)
+    assert_legible(box_plots(results, p_values_against(shown[-1], shown, classes), shown, label_table(classes), 0.05))
+
+
+@pytest.mark.parametrize(
+    ("experiments", "with_t1w", "classes"), [(2, True, 12), (3, True, 12), (6, False, 2), (12, True, 12)]
+)
+def test_case_comparisons_are_legible(experiments: int, with_t1w: bool, classes: int) -> None:
+    truth = stripes(classes)
+    cases = [
+        Case(
+            name,
+            truth * 9.0,
+            truth * 1.0 if with_t1w else None,
+            truth,
+            dict.fromkeys(EXPERIMENTS[:experiments], truth),
+            SPACING,
+        )
+        for name in ("best: sub-p001, slice 5", "median: sub-p002, slice 11", "worst: sub-p003, slice 1")
+    ]
+    assert_legible(case_comparison(cases, label_table(classes)))
+
+
+@pytest.mark.parametrize("classes", [2, 12])
+@pytest.mark.parametrize("with_t1w", [True, False])
+def test_labelled_slices_and_preprocessing_steps_are_legible(classes: int, with_t1w: bool) -> None:
+    truth = stripes(classes)
+    image = truth + np.random.default_rng(1).normal(0, 0.1, truth.shape)
+    t1w = image if with_t1w else None
+    assert_legible(labelled_slices([LabelledSlice(image, t1w, truth, SPACING, "slice 5")] * 2, label_table(classes)))
+    steps = Preprocessing(image, t1w, t1w, image, t1w, truth, SPACING, [0, 16, 32], [0, 16], 32)
+    assert_legible(preprocessing_steps(steps, label_table(classes)))
+
+
+@pytest.mark.parametrize(
+    "combiners", [["Arith"], ["Geo", "NAD"], ["Arith", "Geo", "NAD", "NCD", "NSD", "TAD", "TCD", "TSD"]]
+)
+@pytest.mark.parametrize("ensembles", [1, 3, 10])
+def test_iou_against_networks_is_legible(combiners: list[str], ensembles: int) -> None:
+    sizes = {f"E{size}": size for size in range(4, 4 + ensembles)}
+    names = [f"{e}+{c}+{labelling}" for e in sizes for c in combiners for labelling in ("MAP", "TH")] + ["UAMD+MAP"]
+    values = np.random.default_rng(2).uniform(0.70, 0.76, len(names))
+    averages = pd.DataFrame({"experiment": names, "mean": values, "sd": 0.004})
+    assert_legible(iou_against_networks(averages, sizes))
+
+
+@pytest.mark.parametrize("topologies", [1, 4, 13])
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "patch_iou"])
+def test_learning_curves_are_legible(topologies: int, measure: str) -> None:
+    assert_legible(learning_curves(made_up_histories(topologies), measure))
+
+
+@pytest.mark.parametrize(("models", "classes"), [(1, 2), (3, 12), (9, 12)])
+def test_threshold_curves_are_legible(models: int, classes: int) -> None:
+    assert_legible(threshold_curves(made_up_thresholds(EXPERIMENTS[:models], classes), label_table(classes)))
+
+
+def made_up_histories(topologies: int) -> pd.DataFrame:
+    generator = np.random.default_rng(3)
+    parts = []
+    for place, fold in itertools.product(range(topologies), (1, 2, 3)):
+        epochs = np.arange(1, 31)
+        columns = {
+            name: np.exp(-epochs / 9) + generator.normal(0.3, 0.02, 30)
+            for name in ("loss", "val_loss", "accuracy", "val_accuracy", "val_patch_iou")
+        }
+        parts.append(pd.DataFrame({"topology": f"UVMD{place}", "fold": fold, "epoch": epochs, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def made_up_thresholds(models: list[str], classes: int) -> pd.DataFrame:
+    thresholds = np.arange(1, 20) / 20
+    parts = [
+        pd.DataFrame(
+            {
+                "model": model, "fold": fold, "class_name": name, "threshold": thresholds,
+                "iou": 0.8 - (thresholds - 0.4) ** 2, "chosen": thresholds == 0.4,
+            }
+        )
+        for model, fold, name in itertools.product(models, (1, 2, 3), NAMES[:classes])
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(("experiments", "classes"), [(1, 2), (2, 5), (3, 12)])
+def test_confusion_matrices_are_legible(experiments: int, classes: int) -> None:
+    assert_legible(
+        confusion_matrices(
+            made_up_confusion(EXPERIMENTS[:experiments], classes), EXPERIMENTS[:experiments], label_table(classes)
+        )
+    )
+
+
+@pytest.mark.parametrize(("experiments", "patients", "classes"), [(1, 1, 2), (3, 33, 12), (6, 70, 12), (2, 5, 3)])
+def test_patient_overviews_are_legible(experiments: int, patients: int, classes: int) -> None:
+    results = made_up_patients(EXPERIMENTS[:experiments], patients, classes)
+    assert_legible(patient_overview(results, EXPERIMENTS[:experiments], label_table(classes)))
+
+
+@pytest.mark.parametrize("experiments", [1, 5, 40])
+def test_rank_stability_is_legible(experiments: int) -> None:
+    assert_legible(rank_stability(made_up_ranking(experiments)))
+
+
+@pytest.mark.parametrize(("cases", "classes"), [(1, 2), (3, 12)])
+def test_error_maps_are_legible(cases: int, classes: int) -> None:
+    truth = stripes(classes)
+    case = Case("p012, slice 11, fold 3", truth * 1.0, None, truth, {"E12+NAD+TH": np.roll(truth, 2, 1)}, SPACING)
+    assert_legible(error_maps([case] * cases, label_table(classes)))
+
+
+def made_up_confusion(experiments: list[str], classes: int) -> pd.DataFrame:
+    keys = itertools.product(experiments, (1, 2), range(classes), range(classes))
+    frame = pd.DataFrame(keys, columns=["experiment", "fold", "true_class_id", "predicted_class_id"])
+    return frame.assign(pixels=np.where(frame["true_class_id"] == frame["predicted_class_id"], 90, 10 // (classes - 1)))
+
+
+def made_up_patients(experiments: list[str], patients: int, classes: int) -> pd.DataFrame:
+    keys = itertools.product(experiments, (1, 2), [f"p{number:03d}" for number in range(patients)], range(classes))
+    frame = pd.DataFrame(keys, columns=["experiment", "fold", "participant_id", "class_id"])
+    return frame.assign(iou=np.random.default_rng(5).uniform(0.3, 0.95, len(frame)))
+
+
+def made_up_ranking(experiments: int) -> pd.DataFrame:
+    ranks = np.arange(1, experiments + 1)
+    return pd.DataFrame(
+        {
+            "rank": ranks, "experiment": [f"E{13 - rank % 10}+Arith+MAP" for rank in ranks], "mean_iou": 0.75 - 0.001 * ranks,
+            "sd": 0.002, "rank_low": np.maximum(ranks - 2, 1), "rank_high": ranks + 3, "best_fold_rank": ranks,
+            "worst_fold_rank": ranks + 1,
+        }
+    )  # fmt: skip
+
+
+# ---- what is drawn is what the data say ------------------------------------------------------------------------------
+
+
+def test_stars_stand_over_the_experiments_that_differ_and_no_others() -> None:
+    shown = EXPERIMENTS[:4]
+    tested = p_values_against("UMD+TH", shown, 2, p_value=0.2)
+    tested.loc[(tested["experiment"] == "U1+TH") & (tested["class_id"] == 1), "p_value"] = 0.049
+    tested.loc[(tested["experiment"] == "FCN+TH") & (tested["unit"] == "patient"), "p_value"] = 0.001
+    figure = box_plots(made_up_results(shown, 2), tested, shown, label_table(2), 0.05)
+    stars = {
+        (axes.get_title(), shown[round(text.xy[0])])
+        for axes in figure.axes
+        for text in axes.texts
+        if text.get_text() == "*"
+    }
+    assert stars == {("Vert", "U1+TH")}
+
+
+def test_boxes_show_slices_averaged_over_folds() -> None:
+    results = made_up_results(["U1+TH", "UMD+TH"], 2)
+    figure = box_plots(
+        results, p_values_against("UMD+TH", ["U1+TH", "UMD+TH"], 2), ["U1+TH", "UMD+TH"], label_table(2), 0.05
+    )
+    chosen = results[(results["experiment"] == "U1+TH") & (results["class_id"] == 1)]
+    expected = np.median([rows["iou"].mean() for _, rows in chosen.groupby(["participant_id", "slice"])])
+    medians = [line for line in panel(figure, "Vert").lines if len(set(line.get_ydata())) == 1]
+    assert any(line.get_ydata()[0] == pytest.approx(expected) for line in medians)
+
+
+def test_an_experiment_without_results_leaves_a_gap_in_the_box_plots() -> None:
+    shown = ["U1+TH", "E4+NAD+TH", "UMD+TH"]
+    results = made_up_results(["U1+TH", "UMD+TH"], 2)
+    figure = box_plots(results, p_values_against("UMD+TH", ["U1+TH", "UMD+TH"], 2), shown, label_table(2), 0.05)
+    assert [label.get_text() for label in panel(figure, "Vert").get_xticklabels()] == shown
+
+
+def test_each_prediction_is_headed_by_its_own_mean_iou() -> None:
+    truth = np.zeros((20, 20), np.uint8)
+    truth[:10] = 1
+    half = truth.copy()
+    half[:5] = 0
+    case = Case("best", truth * 1.0, None, truth, {"U1+TH": half, "UMD+TH": truth, "FCN+TH": truth * 0}, SPACING)
+    titles = [axes.get_title() for axes in case_comparison([case], label_table(2)).axes]
+    assert {"U1+TH\nIoU 50.0 %", "UMD+TH\nIoU 100.0 %", "FCN+TH\nIoU 0.0 %"} <= set(titles)
+
+
+def test_the_zoom_shows_where_predictions_err() -> None:
+    truth = np.ones((100, 100), np.uint8)
+    wrong = truth.copy()
+    wrong[70:75, 20:25] = 0
+    figure = case_comparison([Case("x", truth * 1.0, None, truth, {"U1+TH": wrong}, SPACING)], label_table(2))
+    frame = panel(figure, "U1+TH").patches[0].get_bbox()
+    assert frame.x0 <= 20 - 0.5 + 1e-9 <= 25 - 0.5 <= frame.x1
+    assert frame.y0 <= 70 - 0.5 + 1e-9 <= 75 - 0.5 <= frame.y1
+
+
+def test_best_median_and_worst_case_come_from_three_patients() -> None:
+    results = made_up_results(["U1+TH"], 3)
+    first_fold = results[(results["fold"] == 1) & (results["class_id"] != 0)]
+    means = {key: rows["iou"].mean() for key, rows in first_fold.groupby(["participant_id", "slice"])}
+    cases = choose_cases(results, "U1+TH", background=0).set_index("case")
+    assert list(cases.index) == ["best", "median", "worst"]
+    assert cases["participant_id"].nunique() == 3
+    assert cases.loc["best", "mean_iou"] == pytest.approx(max(means.values()))
+    best_patient = cases.loc["best", "participant_id"]
+    others = [mean for (patient, _), mean in means.items() if patient != best_patient]
+    assert cases.loc["worst", "mean_iou"] == pytest.approx(min(others))
+    for row in cases.itertuples():
+        assert means[(row.participant_id, row.slice)] == pytest.approx(row.mean_iou)
+
+
+def test_cases_of_a_single_patient_are_three_slices() -> None:
+    results = made_up_results(["U1+TH"], 3)
+    cases = choose_cases(results[results["participant_id"] == "p2"], "U1+TH", background=0)
+    assert cases["mean_iou"].is_monotonic_decreasing
+    assert cases["slice"].nunique() == 3
+
+
+def test_cases_of_an_experiment_without_results_are_refused() -> None:
+    with pytest.raises(ValueError, match="UMD"):
+        choose_cases(made_up_results(["U1+TH"], 2), "UMD+TH", background=0)
+
+
+def test_lines_of_ensembles_go_through_their_means_in_the_order_of_size() -> None:
+    averages = pd.DataFrame(
+        {
+            "experiment": ["E6+Arith+MAP", "E4+Arith+MAP", "UMD+TH", "U1+TH"],
+            "mean": [0.76, 0.75, 0.74, 0.73],
+            "sd": [0.01, 0.02, 0.0, 0.0],
+        }
+    )
+    axes = panel(iou_against_networks(averages, {"E6": 6, "E4": 4}), "Model averaging")
+    heights = [np.asarray(line.get_ydata(), float).tolist() for line in axes.lines]
+    assert [74, 74] in heights  # the best network
+    assert [75, 76] in heights
+    assert "best network,\nUMD+TH" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4\nE4", "6\nE6"]
+
+
+def test_the_epoch_kept_is_the_first_of_the_highest_validation_accuracy() -> None:
+    history = pd.DataFrame(
+        {
+            "topology": "U1", "fold": 1, "epoch": [1, 2, 3, 4], "loss": [4.0, 3, 2, 1], "val_loss": [5.0, 4, 3, 2],
+            "accuracy": 0.5, "val_accuracy": [0.1, 0.8, 0.8, 0.3],
+        }
+    )  # fmt: skip
+    marked = [line for line in panel(learning_curves(history, "loss"), "U1").lines if line.get_marker() == "o"]
+    assert [tuple(line.get_xydata()[0]) for line in marked] == [(2, 4)]
+
+
+def test_a_confusion_matrix_prints_the_share_of_the_true_class() -> None:
+    shown = panel(confusion_matrices(made_up_confusion(["U1+TH"], 2), ["U1+TH"], label_table(2)), "U1+TH")
+    assert {(round(text.get_position()[0]), round(text.get_position()[1])): text.get_text() for text in shown.texts} == {
+        (0, 0): "90", (1, 1): "90", (1, 0): "10", (0, 1): "10",
+    }  # fmt: skip
+
+
+def test_patients_stand_from_the_worst_on_by_the_last_experiment() -> None:
+    results = made_up_patients(["U1+TH", "UMD+TH"], 5, 3)
+    figure = patient_overview(results, ["U1+TH", "UMD+TH"], label_table(3))
+    targets = results[(results["experiment"] == "UMD+TH") & (results["class_id"] > 0)]
+    order = targets.groupby("participant_id")["iou"].mean().sort_values().index.tolist()
+    assert [label.get_text() for label in panel(figure, "U1+TH").get_yticklabels()] == order
+    first = [text.get_text() for text in panel(figure, "UMD+TH").texts if round(text.get_position()[1]) == 0]
+    worst = targets[targets["participant_id"] == order[0]].groupby("class_id")["iou"].mean()
+    assert first == [f"{100 * value:.0f}" for value in [*worst, worst.mean()]]
+
+
+def test_errors_are_missed_false_or_of_another_class() -> None:
+    truth = np.array([[0, 1, 1, 0, 2]], np.uint8)
+    predicted = np.array([[0, 1, 0, 2, 1]], np.uint8)
+    assert error_kinds(truth, predicted, background=0).tolist() == [[0, 0, 1, 2, 3]]
+
+
+def test_slices_that_are_stored_come_back_as_they_were(tmp_path: Path) -> None:
+    truth = stripes(3)
+    cases = [
+        Case("best", truth * 1.5, t1w, truth, {"E12+NAD+TH": truth, "U1+TH": truth * 0}, SPACING)
+        for t1w in (None, truth * 2.0)
+    ]
+    steps = Preprocessing(truth, None, None, truth * 1.0, None, truth, SPACING, [0, 16, 32], [0, 16], 32)
+    for kind, items in (
+        (Case, cases),
+        (Preprocessing, [steps]),
+        (LabelledSlice, [LabelledSlice(truth, truth, truth, SPACING, "x")]),
+    ):
+        store_slices(tmp_path / "slices.npz", items)
+        found = restore_slices(tmp_path / "slices.npz", kind)
+        assert len(found) == len(items)
+        for one, other in zip(found, items, strict=True):
+            for name, value in vars(other).items():
+                restored = getattr(one, name)
+                if isinstance(value, np.ndarray):
+                    assert restored.dtype == value.dtype
+                    np.testing.assert_array_equal(restored, value)
+                elif isinstance(value, dict):
+                    assert list(restored) == list(value)
+                    np.testing.assert_array_equal(list(restored.values()), list(value.values()))
+                else:
+                    assert restored == (tuple(value) if isinstance(value, list) else value), name
+
+
+def test_class_colours_are_those_of_the_label_table_and_the_background_is_clear() -> None:
+    classes = label_table(3)
+    labels = np.array([[0, 1, 2]], np.uint8)
+    image = np.array([[0.0, 5.0, 10.0]])
+    painted = coloured(image, labels, classes, opacity=1)
+    assert (painted[0, 0] == grey_levels(image)[0, 0]).all()
+    assert painted[0, 1:] == pytest.approx(classes.colours()[1:] / 255)
+
+
+def test_a_checkerboard_has_both_images_in_turn() -> None:
+    rising = np.broadcast_to(np.linspace(0, 1, 16), (16, 16))
+    board = checkerboard(rising, 1 - rising, fields=4)
+    assert (board[:4, :4] == grey_levels(rising)[:4, :4]).all()
+    assert (board[:4, 4:8] == grey_levels(1 - rising)[:4, 4:8]).all()
+    assert (board[4:8, :4] == grey_levels(1 - rising)[4:8, :4]).all()
+
+
+def test_an_image_of_one_intensity_is_black_and_no_error() -> None:
+    assert (grey_levels(np.full((4, 4), 7.0)) == 0).all()
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_figure_gives_the_same_bytes_without_a_date(tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        figure = learning_curves(made_up_histories(2), "loss")
+        save_figure(figure, tmp_path / f"{run}.svg", tmp_path / f"{run}.png")
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "first.svg").read_bytes()
+
+
+def test_a_users_own_matplotlib_settings_change_nothing_and_are_not_changed() -> None:
+    with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 40}):
+        assert_legible(learning_curves(made_up_histories(2), "loss"))
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_figures_tables_and_the_page_are_made_without_pyplot_tensorflow_and_imaging() -> None:
+    program = (
+        "import sys, lumbarseg.figures, lumbarseg.tables, lumbarseg.statistics, lumbarseg.ranking, lumbarseg.results_page\n"
+        "from lumbarseg.figures.style import new_figure, styled\n"
+        "styled(lambda: new_figure(1, 1))()\n"
+        "print([name for name in ('tensorflow', 'keras', 'nibabel', 'SimpleITK', 'matplotlib.pyplot') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_environment()
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,273 @@
+"""Tables: their numbers by hand, and the files they are written to."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.tables.cohort import acquisition_table, cohort_table, dataset_table
+from lumbarseg.reporting.tables.iou import iou_table
+from lumbarseg.reporting.tables.writing import Cell, Table, read_markdown, write_table
+
+CLASSES = LabelTable(
+    [{"id": i, "name": name, "colour": "#808080"} for i, name in enumerate(("Background", "Vert", "Epi-Fat"))]
+)
+
+
+def iou_of(experiment: str, *folds: tuple[float, float, float]) -> list[dict[str, object]]:
+    return [
+        {"experiment": experiment, "fold": fold, "class_id": c, "class_name": CLASSES[c].name, "iou": value}
+        for fold, values in enumerate(folds, start=1)
+        for c, value in enumerate(values)
+    ]
+
+
+@pytest.fixture
+def iou() -> pd.DataFrame:
+    return pd.DataFrame(
+        iou_of("U1+MAP", (0.90, 0.80, 0.50), (0.92, 0.82, 0.54), (0.94, 0.84, 0.52))
+        + iou_of("E12+NAD+TH", (0.91, 0.85, 0.60), (0.93, 0.87, 0.62), (0.95, 0.89, 0.64))
+        + iou_of("UNASKED+MAP", (0.99, 0.99, 0.99))
+    )
+
+
+def test_an_iou_table_has_means_over_folds_in_per_cent_and_the_two_averages(iou: pd.DataFrame) -> None:
+    table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
+    mean, sd = table.values, table.sd
+    assert list(mean.columns) == ["class_id", "class_name", "U1+MAP", "E12+NAD+TH"]
+    assert mean["class_name"].tolist() == ["Background", "Vert", "Epi-Fat", "IoU without Bg.", "IoU with Bg."]
+    assert mean["class_id"].tolist()[:3] == [0, 1, 2]
+    assert mean["class_id"].isna().tolist() == [False, False, False, True, True]
+    assert mean["U1+MAP"].tolist() == pytest.approx([92, 82, 52, 67, (92 + 82 + 52) / 3], abs=1e-4)
+    assert sd["U1+MAP"].tolist()[:3] == pytest.approx([2, 2, 2])
+    of_folds = [(80 + 50) / 2, (82 + 54) / 2, (84 + 52) / 2]
+    assert sd["U1+MAP"].tolist()[3] == pytest.approx(np.std(of_folds, ddof=1), abs=1e-4)
+    assert table.footnotes == []
+    assert (table.marks == "").all(axis=None)
+
+
+def test_an_experiment_without_results_says_so_in_its_cells_and_in_a_footnote(
+    iou: pd.DataFrame, tmp_path: Path
+) -> None:
+    table = iou_table(iou, ["U1+MAP", "E4+Geo+MAP"], CLASSES)
+    assert table.footnotes == ["ᵃ No results yet for E4+Geo+MAP."]
+    rows, markdown, latex = written(tmp_path, table)
+    assert [row[3] for row in rows[1:]] == ["n/a"] * 5
+    assert "| Vert | **82.0** ± 2.0 | n/aᵃ |" in markdown
+    assert markdown.endswith("ᵃ No results yet for E4+Geo+MAP.\n")
+    assert r"n/a\textsuperscript{a} \\" in latex
+    assert pd.read_csv(tmp_path / "table.csv")["E4+Geo+MAP"].isna().all()
+
+
+def test_a_table_can_be_made_before_there_is_any_result(iou: pd.DataFrame) -> None:
+    table = iou_table(iou.iloc[:0], ["U1+MAP"], CLASSES)
+    assert table.values["U1+MAP"].isna().all()
+    assert len(table.values) == 5
+    assert table.footnotes == ["ᵃ No results yet for U1+MAP."]
+
+
+def test_a_missing_fold_is_marked_in_each_cell_that_lacks_it_and_the_mean_is_over_the_others(iou: pd.DataFrame) -> None:
+    lacking = iou[~((iou["experiment"] == "U1+MAP") & (iou["fold"] == 2))]
+    table = iou_table(lacking, ["U1+MAP", "E12+NAD+TH"], CLASSES, folds=[1, 2, 3])
+    assert table.footnotes == ["ᵃ Without fold 2, which has no results of U1+MAP."]
+    assert (table.marks["U1+MAP"] == "ᵃ").all()
+    assert (table.marks["E12+NAD+TH"] == "").all()
+    assert table.values["U1+MAP"][1] == pytest.approx((80 + 84) / 2)
+
+
+def test_a_fold_that_no_experiment_has_is_missed_where_the_study_says_how_many_there_are(iou: pd.DataFrame) -> None:
+    table = iou_table(iou[iou["fold"] != 3], ["U1+MAP"], CLASSES, folds=[1, 2, 3])
+    assert table.footnotes == ["ᵃ Without fold 3, which has no results of U1+MAP."]
+
+
+def test_a_class_that_is_nowhere_is_left_out_of_the_average_and_said_so(iou: pd.DataFrame) -> None:
+    iou.loc[(iou["experiment"] == "U1+MAP") & (iou["class_id"] == 2), "iou"] = np.nan
+    table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
+    assert table.values["U1+MAP"].isna().tolist() == [False, False, True, False, False]
+    assert table.values["U1+MAP"][3] == pytest.approx(82)
+    assert table.marks["U1+MAP"].tolist() == ["", "", "ᵃ", "ᵃ", "ᵃ"]
+    assert (table.marks["E12+NAD+TH"] == "").all()
+    assert len(table.footnotes) == 1
+    assert "Epi-Fat" in table.footnotes[0]
+    assert "U1+MAP (fold 2)" in table.footnotes[0]
+
+
+def test_a_class_that_no_slice_holds_is_named_once_however_many_experiments_there_are(iou: pd.DataFrame) -> None:
+    iou.loc[iou["class_id"] == 2, "iou"] = np.nan
+    table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
+    assert table.footnotes == [
+        "ᵃ Epi-Fat is neither in the truth nor in the prediction of any experiment and fold of this table; such folds and "
+        "classes are left out of the means."
+    ]
+
+
+def written(folder: Path, table: Table) -> tuple[list[list[str]], str, str]:
+    paths = [folder / f"table.{ending}" for ending in ("csv", "md", "tex")]
+    write_table(table, *paths)
+    with paths[0].open(newline="") as lines:
+        return list(csv.reader(lines)), paths[1].read_text("utf-8"), paths[2].read_text("utf-8")
+
+
+def test_what_is_read_from_markdown_is_what_was_printed(iou: pd.DataFrame, tmp_path: Path) -> None:
+    iou.loc[(iou["experiment"] == "U1+MAP") & (iou["class_id"] == 2), "iou"] = np.nan
+    table = iou_table(iou, ["U1+MAP", "E12+NAD+TH", "E4+Geo+MAP"], CLASSES)
+    written(tmp_path, table)
+    found = read_markdown(tmp_path / "table.md")
+    printed = table.cells()
+    assert found.rows == printed.rows
+    assert found.headings == ["Class", *printed.headings[1:]]
+    assert (found.caption, found.numeric, found.footnotes) == (printed.caption, printed.numeric, printed.footnotes)
+    assert found.rows[1][2] == Cell("87.0", best=True, deviation="2.0")
+
+
+def test_lines_in_a_cell_are_stacked(tmp_path: Path) -> None:
+    table = Table(pd.DataFrame({"a": ["x"]}), "Caption.", printed=pd.DataFrame({"a|b": ["1.0\n2.0\n−1.0"]}))
+    _, markdown, latex = written(tmp_path, table)
+    assert "| 1.0<br>2.0<br>−1.0 |" in markdown
+    assert r"\shortstack{1.0\\2.0\\$-$1.0}" in latex
+    found = read_markdown(tmp_path / "table.md")
+    assert found.headings == ["a|b"]
+    assert found.rows == [[Cell("1.0\n2.0\n−1.0")]]
+
+
+def test_the_csv_is_unrounded_and_the_others_print_mean_and_deviation(iou: pd.DataFrame, tmp_path: Path) -> None:
+    table = replace(iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES), caption="Performance.", footnotes=["A note."])
+    rows, markdown, latex = written(tmp_path, table)
+    assert rows[0] == ["class_id", "class_name", "U1+MAP", "E12+NAD+TH"]
+    assert rows[5] == ["", "IoU with Bg.", "75.3333", "80.6667"]
+    assert "| Vert | 82.0 ± 2.0 | **87.0** ± 2.0 |" in markdown
+    assert "| Class | U1+MAP | E12+NAD+TH |" in markdown
+    assert markdown.startswith("Performance.\n")
+    assert markdown.endswith("A note.\n")
+    assert r"Vert & 82.0{\tiny$\,\pm\,$2.0} & \textbf{87.0}{\tiny$\,\pm\,$2.0} \\" in latex
+    assert r"\shortstack{E12\\+NAD\\+TH}" in latex
+    assert "A note." in latex
+
+
+def test_all_cells_that_print_the_same_best_number_are_bold(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"class_name": ["Vert"], "A": [86.14], "B": [86.06], "C": [86.0]})
+    _, markdown, _ = written(tmp_path, Table(frame, ""))
+    assert "| Vert | **86.1** | **86.1** | 86.0 |" in markdown
+
+
+def test_an_empty_cell_is_empty_and_never_best(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"class_name": ["Vert", "SCT"], "A": [86.14, np.nan], "B": [np.nan, np.nan]})
+    rows, markdown, latex = written(tmp_path, Table(frame, ""))
+    assert rows[2] == ["SCT", "", ""]
+    assert "| Vert | **86.1** |  |\n| SCT |  |  |" in markdown
+    assert "SCT &  &  \\\\" in latex
+    assert "nan" not in (markdown + latex).lower()
+
+
+def test_no_cell_is_bold_where_no_number_is_best(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"quantity": ["Patients"], "Test": [33], "Total": [181]})
+    _, markdown, latex = written(tmp_path, Table(frame, "", best_bold=False))
+    assert "| Patients | 33 | 181 |" in markdown
+    assert "textbf" not in latex
+
+
+def test_signs_with_a_meaning_in_latex_are_escaped(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"class_name": ["50 % of a_b & {c}"], "A": [1.0]})
+    _, _, latex = written(tmp_path, Table(frame, "Rows × columns ± 1 #"))
+    assert r"50 \% of a\_b \& \{c\}" in latex
+    assert r"\caption{Rows $\times$ columns $\pm$ 1 \#}" in latex
+
+
+def test_latex_opens_and_closes_each_environment_once_and_every_row_has_all_cells(
+    iou: pd.DataFrame, tmp_path: Path
+) -> None:
+    _, _, latex = written(tmp_path, iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES))
+    for environment in ("table*", "tabular"):
+        assert latex.count(f"\\begin{{{environment}}}") == latex.count(f"\\end{{{environment}}}") == 1
+    body = latex[latex.index(r"\toprule") : latex.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r" \\")]
+    assert len(rows) == 6
+    assert {line.count("&") for line in rows} == {2}
+    assert r"\begin{tabular}{lrr}" in latex
+    assert latex.count("{") == latex.count("}")
+
+
+def test_a_writing_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"class_name": ["Vert"], "A": [1.0]})
+    before = written(tmp_path, Table(frame, "first"))
+    with pytest.raises(TypeError):
+        write_table(Table(frame, None), *(tmp_path / f"table.{e}" for e in ("csv", "md", "tex")))  # type: ignore[arg-type]
+    assert (tmp_path / "table.md").read_text("utf-8") == before[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.md", "table.tex"]
+
+
+def test_the_cohort_counts_patients_once_however_many_sessions_they_have() -> None:
+    sheet = pd.DataFrame(
+        {
+            "participant_id": ["a", "a", "b", "c", "d"],
+            "session_id": ["1", "2", "1", "1", "1"],
+            "age": ["40", "41", "60", "", "n/a"],
+            "weight": ["70", "", "80.5", "90", " "],
+            "sex": ["F", "F", "M", "female", ""],
+        }
+    )
+    table = cohort_table(sheet).set_index("quantity")
+    assert table.loc["Age (year)", ["n", "mean", "min", "max"]].tolist() == [2, 50, 40, 60]
+    assert table.loc["Age (year)", "std"] == pytest.approx(200**0.5)
+    assert table.loc["Weight (kg)", ["n", "min", "max"]].tolist() == [3, 70, 90]
+    assert table.loc[["Women", "Men", "Sex unknown"], "n"].tolist() == [2, 1, 1]
+
+
+def test_a_sheet_that_says_nothing_of_its_patients_still_gives_a_table() -> None:
+    table = cohort_table(pd.DataFrame({"participant_id": ["a", "b"]})).set_index("quantity")
+    assert table.loc["Age (year)", "n"] == 0
+    assert np.isnan(table.loc["Age (year)", "mean"])
+    assert table.loc["Sex unknown", "n"] == 2
+
+
+def test_acquisition_ranges_are_per_contrast_in_the_papers_units() -> None:
+    fields = pd.DataFrame(
+        [
+            ("T1w", "RepetitionTime", 0.3), ("T1w", "RepetitionTime", 0.76438), ("T2w", "RepetitionTime", 2.0),
+            ("T2w", "RepetitionTime", 10.172214), ("T2w", "EchoTrainLength", 13), ("T2w", "EchoTrainLength", "36"),
+            ("T2w", "Manufacturer", "GE"), ("T1w", "Height", 512),
+        ],
+        columns=["contrast", "field", "value"],
+    )  # fmt: skip
+    table = acquisition_table(fields).set_index("parameter")
+    assert list(table.index) == ["Repetition Time (ms)", "Echo Train Length", "Height (px)"]
+    row = table.loc["Repetition Time (ms)"]
+    assert row[["T1w min", "T1w max", "T2w min", "T2w max"]].tolist() == pytest.approx([300, 764.38, 2000, 10172.214])
+    assert table.loc["Echo Train Length", "T2w n"] == 2
+    assert table.loc["Echo Train Length", "T1w n"] == 0
+    assert np.isnan(table.loc["Echo Train Length", "T1w min"])
+
+
+def test_the_data_set_is_counted_by_subset_and_every_patient_once() -> None:
+    sessions = pd.DataFrame(
+        {
+            "participant_id": ["a", "a", "b", "c", "only to be segmented"],
+            "session_id": ["1", "2", "1", "1", "1"],
+            "slices": [10, 12, 8, 14, 9],
+            "patches": [90, 108, 32, 126, 81],
+        }
+    )
+    folds = pd.DataFrame(
+        [(p, fold, "test" if p == "c" else "validation" if fold == 1 and p == "a" else "train")
+         for p in "abc" for fold in (1, 2, 3)],
+        columns=["participant_id", "fold", "subset"],
+    )  # fmt: skip
+    table = dataset_table(sessions, folds, patch_side=256)
+    assert table["quantity"].tolist() == ["Patients", "Sessions", "2-D slices", "Patches 256×256"]
+    assert table["Train & Validation"].tolist() == [2, 3, 30, 230]
+    assert table["Test"].tolist() == [1, 1, 14, 126]
+    assert table["Total"].tolist() == [3, 4, 44, 356]
+
+
+def test_numbers_print_as_many_decimals_as_they_have_where_none_are_asked_for(tmp_path) -> None:
+    frame = pd.DataFrame(
+        {"parameter": ["Height (px)", "Pixel Spacing (mm)"], "T2w min": [320.0, 0.37037], "T2w n": [3, 3]}
+    )
+    files = [tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex")]
+    write_table(Table(frame, "Ranges.", decimals=None, best_bold=False), *files)
+    assert "| Height (px) | 320.0 | 3 |" in files[1].read_text()
+    assert "| Pixel Spacing (mm) | 0.3704 | 3 |" in files[1].read_text()

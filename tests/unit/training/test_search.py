@@ -1,0 +1,116 @@
+"""The hyper-parameter search: its trials, what their histories say, and the choice."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from factories.workflow import ROOT
+from lumbarseg.config.study import Study
+from lumbarseg.errors import InputError
+from lumbarseg.reporting.figures.search import search_results
+from lumbarseg.training.search import combinations, search_table, trial_rows
+
+SCHEMA = ROOT / "rules/schemas/config.schema.yaml"
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def study(**search):
+    config = copy.deepcopy(PAPER)
+    config["search"] = {"learning_rates": {"adam": [0.001], "sgd": [0.1, 0.01]}, "activations": ["relu"]} | search
+    return Study(config, SCHEMA)
+
+
+def history(*accuracies):
+    values = np.array(accuracies, float)
+    return pd.DataFrame({"epoch": range(1, len(values) + 1), "val_accuracy": values, "val_patch_iou": values / 2})
+
+
+def test_every_topology_is_tried_with_every_combination_and_keeps_its_blocks():
+    trials = study(topologies=["UMD", "U1"], activations=["relu", "prelu"]).trials
+    assert len(trials) == 2 * 3 * 2
+    assert next(iter(trials)) == "UMD_adam_0.001_relu"
+    entry = trials["UMD_sgd_0.01_prelu"].entry
+    assert (entry["optimiser"], entry["learning_rate"], entry["activation"]) == ("sgd", 0.01, "prelu")
+    assert (entry["input"], entry["output"]) == ("multi_kernel", "ds3")
+
+
+def test_without_topologies_those_that_are_trained_are_tried_and_an_optimiser_can_be_taken_out():
+    trials = study(learning_rates={"adam": [0.001], "sgd": None}).trials
+    assert {trial.topology for trial in trials.values()} == set(PAPER["train"])
+    assert {trial.entry["optimiser"] for trial in trials.values()} == {"adam"}
+
+
+def test_the_papers_grid_holds_the_papers_choices():
+    paper = Study(copy.deepcopy(PAPER), SCHEMA)
+    for name in paper.networks:
+        chosen = paper.topology(name)
+        assert any(trial.topology == name and trial.entry == chosen for trial in paper.trials.values()), name
+
+
+def test_a_study_without_a_search_has_no_trials():
+    config = {key: value for key, value in copy.deepcopy(PAPER).items() if key != "search"}
+    assert Study(config, SCHEMA).trials == {}
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"topologies": ["UMX"]}, r"`search\.topologies` names `UMX`; expected a topology .* did you mean UMD"),
+        ({"folds": [1, 4]}, r"`search\.folds` names `4`; expected a fold \(1, 2, 3\)"),
+        ({"learning_rates": {"adamm": [0.1]}}, r"`search\.learning_rates` cannot be used"),
+        ({"learning_rates": {"adam": [0]}}, r"cannot be used: 0 is less than or equal to the minimum of 0"),
+    ],
+)
+def test_a_mistake_in_the_search_is_told(search, message):
+    with pytest.raises(InputError, match=message):
+        study(**search)
+
+
+@pytest.fixture
+def ranked():
+    trials = [
+        {"topology": "U1", "optimiser": optimiser, "learning_rate": rate, "activation": "relu", "fold": fold}
+        for optimiser, rate in (("adam", 0.001), ("adam", 0.1), ("sgd", 1.0))
+        for fold in (1, 2)
+    ]
+    histories = [history(0.5, 0.7, 0.7), history(0.6, 0.5, 0.4), history(0.1, 0.8, 0.2), history(0.7, 0.1, 0.1)]
+    histories += [history(0.99), pd.DataFrame({"epoch": []})]
+    rows = trial_rows(trials, histories, 3, "val_accuracy")
+    present = {"U1": {"optimiser": "adam", "learning_rate": 0.001, "activation": "relu"}}
+    return rows, combinations(rows, present, "val_accuracy")
+
+
+def test_a_trial_is_judged_by_its_first_best_epoch(ranked):
+    rows, _ = ranked
+    assert rows["best_epoch"].tolist()[:5] == [2, 1, 2, 1, 1]
+    assert rows["val_accuracy"].tolist()[:4] == [0.7, 0.6, 0.8, 0.7]
+    assert rows["val_patch_iou"].iloc[0] == 0.35
+    assert rows["diverged"].tolist() == [False] * 4 + [True] * 2
+    assert rows["best_epoch"].isna().tolist() == [False] * 5 + [True]
+
+
+def test_the_best_combination_is_that_of_the_highest_mean_and_never_one_that_diverged(ranked):
+    _, means = ranked
+    assert means["learning_rate"].tolist() == [0.1, 0.001, 1.0]
+    assert means["best"].tolist() == [True, False, False]
+    assert means["present"].tolist() == [False, True, False]
+    assert means["val_accuracy"].iloc[0] == pytest.approx(0.75)
+
+
+def test_the_table_says_what_to_write_to_take_the_best(ranked):
+    table, footnotes = search_table(ranked[1])
+    assert table["Choice"].tolist() == ["best", "in the config", "diverged"]
+    assert table["Learning rate"].tolist() == ["0.1", "0.001", "1"]
+    assert "{optimiser: adam, learning_rate: 0.1, activation: relu}" in footnotes[0]
+
+
+def test_the_figure_marks_the_best_the_present_and_what_diverged(ranked):
+    (axes,) = search_results(ranked[1]).axes
+    markers = [line.get_marker() for line in axes.lines]
+    assert markers.count("x") == 1
+    assert markers.count("s") == 1
+    ring = next(line for line in axes.lines if line.get_markersize() == 9)
+    assert ring.get_ydata()[0] == pytest.approx(75)

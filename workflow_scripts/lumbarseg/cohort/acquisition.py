@@ -1,0 +1,43 @@
+"""What is known of each session: the sheet's facts, the images' grid and acquisition; the matter of Tables 1 to 3."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from lumbarseg.atomic_io import read_json
+from lumbarseg.cohort.sheet import Session
+from lumbarseg.geometry import sagittal_spacing, sagittal_view
+
+
+def describe_session(session: Session, patches: Path, images: Mapping[str, Path], choice: Path) -> dict[str, Any]:
+    """Describe a session in one row.
+
+    Args:
+        session: a row of the sheet.
+        patches: its `…_patches.json`.
+        images: by contrast, its converted NIfTI; the sidecar lies beside it. Only headers are read.
+        choice: its `…_series.json`, as `dicom.convert` gives it by contrast.
+
+    Returns:
+        participant_id, session_id, the sheet's facts (where it is silent, those of the DICOM headers), slices, patches,
+        classes (ids in the mask), and for each contrast (`T2w_RepetitionTime`) the sidecar's fields in units of BIDS,
+        Slices, Height and Width in pixels, PixelSpacing in mm, Brightness and Noise.
+    """
+    description, chosen = read_json(patches), read_json(choice)
+    row = {"participant_id": session.participant_id, "session_id": session.session_id, **session.demographics}
+    for of_contrast in chosen.values():
+        row |= {name: value for name, value in of_contrast.get("demographics", {}).items() if not row.get(name)}
+    row |= {"slices": description["slices"], "patches": description["patches"]}
+    row["classes"] = " ".join(str(number) for number, pixels in enumerate(description["pixels"]) if pixels)
+    for contrast, path in images.items():
+        image: Any = nib.load(path)
+        # The grid is looked at through an array that takes no memory.
+        slices, rows, columns = sagittal_view(np.broadcast_to(0, image.shape), image.affine).shape
+        grid = {"Slices": slices, "Height": rows, "Width": columns, "PixelSpacing": sagittal_spacing(image.affine)[1]}
+        quality = {name.capitalize(): value for name, value in chosen[contrast]["quality"].items()}
+        fields = read_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json")) | grid | quality
+        row |= {f"{contrast}_{name}": value for name, value in fields.items()}
+    return row

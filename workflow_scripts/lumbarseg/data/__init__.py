@@ -1,0 +1,1 @@
+"""Patches: tiling, storage, dataset and augmentation."""

@@ -1,0 +1,152 @@
+"""The patches of sessions on disk: written session by session, read as one list."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.atomic_io import read_json, write_json
+from lumbarseg.data.storage import open_array, write_array
+from lumbarseg.data.tiling import Tiling, extract
+from lumbarseg.errors import InputError
+
+
+def write_patches(
+    images: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    *,
+    side: int,
+    stride: int,
+    background: int,
+    description: Path,
+    images_path: Path,
+    labels_path: Path,
+) -> int:
+    """Cut a session's slices into patches and write them (Section 3.1.3).
+
+    The description says how a slice is rebuilt: patches stand slice by slice, each slice's in the order of
+    `Tiling(rows, columns, side, stride).positions`. Its `digest` changes whenever an image or a label does.
+
+    Args:
+        images: (slices, rows, columns, channels) float32 z-scores, in sagittal view.
+        labels: (slices, rows, columns) uint8 class ids.
+        side: rows and columns of a patch.
+        stride: greatest step between patches.
+        background: class id that fills up labels of slices smaller than a patch.
+        description: where the JSON goes: slices, rows, columns, side, stride, patches, pixels (of the patches, by class
+            id), images, labels, digest.
+        images_path: where (patches, side, side, channels) float32 goes; in the folder of `description`.
+        labels_path: where (patches, side, side) uint8 goes; in the folder of `description`.
+
+    Returns:
+        The number of patches.
+    """
+    slices, rows, columns, _ = images.shape
+    tiling = Tiling(rows, columns, side, stride)
+    write_array(images_path, np.concatenate([extract(image, tiling) for image in images]))
+    label_patches = np.concatenate([extract(label, tiling, background) for label in labels])
+    write_array(labels_path, label_patches)
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
+    content = {"slices": slices, "rows": rows, "columns": columns, "side": side, "stride": stride}
+    content |= {
+        "patches": slices * tiling.count,
+        "pixels": np.bincount(label_patches.ravel()).tolist(),
+        "images": images_path.name,
+        "labels": labels_path.name,
+        "digest": digest,
+    }
+    write_json(description, content)
+    return slices * tiling.count
+
+
+class PatchSet:
+    """The patches of several sessions as one list, read from disk when asked for.
+
+    Attributes:
+        side: rows and columns of a patch.
+        channels: number of channels.
+        digest: changes whenever a patch, a label or a group does.
+        groups: the group of each patch, (patches,) int64; patches of different groups do not meet in a batch.
+    """
+
+    def __init__(self, descriptions: Sequence[str | Path], groups: Sequence[int] | None = None) -> None:
+        """Open the patches that `patch` wrote.
+
+        Args:
+            descriptions: each session's `…_patches.json`; images and labels lie beside it.
+            groups: each session's group; all are of group 0 when left out.
+
+        Raises:
+            InputError: there is none, or a file is missing or damaged.
+        """
+        if not descriptions:
+            raise InputError("the fold's subset: expected at least one session, found none; see folds.tsv")
+        self._descriptions = [Path(description) for description in descriptions]
+        self._images, self._labels, self._pixels, digests = [], [], [], []
+        for description in self._descriptions:
+            content = read_json(description)
+            self._pixels.append(content["pixels"])
+            self._images.append(open_array(description.parent / content["images"]))
+            self._labels.append(open_array(description.parent / content["labels"]))
+            digests.append(content["digest"])
+        if groups is not None:
+            digests.append(str(list(groups)))
+        self.digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+        self.side, self.channels = self._images[0].shape[1], self._images[0].shape[3]
+        lengths = [len(images) for images in self._images]
+        self._ends = np.cumsum(lengths)
+        self.groups = np.repeat(np.zeros(len(lengths), np.int64) if groups is None else np.asarray(groups), lengths)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def pixels(self, classes: int) -> NDArray[np.int64]:
+        """Pixels of each class in all patches, overlaps counted as often as they are there: (classes,) int64.
+
+        Raises:
+            InputError: a label is none of the classes.
+        """
+        total = np.zeros(classes, np.int64)
+        for description, counts in zip(self._descriptions, self._pixels, strict=True):
+            if any(counts[classes:]):
+                raise InputError(
+                    f"{description}: expected labels 0 … {classes - 1}, found {len(counts) - 1}; run `snakemake patch` again"
+                )
+            total[: len(counts)] += counts[:classes]
+        return total
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Read some patches.
+
+        Args:
+            indices: positions in the list, each 0 … len − 1.
+
+        Returns:
+            Images (n, side, side, channels) float32 z-scores and labels (n, side, side) uint8.
+
+        Raises:
+            InputError: a patch holds a value that is not finite, or cannot be read.
+        """
+        images = np.empty((len(indices), self.side, self.side, self.channels), np.float32)
+        labels = np.empty((len(indices), self.side, self.side), np.uint8)
+        for place, index in enumerate(indices):
+            session = int(np.searchsorted(self._ends, index, side="right"))
+            within = int(index - (self._ends[session - 1] if session else 0))
+            try:
+                images[place] = self._images[session][within]
+                labels[place] = self._labels[session][within]
+            except RuntimeError as error:
+                raise self._unusable(session, within, f"damaged data ({error})") from error
+            # A sum is finite if, and but for overflow only if, all its terms are; it is the cheapest such test.
+            if not np.isfinite(images[place].sum()):
+                raise self._unusable(session, within, "NaN or infinite values")
+        return images, labels
+
+    def _unusable(self, session: int, within: int, found: str) -> InputError:
+        description = self._descriptions[session]
+        return InputError(
+            f"{description}: expected finite z-scores in every patch, found {found} in patch {within}; delete this file and "
+            "run `snakemake patch` again, and look at the session's images if it comes back"
+        )

@@ -1,0 +1,136 @@
+"""Patches: square pieces of a slice, taken in regular overlapping steps, and the slice put together again from them."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def window_starts(length: int, side: int, stride: int) -> list[int]:
+    """Give the first pixels of the patches along one side of a slice (Section 3.1.3, "shifting approximately S pixels").
+
+    There are as many patches as steps of at most `stride` need to reach the other end, n = ⌈(L − D) / S⌉ + 1, and they
+    are spread evenly, start_i = round(i · (L − D) / (n − 1)), so that the first and the last touch the borders.
+
+    Args:
+        length: pixels along the side of the slice, L.
+        side: pixels along the side of a patch, D.
+        stride: largest step, S, pixels.
+
+    Returns:
+        Increasing; `[0]` where the slice is not longer than a patch.
+    """
+    count = max(1, math.ceil((length - side) / stride) + 1)
+    if count == 1:
+        return [0]
+    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How one slice is cut into patches.
+
+    A slice that is shorter than a patch is filled up at its end (inferior, posterior), so that positions are always
+    pixels of the slice itself.
+
+    Attributes:
+        rows: of the slice.
+        columns: of the slice.
+        side: of a patch, pixels.
+        stride: largest step between patches, pixels.
+    """
+
+    rows: int
+    columns: int
+    side: int
+    stride: int
+
+    @cached_property
+    def positions(self) -> list[tuple[int, int]]:
+        """First row and first column of every patch, row by row."""
+        return [
+            (row, column)
+            for row in window_starts(self.rows, self.side, self.stride)
+            for column in window_starts(self.columns, self.side, self.stride)
+        ]
+
+    @property
+    def count(self) -> int:
+        """The number of patches."""
+        return len(self.positions)
+
+    @cached_property
+    def columns_of_patches(self) -> tuple[int, ...]:
+        """First columns of the patches of a row of patches."""
+        return tuple(window_starts(self.columns, self.side, self.stride))
+
+    @cached_property
+    def row_blocks(self) -> list[tuple[int, int]]:
+        """For each row of patches, the first pixel row and the end of what no later patch covers: finished with it."""
+        return list(itertools.pairwise([*window_starts(self.rows, self.side, self.stride), self.rows]))
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns of the slice once it is filled up to at least one patch."""
+        return max(self.rows, self.side), max(self.columns, self.side)
+
+    @cached_property
+    def coverage(self) -> NDArray[np.uint16]:
+        """How many patches cover each pixel, (rows, columns), at least 1."""
+        covered = []
+        for length, padded in zip((self.rows, self.columns), self.padded, strict=True):
+            times = np.zeros(padded, dtype=np.uint16)
+            for start in window_starts(length, self.side, self.stride):
+                times[start : start + self.side] += 1
+            covered.append(times[:length])
+        return np.outer(covered[0], covered[1])
+
+
+def extract(image: NDArray[Any], tiling: Tiling, padding: float = 0) -> NDArray[Any]:
+    """Cut a slice into patches.
+
+    Args:
+        image: (rows, columns) or (rows, columns, channels), any dtype.
+        tiling: of a slice of this size.
+        padding: what a slice shorter than a patch is filled up with: 0 is the mean of a normalised image, and the
+            background of a mask whose background is 0.
+
+    Returns:
+        (count, side, side) or (count, side, side, channels), the same dtype.
+    """
+    if image.shape[:2] != (tiling.rows, tiling.columns):
+        raise ValueError(f"a slice of {image.shape[:2]} pixels does not fit {tiling}")
+    missing = [(0, padded - size) for padded, size in zip(tiling.padded, image.shape[:2], strict=True)]
+    if any(after for _, after in missing):
+        image = np.pad(image, missing + [(0, 0)] * (image.ndim - 2), constant_values=padding)
+    side = tiling.side
+    return np.stack([image[row : row + side, column : column + side] for row, column in tiling.positions])
+
+
+def stitch(patches: Iterable[NDArray[np.floating]], tiling: Tiling) -> NDArray[np.floating]:
+    """Put a slice together from its patches; where they overlap, the arithmetic mean (Section 4.3).
+
+    Args:
+        patches: (count, side, side, channels) scores, or the patches one by one in the order of `tiling.positions`.
+        tiling: the one they were cut with.
+
+    Returns:
+        (rows, columns, channels), the dtype of the patches (at least float32).
+
+    Raises:
+        ValueError: not as many patches as the tiling has.
+    """
+    total: NDArray[np.floating] | None = None
+    for (row, column), patch in zip(tiling.positions, patches, strict=True):
+        if total is None:
+            total = np.zeros((*tiling.padded, *patch.shape[2:]), dtype=np.result_type(patch.dtype, np.float32))
+        total[row : row + tiling.side, column : column + tiling.side] += patch
+    assert total is not None  # a tiling has at least one patch
+    total = total[: tiling.rows, : tiling.columns]
+    total /= tiling.coverage.reshape(tiling.rows, tiling.columns, *[1] * (total.ndim - 2))
+    return total

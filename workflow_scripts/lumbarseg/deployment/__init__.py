@@ -1,0 +1,1 @@
+"""Bundles, and the segmentation of new patients with them."""

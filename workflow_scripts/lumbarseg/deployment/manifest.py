@@ -1,0 +1,99 @@
+"""Which experiment goes into a bundle, and what the bundle says of it."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import lumbarseg
+from lumbarseg.config.study import Model
+from lumbarseg.errors import InputError
+from lumbarseg.labels import LabelTable
+
+_SHOWN_MODELS = 10
+_LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "simpleitk", "dcm2niix")
+
+
+def build_manifest(
+    *,
+    config: Mapping[str, Any],
+    experiment: str,
+    fold: int,
+    model: Model,
+    tuned: Mapping[str, Any],
+    validation: pd.DataFrame,
+    histories: Mapping[str, pd.DataFrame],
+    test: pd.DataFrame,
+    subsets: Mapping[str, Sequence[str]],
+    ranges: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
+    """Say in a bundle's manifest what the bundle is.
+
+    Args:
+        config: the study's, complete: study, channels, classes, background, registration, normalisation, patches, topologies
+            (with all defaults), training and stacking are taken.
+        experiment: `UMD+TH`.
+        fold: of the networks.
+        model: of the experiment.
+        tuned: the model's thresholds of this fold, the content of `thresholds/<model>/fold-<k>.json`.
+        validation: of all models and folds, as `validation_iou` gives it.
+        histories: by topology, `history.csv` of this fold.
+        test: `metrics/iou.csv` of the study.
+        subsets: by subset (train, validation, test), the patients of this fold; only their number is told.
+        ranges: of the training's sessions, as `ranges.ranges_of` gives them.
+
+    Returns:
+        What `bundle.json` holds, but for its `format` and `files`.
+
+    Raises:
+        InputError: the thresholds are not those of the classes.
+    """
+    names = LabelTable(config["classes"], config["background"]).names
+    if list(tuned["thresholds"]) != names or tuned["model"] != model.name or tuned["fold"] != fold:
+        raise InputError(
+            f"the thresholds of {tuned['model']}, fold {tuned['fold']}: expected those of {model.name}, fold {fold}, for "
+            f"{', '.join(names)}, found others; run `snakemake threshold` again"
+        )
+    own = test[(test["experiment"] == experiment) & (test["fold"] == fold)]
+    means = validation.groupby("model", sort=False)["iou"].mean().sort_values(ascending=False, kind="stable")
+    of_model = validation[validation["model"] == model.name].set_index("fold")["iou"]
+    copied = ("study", "channels", "background", "classes", "registration", "normalisation", "patches", "training")
+    return {
+        "experiment": experiment,
+        "model": {"name": model.name, "networks": list(model.networks), "combiner": model.combiner},
+        "labelling": experiment.rpartition("+")[2],
+        "fold": fold,
+        **{key: config[key] for key in copied},
+        "topologies": {name: config["topologies"][name] for name in model.networks},
+        "stacking": config["stacking"] if model.is_stacked else None,
+        "thresholds": tuned["thresholds"],
+        "patients": {subset: len(patients) for subset, patients in subsets.items()},
+        "validation": {
+            "iou": {
+                name: tuned["iou"][name][tuned["values"].index(threshold)]
+                for name, threshold in tuned["thresholds"].items()
+            },
+            "mean_by_fold": {str(number): float(value) for number, value in of_model.items()},
+            "models": {str(name): float(value) for name, value in means.head(_SHOWN_MODELS).items()},
+            "number_of_models": len(means),
+        },
+        "test_iou": {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(own["class_name"], own["iou"], strict=True)
+        },
+        "epochs": {name: _best_epoch(history, config["training"]) for name, history in histories.items()},
+        "ranges": {name: list(values) for name, values in ranges.items()},
+        "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _best_epoch(history: pd.DataFrame, training: Mapping[str, Any]) -> dict[str, Any]:
+    """The epoch that was kept, with its losses, accuracies and IoU of patches."""
+    decisive = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[training["best_epoch_by"]]
+    row = history.iloc[history[decisive].argmax()]
+    kept = {name: float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")}
+    return {"epoch": int(row["epoch"]), "of": len(history), **kept}

@@ -1,0 +1,271 @@
+"""New patients, segmented with a bundle: from converted images to labels and how sure they are (Section 4.3)."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.atomic_io import read_json, write_json
+from lumbarseg.data.storage import write_array
+from lumbarseg.data.tiling import Tiling, extract
+from lumbarseg.deployment.bundle import Bundle, models_for_uncertainty
+from lumbarseg.deployment.domain_check import out_of_range, session_profile
+from lumbarseg.errors import InputError
+from lumbarseg.evaluation.labelling import label_by_threshold, maximum_a_posteriori
+from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
+from lumbarseg.imaging.normalisation import zscore
+from lumbarseg.inference.prediction import uncertainty_of, write_labels, write_uncertainty
+from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
+from lumbarseg.inference.uncertainty import MEASURES
+from lumbarseg.labels import LabelTable
+from lumbarseg.models.ensemble import Ensemble
+from lumbarseg.models.metadata import load_network, network_metadata
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A session's labels and how sure they are; all (slices, rows, columns) in sagittal view.
+
+    Attributes:
+        labels: uint8 class ids.
+        uncertainty: by `uncertainty.MEASURES`, uint8 in steps of a 255th of the logarithm of the number of classes: the entropy
+            of the experiment's scores, and how far the networks disagree, 0 for a single network.
+    """
+
+    labels: NDArray[np.uint8]
+    uncertainty: dict[str, NDArray[np.uint8]]
+
+
+class Segmenter:
+    """The ensemble of a bundle, loaded once for any number of sessions."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load the networks, in float32 whatever precision they were trained in.
+
+        Raises:
+            InputError: something in the bundle is damaged or does not match, or these versions cannot read it.
+        """
+        self.bundle = bundle
+        manifest, self.model = bundle.manifest, bundle.model
+        self.table = LabelTable(manifest["classes"], manifest["background"])
+        self._limits = None
+        if manifest["labelling"] == "TH":
+            if list(manifest["thresholds"]) != self.table.names:
+                found = ", ".join(manifest["thresholds"])
+                raise bundle.unusable(f"thresholds of {', '.join(self.table.names)}", f"those of {found}")
+            self._limits = np.array(list(manifest["thresholds"].values()), np.float32)
+        self._networks, self._meta_learners = networks, meta_learners = self._load()
+        side = manifest["patches"]["side"]
+        expected = (None, side, side, len(manifest["channels"])), (None, side, side, len(self.table))
+        for name, network in networks.items():
+            if (network.input_shape, network.output_shape) != expected:
+                shapes = f"{network.input_shape} and {network.output_shape}"
+                raise bundle.unusable(f"{name} from patches {expected[0]} to scores {expected[1]}", shapes)
+        try:
+            self._ensemble = Ensemble(networks, list(models_for_uncertainty(self.model)), meta_learners)
+        except InputError as error:
+            raise bundle.unusable("a meta-learner that fits the networks", str(error)) from error
+        self._predictor = SlidingWindowPredictor(self._ensemble, initial_batch_size(manifest["training"]["batch_size"]))
+
+    def networks(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
+        """The networks by topology, and the meta-learner by model name where there is one."""
+        return self._networks, self._meta_learners
+
+    def _load(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
+        manifest = self.bundle.manifest
+        with tempfile.TemporaryDirectory(prefix="lumbarseg-bundle-") as scratch:
+            files, meta_learners = self.bundle.extract(Path(scratch))
+            try:
+                networks, of_head = (
+                    {name: in_float32(load_network(file, self._passport(name))) for name, file in named}
+                    for named in (
+                        zip(self.model.networks, files, strict=True),
+                        [(self.model.name, meta_learner) for meta_learner in meta_learners],
+                    )
+                )
+            except InputError as error:
+                raise self.bundle.unusable("networks that belong together", str(error)) from error
+            except (ValueError, TypeError, KeyError, OSError) as error:
+                made = manifest["versions"]
+                raise InputError(
+                    f"{self.bundle.path}: expected networks that this version of Keras reads, found none ({error}); the bundle "
+                    f"was made with keras {made['keras']} and tensorflow {made['tensorflow']}, take those"
+                ) from error
+        return networks, of_head
+
+    def _passport(self, name: str) -> dict[str, Any]:
+        manifest = self.bundle.manifest
+        return network_metadata(name, manifest["fold"], manifest["channels"], self.table.names)
+
+    def segment(
+        self, channels: NDArray[np.float32], progress: Callable[[float], None] = lambda part: None
+    ) -> Segmentation:
+        """Segment the slices of a session.
+
+        Args:
+            channels: (slices, rows, columns, channels) z-scores in sagittal view.
+            progress: told from time to time which part is done, up to 1.
+        """
+        shape = channels.shape[:3]
+        found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
+        with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
+            for block in self._predictor.row_blocks(_cut(channels, self.bundle.manifest["patches"], Path(scratch))):
+                found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
+                for name, values in uncertainty_of(block, self.model).items():
+                    found.uncertainty[name][block.number, block.rows] = values
+                progress((block.number + block.rows.stop / shape[1]) / shape[0])
+        return found
+
+    def _label(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+        if self._limits is None:
+            return maximum_a_posteriori(scores)
+        return label_by_threshold(scores, self._limits, self.table.background)
+
+
+def in_float32(network: keras.Model) -> keras.Model:
+    """Give a network that computes in float32, with the same weights: mixed precision is slow on processors without it."""
+    if all(layer.dtype_policy.compute_dtype == "float32" for layer in network.layers):
+        return network
+
+    def remade(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=remade)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:
+    """Cut slices into patches as the training's were (Section 3.1.3), described as `SlidingWindowPredictor.row_blocks` takes them."""
+    slices, rows, columns, _ = channels.shape
+    tiling = Tiling(rows, columns, patches["side"], patches["stride"])
+    write_array(folder / "images.b2nd", np.concatenate([extract(image, tiling) for image in channels]))
+    description = folder / "patches.json"
+    size = {"slices": slices, "rows": rows, "columns": columns, "side": tiling.side, "stride": tiling.stride}
+    write_json(description, {**size, "images": "images.b2nd"})
+    return description
+
+
+@dataclass(frozen=True)
+class SessionImages:
+    """A session's images as `dicom.convert` and `registration.register` made them.
+
+    Attributes:
+        aligned: by contrast, in the order of the channels, the image on the T2w grid.
+        sidecars: by contrast, its sidecar.
+        registration: the report of the registration; None without T1w.
+    """
+
+    aligned: Mapping[str, Path]
+    sidecars: Mapping[str, Path]
+    registration: Path | None = None
+
+
+@dataclass(frozen=True)
+class SessionOutputs:
+    """Where the results of a session go.
+
+    Attributes:
+        labels: class ids, NIfTI on the T2w grid.
+        entropy: nats, NIfTI.
+        mutual_information: nats, NIfTI; 0 for a single network.
+        record: JSON, as `describe_session` gives it.
+    """
+
+    labels: Path
+    entropy: Path
+    mutual_information: Path
+    record: Path
+
+
+def segment_session(
+    segmenter: Segmenter,
+    images: SessionImages,
+    outputs: SessionOutputs,
+    progress: Callable[[float], None] = lambda part: None,
+) -> dict[str, Any]:
+    """Segment a session from its converted and registered images.
+
+    Args:
+        segmenter: of the bundle.
+        images: of the session; each is normalised here as the training's were (Section 3.1.1).
+        outputs: the files to write.
+        progress: told from time to time which part is done, up to 1.
+
+    Returns:
+        The record, as `describe_session` gives it.
+    """
+    scope = segmenter.bundle.manifest["normalisation"]["scope"]
+    loaded = {contrast: load_image(path) for contrast, path in images.aligned.items()}
+    views = [sagittal_view(one.get_fdata(dtype=np.float32), one.affine) for one in loaded.values()]
+    channels = np.stack([zscore(view, scope) for view in views], axis=-1)
+    reference = loaded["T2w"]
+    found = segmenter.segment(channels, progress)
+    write_labels(outputs.labels, found.labels, reference)
+    for path, measure in zip((outputs.entropy, outputs.mutual_information), MEASURES, strict=True):
+        write_uncertainty(path, found.uncertainty[measure], reference, len(segmenter.table))
+    registration = read_json(images.registration) if images.registration else None
+    sidecars = {contrast: read_json(images.sidecars[contrast]) for contrast in loaded}
+    record = describe_session(segmenter.bundle, channels, reference, sidecars, registration, found)
+    write_json(outputs.record, record)
+    return record
+
+
+def describe_session(
+    bundle: Bundle,
+    channels: NDArray[np.float32],
+    reference: nib.Nifti1Image,
+    sidecars: Mapping[str, Mapping[str, Any]],
+    registration: Mapping[str, Any] | None,
+    found: Segmentation,
+) -> dict[str, Any]:
+    """Say how a session was segmented, and what in it is unlike the training.
+
+    Args:
+        bundle: that segmented it.
+        channels: z-scores as for `Segmenter.segment`.
+        reference: the T2w image.
+        sidecars: by contrast, in the order of the channels.
+        registration: the report of `registration.register`; None without T1w.
+        found: the labels.
+
+    Returns:
+        experiment, fold, study and networks of the bundle; outside_of_training, a list of name, value, low and high;
+        flags, sentences to be shown; registration; mean_entropy in nats, over the pixels that are not background.
+    """
+    manifest = bundle.manifest
+    values = session_profile(channels, sagittal_spacing(reference.affine), sidecars)
+    outside = out_of_range(values, manifest["ranges"])
+    flags = [f"outside of training: {one}" for one in outside]
+    if registration and registration["fell_back_to_header"]:
+        flags.append(
+            f"registration of T1w not believed ({registration['reason']}), the headers' geometry was kept: are both of one session?"
+        )
+    elif registration and registration["unusual"]:
+        flags.append(f"T1w moved by {registration['shift_length_mm']:.1f} mm, more than usual: look whether it fits")
+    tissue = found.labels != manifest["background"]
+    if not tissue.any():
+        flags.append("nothing was found")
+    return {
+        "study": manifest["study"],
+        "experiment": manifest["experiment"],
+        "fold": manifest["fold"],
+        "networks": {name: manifest["files"][f"networks/{name}.keras"] for name in bundle.model.networks},
+        "flags": flags,
+        "outside_of_training": [
+            {"name": one.name, "value": one.value, "low": one.low, "high": one.high} for one in outside
+        ],
+        "session_profile": values,
+        "registration": registration,
+        "mean_entropy": round(_nats(found.uncertainty["entropy"][tissue], manifest), 4) if tissue.any() else None,
+    }
+
+
+def _nats(steps: NDArray[np.uint8], manifest: Mapping[str, Any]) -> float:
+    return float(steps.mean() * np.log(len(manifest["classes"])) / 255)

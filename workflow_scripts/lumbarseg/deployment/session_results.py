@@ -1,0 +1,68 @@
+"""What is made of a segmented session's label map: the table of measures and the one page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.deployment.morphometry import measure
+from lumbarseg.deployment.session_page import session_page
+from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.style import RESOLUTION
+
+
+def write_results(
+    *,
+    labels_path: Path,
+    t2w_path: Path,
+    entropy_path: Path,
+    record: Mapping[str, Any],
+    table: LabelTable,
+    identity: Mapping[str, str],
+    title: str,
+    measures_path: Path,
+    pdf_path: Path,
+    png_path: Path,
+) -> None:
+    """Measure a label map and draw its page.
+
+    Args:
+        labels_path: class ids on the T2w grid.
+        t2w_path: the converted T2w image.
+        entropy_path: the map of entropy, nats.
+        record: as `segmentation.describe_session` gives it.
+        table: the label table.
+        identity: columns put before the measures, such as participant_id and session_id; may be empty.
+        title: of the page.
+        measures_path: the CSV to write; its columns are described in `volumetry.DICTIONARY`.
+        pdf_path: the page.
+        png_path: the same, 300 dots per inch.
+    """
+    images = [load_image(path) for path in (labels_path, t2w_path, entropy_path)]
+    labels, t2w, entropy = (sagittal_view(np.asanyarray(image.dataobj), image.affine) for image in images)
+    labels, spacing = labels.astype(np.uint8), sagittal_spacing(images[1].affine)
+    measures = measure(labels, t2w, spacing, table)
+    shown = measures.assign(**identity)[[*identity, *measures.columns]]
+    with atomic_write(measures_path) as temporary:
+        shown.to_csv(temporary, index=False, float_format="%.6g")
+    page = session_page(
+        t2w=t2w,
+        labels=labels,
+        entropy=entropy,
+        spacing=spacing,
+        measures=measures,
+        flags=record["flags"],
+        title=title,
+        subtitle=f"{record['experiment']}, fold {record['fold']} of study {record['study']}",
+        table=table,
+    )
+    # Text of a PDF as letters that can be searched, and no date in it: the same page gives the same bytes.
+    with matplotlib.rc_context({"pdf.fonttype": 42}):
+        with atomic_write(pdf_path) as temporary:
+            page.savefig(temporary, format="pdf", dpi=RESOLUTION, metadata={"CreationDate": None})
+        with atomic_write(png_path) as temporary:
+            page.savefig(temporary, format="png", dpi=RESOLUTION, metadata={"Software": None})

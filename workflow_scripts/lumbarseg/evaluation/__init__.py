@@ -1,0 +1,1 @@
+"""Labels against truth: labelling, metrics, statistics, ranking, and the choice of models and cases."""

@@ -1,0 +1,1 @@
+"""Images: DICOM conversion, masks, registration, normalisation and quality control."""

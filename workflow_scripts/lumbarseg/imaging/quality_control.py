@@ -1,0 +1,89 @@
+"""Quality control of images: brightness and noise, and which registrations to look at."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+# Robust standard deviations (1.4826 times the median deviation) from the median of the study.
+_OUTLYING = 3.5
+_FEWEST = 8  # sessions from which a study has a usual value
+_TOLERATED_MM = 1.0  # corner displacements that near to the usual one are no outliers, however alike the others are
+_TOLERATED_NATS = 0.05
+
+
+def registration_table(reports: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Put the reports of all registrations side by side, and flag what is not as in the others.
+
+    Args:
+        reports: by session (`sub-<p>_ses-<s>`), what `registration.register` reported.
+
+    Returns:
+        A row a session: session, engine, degrees_of_freedom, shift_mm, rotation_degrees, corner_displacement_mm, before
+        and after (mutual information, nats), overlap_before, overlap_after (shares of the T2w image), seconds, and flag:
+        empty, or why somebody should look.
+    """
+    table = pd.DataFrame(
+        {
+            "session": session,
+            "engine": report["engine"],
+            "degrees_of_freedom": report["degrees_of_freedom"],
+            "shift_mm": report["shift_length_mm"],
+            "rotation_degrees": report["rotation_degrees"],
+            "corner_displacement_mm": report["corner_displacement_mm"],
+            "before": report["before"]["mutual_information"],
+            "after": report["after"]["mutual_information"],
+            "overlap_before": report["before"]["overlap"],
+            "overlap_after": report["after"]["overlap"],
+            "seconds": report["seconds"],
+        }
+        for session, report in reports.items()
+    )
+    far = _beyond(table["corner_displacement_mm"], _TOLERATED_MM)
+    unlike = _beyond(-table["after"], _TOLERATED_NATS)
+    flags = []
+    for place, report in enumerate(reports.values()):
+        reasons = [f"headers' geometry kept: {report['reason']}"] if report["fell_back_to_header"] else []
+        reasons += ["unusual shift or rotation"] if report["unusual"] and not reasons else []
+        reasons += ["moved farther than the others"] if far[place] and not reasons else []
+        reasons += ["less alike than the others"] if unlike[place] else []
+        flags.append("; ".join(reasons))
+    table["flag"] = flags
+    return table
+
+
+def _beyond(values: pd.Series, tolerated: float) -> list[bool]:
+    """Which values are far above the median, by the spread of the study and by more than is tolerated."""
+    if len(values) < _FEWEST:
+        return [False] * len(values)
+    above = values - values.median()
+    return (above > max(tolerated, _OUTLYING * 1.4826 * above.abs().median())).tolist()
+
+
+def brightness_and_noise(voxels: NDArray[Any]) -> tuple[float, float]:
+    """Measure what the paper's selection looks at (Section 3.1.1: "quality requirements in terms of brightness and noise").
+
+    The body is what is brighter than a tenth of the bright level (the 99.5th percentile). Noise is taken from differences
+    of neighbours that any plane through them cancels (Immerkær 1996, doi 10.1006/cviu.1996.0060), by their median, so
+    that edges do not count.
+
+    Args:
+        voxels: (slices, rows, columns), the sagittal view of one channel, any real dtype.
+
+    Returns:
+        Brightness: the median of the body by the bright level, 0 … 1. Noise: its standard deviation by the median of the
+        body. Both NaN where there is no body.
+    """
+    values = voxels.astype(np.float32)
+    bright = float(np.percentile(values, 99.5))
+    inside = values > 0.1 * bright
+    if bright <= 0 or not inside.any() or min(values.shape[1:]) < 3:
+        return float("nan"), float("nan")
+    level = float(np.median(values[inside]))
+    differences = np.diff(np.diff(values, n=2, axis=1), n=2, axis=2)
+    flat = np.abs(differences[inside[:, 1:-1, 1:-1]])
+    # the mask [1 −2 1; −2 4 −2; 1 −2 1] makes noise of deviation s one of deviation 6 s
+    noise = float(np.median(flat)) / 0.6745 / 6 if flat.size else float("nan")
+    return level / bright, noise / level

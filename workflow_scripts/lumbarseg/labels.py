@@ -1,0 +1,106 @@
+"""The label table: which tissue classes there are, their ids, names and colours, and the mask values that mean them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.errors import InputError
+
+
+@dataclass(frozen=True)
+class TissueClass:
+    """One row of the label table.
+
+    Attributes:
+        id: 0 … number of classes − 1; the value in every mask this project writes.
+        name: as the paper prints it, for example `Epi-Fat`.
+        colour: `#rrggbb`.
+        values: the values of a user's mask that mean this class; `(id,)` unless the config says otherwise.
+    """
+
+    id: int
+    name: str
+    colour: str
+    values: tuple[int, ...]
+
+
+class LabelTable(Sequence[TissueClass]):
+    """The classes of a study in the order of their ids, and which of them is the background (Section 3.1.2)."""
+
+    def __init__(self, entries: Iterable[Mapping[str, Any]], background: int = 0) -> None:
+        """Make the table from `classes` and `background` of the config.
+
+        Raises:
+            InputError: ids are not 0, 1, 2 … in order, a name or a mask value stands twice, or there is no such background.
+        """
+        self._classes = tuple(
+            TissueClass(entry["id"], entry["name"], entry["colour"], tuple(entry.get("values", (entry["id"],))))
+            for entry in entries
+        )
+        self.background = background
+        ids = [tissue.id for tissue in self]
+        if ids != list(range(len(ids))):
+            raise InputError(
+                f"config, classes: the ids must be 0, 1, 2 … in order, but are {ids}; number the classes anew"
+            )
+        if background not in ids:
+            raise InputError(
+                f"config, background: expected one of the ids {ids}, found {background}; name a class that exists"
+            )
+        for what, found in (
+            ("name", self.names),
+            ("mask value", [value for tissue in self for value in tissue.values]),
+        ):
+            twice = sorted({str(item) for item in found if list(found).count(item) > 1})
+            if twice:
+                raise InputError(
+                    f"config, classes: the {what} {', '.join(twice)} stands twice; give each class its own"
+                )
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._classes[index]
+
+    @property
+    def names(self) -> list[str]:
+        """The class names in the order of their ids."""
+        return [tissue.name for tissue in self]
+
+    @property
+    def foreground_ids(self) -> list[int]:
+        """The ids of all classes except the background: C* of equation 4."""
+        return [tissue.id for tissue in self if tissue.id != self.background]
+
+    def colours(self) -> NDArray[np.uint8]:
+        """The colours as (classes, 3) uint8 RGB."""
+        return np.array([[int(t.colour[i : i + 2], 16) for i in (1, 3, 5)] for t in self], dtype=np.uint8)
+
+    def to_classes(self, mask: NDArray[Any], source: str) -> NDArray[np.uint8]:
+        """Turn the values of a user's mask into class ids.
+
+        Args:
+            mask: any shape, whole numbers in any dtype.
+            source: the mask's file, for the message.
+
+        Returns:
+            Class ids, uint8, the same shape.
+
+        Raises:
+            InputError: a value that is no class of the table.
+        """
+        meaning = {value: tissue.id for tissue in self for value in tissue.values}
+        found, places = np.unique(mask, return_inverse=True)
+        unknown = [value for value in found.tolist() if value not in meaning]
+        if unknown:
+            shown = ", ".join(f"{value:g}" for value in unknown[:8])
+            raise InputError(
+                f"{source}: expected only the mask values {sorted(meaning)}, found {shown} in {int(np.isin(mask, unknown).sum())} "
+                "voxels; mend the mask, or add the value to its class under `classes` in the config"
+            )
+        lookup = np.array([meaning[value] for value in found.tolist()], dtype=np.uint8)
+        return lookup[places].reshape(mask.shape)

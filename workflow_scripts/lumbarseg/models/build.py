@@ -1,0 +1,145 @@
+"""From an entry of the configuration to a Keras model and its optimiser; and what a model costs."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from lumbarseg.config.topology import SIDE_MULTIPLES, complete_topology
+from lumbarseg.errors import InputError
+from lumbarseg.models import blocks
+from lumbarseg.models.blocks import Style
+from lumbarseg.models.fcn import fcn_head_input, start_from_interpolation
+from lumbarseg.models.unet import unet_head_input
+
+CLASSIFIER = "classifier"
+SCORES = "scores"
+
+
+def build_network(
+    topology: Mapping[str, Any], *, side: int, channels: int, classes: int, width: int, seed: int, name: str
+) -> keras.Model:
+    """Build an untrained network (Section 4.1, Table 4).
+
+    The initial weights depend on `seed` and the layers' names only, not on what the process did before.
+
+    Args:
+        topology: an entry of the configuration's `topologies`; keys left out take their defaults.
+        side: of the patches, in pixels; a multiple of 16 (family unet) or 32 (fcn8).
+        channels: of the image, 2 for T2w and T1w.
+        classes: background included.
+        width: m, channels of the first level, 64 in the paper.
+        seed: of the initial weights.
+        name: of the topology and of the model.
+
+    Returns:
+        A model from patches, (batch, side, side, channels) float32, to scores, (batch, side, side, classes) float32 in
+        0 … 1 that sum to 1 in each pixel. The scores are computed in float32 under any precision policy.
+
+    Raises:
+        InputError: the entry has an unknown key or value, or the side does not suit the family.
+    """
+    topology = complete_topology(name, topology)
+    multiple = SIDE_MULTIPLES[topology["family"]]
+    if side < 1 or side % multiple:
+        raise InputError(
+            f"Configuration, patches: side must be a multiple of {multiple} for the topology {name}, found {side}; "
+            f"take {max(multiple, side - side % multiple)}."
+        )
+    for key, value in (("channels", channels), ("classes", classes), ("width", width)):
+        if value < 1:
+            raise InputError(f"Configuration: {key} of the network {name} must be 1 or more, found {value}; raise it.")
+
+    style = Style(
+        seed=seed,
+        activation=topology["activation"],
+        batch_normalisation=tuple(topology["batch_normalisation"]),
+        transposed_kernel=topology["transposed_kernel"],
+        up_sampling=topology["up_sampling"],
+    )
+    compose = fcn_head_input if topology["family"] == "fcn8" else unet_head_input
+    patch = keras.Input((side, side, channels), dtype="float32", name="patch")
+    head = compose(patch, topology, width=width, style=style)
+    logits = blocks.projection(head, classes, name=CLASSIFIER, style=style)
+    scores = keras.layers.Activation("softmax", dtype="float32", name=SCORES)(logits)
+    network = keras.Model(patch, scores, name=name)
+    if topology["family"] == "fcn8":
+        start_from_interpolation(network)
+    return network
+
+
+def optimiser(topology: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """Make the optimiser of a topology (Table 4), with Keras' defaults for all but the learning rate.
+
+    Args:
+        topology: an entry of the configuration's `topologies`; keys left out take their defaults.
+
+    Returns:
+        A new optimiser.
+
+    Raises:
+        InputError: the installed Keras has no such optimiser.
+    """
+    complete = complete_topology("the topology", topology)
+    settings = {"class_name": complete["optimiser"], "config": {"learning_rate": float(complete["learning_rate"])}}
+    try:
+        return keras.optimizers.get(settings)
+    except ValueError as error:
+        raise InputError(
+            f"Configuration, topologies: the installed Keras {keras.__version__} has no optimiser "
+            f"{complete['optimiser']!r}; choose another, such as adam."
+        ) from error
+
+
+def head_input(network: keras.Model) -> Any:
+    """Give the tensor that enters the classification block, which stacking models take (Section 5.4).
+
+    Args:
+        network: from `build_network`, or loaded.
+
+    Returns:
+        A symbolic tensor of the network, (batch, side, side, m): the paper's 64-channel tensor.
+    """
+    return network.get_layer(CLASSIFIER).input
+
+
+def with_head_input(network: keras.Model) -> keras.Model:
+    """Give the head input beside the scores; the weights stay those of `network`.
+
+    Args:
+        network: from `build_network`, or loaded.
+
+    Returns:
+        A model from patches to [head input (batch, side, side, m), scores (batch, side, side, classes)].
+    """
+    return keras.Model(network.input, [head_input(network), network.output], name=f"{network.name}_with_head_input")
+
+
+def count_parameters(network: keras.Model) -> int:
+    """Count the trainable parameters; moving averages of batch normalisation are none."""
+    return sum(math.prod(weight.shape) for weight in network.trainable_weights)
+
+
+def multiply_accumulates(network: keras.Model) -> int:
+    """Count the multiply–accumulates of the convolutions in one forward pass of one patch.
+
+    Every position of a kernel counts, on padding and cropped borders too, as is usual: a convolution costs its
+    kernel's elements at each output pixel, a transposed one at each input pixel. Biases, normalisations, activations,
+    sums and pooling are left out.
+
+    Args:
+        network: from `build_network`, or loaded.
+
+    Returns:
+        Multiply–accumulates; twice as many floating-point operations.
+    """
+    return sum(map(layer_multiply_accumulates, network.layers))
+
+
+def layer_multiply_accumulates(layer: keras.Layer) -> int:
+    """Count those of one layer; 0 where it does not convolve."""
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+        return 0
+    pixels = (layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output).shape[1:3]
+    return math.prod(pixels) * math.prod(layer.kernel.shape)

@@ -1,0 +1,234 @@
+"""An ensemble: networks of one fold, and every way their outputs are combined. Each network runs forward once a batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from lumbarseg.config.study import Model
+from lumbarseg.errors import InputError
+from lumbarseg.models.blocks import Style, convolution, layer_seed, projection
+from lumbarseg.models.build import CLASSIFIER, SCORES, with_head_input
+
+SMALLEST_SCORE = 1e-7
+"""Scores are clipped here before the logarithm of the geometric mean."""
+
+MERGING = "merging"
+
+_MERGING = {"A": keras.layers.Average, "C": keras.layers.Concatenate, "S": keras.layers.Add}
+
+
+def meta_learner_inputs(model: Model) -> tuple[str, ...]:
+    """The features a meta-learner takes: `scores/UMD` for input N, `head_input/UMD` for input T (Table 6)."""
+    kind = "scores" if model.combiner[0] == "N" else "head_input"
+    return tuple(f"{kind}/{network}" for network in model.networks)
+
+
+def features_of(model: Model) -> tuple[str, ...]:
+    """The features a model's scores are made from: its meta-learner's inputs, or its networks' scores."""
+    if model.is_stacked:
+        return meta_learner_inputs(model)
+    kinds = ("scores", "flipped_scores") if model.combiner == "Flip" else ("scores",)
+    return tuple(f"{kind}/{network}" for kind in kinds for network in model.networks)
+
+
+def build_meta_learner(model: Model, *, side: int, classes: int, width: int, channels: int, seed: int) -> keras.Model:
+    """Build a meta-learner: merge, dense with ReLU (the meta-training task), dense with softmax (Section 4.2.2).
+
+    A dense layer over each pixel's features is a convolution with a 1 × 1 kernel.
+
+    Args:
+        model: an ensemble whose combiner is one of `study.META_LEARNERS`.
+        side: rows and columns of a patch.
+        classes: number of classes.
+        width: channels of the networks' meta-learner inputs (m).
+        channels: channels of the meta-training task.
+        seed: of the weights, together with the model's name.
+
+    Returns:
+        Takes a list with one tensor a network, (batch, side, side, classes or width); gives scores
+        (batch, side, side, classes) float32 that sum to 1. Its last layers are `classifier` and `scores`.
+    """
+    depth = classes if model.combiner[0] == "N" else width
+    inputs = [keras.Input((side, side, depth), name=f"from_{network}") for network in model.networks]
+    merged = _MERGING[model.combiner[1]](name=MERGING)(inputs)
+    style = Style(seed=layer_seed(seed, model.name), activation="relu")
+    hidden = convolution(merged, channels, 1, name="meta_learner", style=style)
+    hidden = keras.layers.ReLU(name="meta_learner_relu")(hidden)
+    logits = projection(hidden, classes, name=CLASSIFIER, style=style)
+    scores = keras.layers.Activation("softmax", dtype="float32", name=SCORES)(logits)
+    return keras.Model(inputs, scores, name=model.name.replace("+", "_"))
+
+
+def logarithms(scores: Any) -> Any:
+    """The logarithms of scores, any shape, of which the geometric mean is made; no score counts as less than 1e-7."""
+    return keras.ops.log(keras.ops.maximum(scores, SMALLEST_SCORE))
+
+
+def averages(tensors: Mapping[str, Any], members: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Any]:
+    """Take many means of the same tensors at once, as one product of matrices: each tensor is read once.
+
+    Args:
+        tensors: by name, all of one shape.
+        members: names of those that are averaged, a tuple for each mean.
+
+    Returns:
+        By tuple, the mean of its tensors, in float32 and of their shape.
+    """
+    wanted = list(dict.fromkeys(members))
+    names = [name for name in tensors if any(name in some for some in wanted)]
+    if not wanted:
+        return {}
+    weights = np.array([[(name in some) / len(some) for name in names] for some in wanted], np.float32)
+    shape = keras.ops.shape(tensors[names[0]])
+    rows = keras.ops.stack([keras.ops.reshape(keras.ops.cast(tensors[name], "float32"), (-1,)) for name in names])
+    means = keras.ops.matmul(weights, rows)
+    return {some: keras.ops.reshape(means[place], shape) for place, some in enumerate(wanted)}
+
+
+class Ensemble:
+    """Networks of one fold and the models made of them.
+
+    Attributes:
+        models: what it gives scores for, networks (ensembles of one) and ensembles.
+        networks: the topologies, in their order.
+        patch: rows, columns and channels of the patches the networks take.
+        classes: number of classes.
+    """
+
+    def __init__(
+        self, networks: Mapping[str, keras.Model], models: Sequence[Model], meta_learners: Mapping[str, keras.Model]
+    ) -> None:
+        """Put an ensemble together.
+
+        Args:
+            networks: by topology.
+            models: each one's networks must be among `networks`.
+            meta_learners: the trained meta-learner of each stacked model, by model name.
+
+        Raises:
+            InputError: a network or meta-learner is missing, networks differ in patch size, channels or classes, or a meta-learner was
+                trained on other outputs than these networks give.
+        """
+        self.models = list(models)
+        self.networks = list(networks)
+        shapes = {name: (network.input_shape[1:], network.output_shape[-1]) for name, network in networks.items()}
+        if len(set(shapes.values())) > 1:
+            raise InputError(
+                f"the ensemble: expected networks of one patch size and label table, found {shapes}; train them anew "
+                "with the same settings"
+            )
+        for model in self.models:
+            absent = [name for name in model.networks if name not in networks]
+            if absent or (model.is_stacked and model.name not in meta_learners):
+                raise InputError(
+                    f"the ensemble: expected everything {model.name} is made of, found no trained "
+                    f"{', '.join(absent) or 'meta_learner'}; train it first (`snakemake train stack`)"
+                )
+        self.patch, self.classes = next(iter(shapes.values()))
+        self._networks = {name: with_head_input(network) for name, network in networks.items()}
+        for model in self.models:
+            if model.is_stacked:
+                self._require_meta_learner(model, meta_learners[model.name])
+        # Merging is done for all meta-learners at once.
+        self._meta_learners = {
+            name: keras.Model(
+                meta_learner.get_layer(MERGING).output, meta_learner.output, name=f"{meta_learner.name}_merged"
+            )
+            for name, meta_learner in meta_learners.items()
+        }
+
+    def _require_meta_learner(self, model: Model, meta_learner: keras.Model) -> None:
+        place = 1 if model.combiner[0] == "N" else 0
+        given = [self._networks[name].output_shape[place][1:] for name in model.networks], self.classes
+        taken = [tuple(tensor.shape[1:]) for tensor in meta_learner.inputs], meta_learner.output_shape[-1]
+        if taken != given:
+            raise InputError(
+                f"the ensemble: expected a meta-learner of {model.name} for {_said(*given)}, found one for {_said(*taken)}; train "
+                "the meta-learners anew (`snakemake stack --forcerun stack_fold`)"
+            )
+
+    def forward_one(self, network: str, images: Any) -> dict[str, Any]:
+        """Run one network forward, as it stands (inference mode).
+
+        Args:
+            network: one of `networks`.
+            images: (batch, side, side, channels) float32.
+
+        Returns:
+            `scores/<network>` (batch, side, side, classes) and `head_input/<network>` (batch, side, side, m). If a model
+            is combined by Flip and has this network, also `flipped_scores/<network>`: the scores of the images flipped
+            from front to back, flipped back.
+        """
+        forward = self._networks[network]
+        head_input, scores = forward(images, training=False)
+        seen = {f"head_input/{network}": head_input, f"scores/{network}": scores}
+        if any(model.combiner == "Flip" and network in model.networks for model in self.models):
+            _, flipped = forward(keras.ops.flip(images, axis=2), training=False)
+            seen[f"flipped_scores/{network}"] = keras.ops.flip(flipped, axis=2)
+        return seen
+
+    def forward(self, images: Any) -> dict[str, Any]:
+        """Run every network forward once: the features of `forward_one`, of all networks."""
+        return {name: seen for network in self.networks for name, seen in self.forward_one(network, images).items()}
+
+    def means(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the means of the networks' outputs, all of one kind in one product of matrices.
+
+        Args:
+            features: of `forward`, or those among them that `features_of` names for the models.
+
+        Returns:
+            By model name, for each model that takes one: the mean of its scores (for Geo of their logarithms) or of its
+            meta-learner's inputs, (batch, side, side, classes or m) float32.
+        """
+        wanted = {model.name: features_of(model) for model in self.models if model.takes_mean}
+        taken: dict[tuple[str, ...], Any] = {}
+        for kind in ("scores", "head_input"):
+            taken |= averages(features, (names for names in wanted.values() if names[0].startswith(kind)))
+        geometric = {model.name: features_of(model) for model in self.models if model.combiner == "Geo"}
+        logs = {name: logarithms(features[name]) for name in dict.fromkeys(sum(geometric.values(), ()))}
+        taken_of_logs = averages(logs, geometric.values())
+        return {name: taken[names] for name, names in wanted.items()} | {
+            name: taken_of_logs[names] for name, names in geometric.items()
+        }
+
+    def finish(self, model: Model, features: Mapping[str, Any], mean: Any = None) -> Any:
+        """Make one model's scores.
+
+        Args:
+            model: one of `models`.
+            features: those that `features_of` names for it.
+            mean: what `means` has for it; none for a model that takes none.
+
+        Returns:
+            (batch, side, side, classes) float32.
+        """
+        names = features_of(model)
+        if model.combiner == "Geo":
+            return keras.ops.softmax(mean, axis=-1)
+        if not model.is_stacked:
+            return mean if len(names) > 1 else features[names[0]]
+        if not model.takes_mean:
+            merged = keras.ops.concatenate([features[name] for name in names], axis=-1)
+        else:
+            merged = mean * len(names) if model.combiner[1] == "S" else mean
+        return self._meta_learners[model.name](merged, training=False)
+
+    def combine(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Make every model's scores from the networks' outputs.
+
+        Args:
+            features: of `forward`, or those among them that `features_of` names for the models.
+
+        Returns:
+            By model name, (batch, side, side, classes) float32.
+        """
+        means = self.means(features)
+        return {model.name: self.finish(model, features, means.get(model.name)) for model in self.models}
+
+
+def _said(inputs: Sequence[tuple[int, ...]], classes: int) -> str:
+    sizes = sorted({" × ".join(map(str, shape)) for shape in inputs})
+    return f"{len(inputs)} networks with {' and '.join(sizes)} and {classes} classes"

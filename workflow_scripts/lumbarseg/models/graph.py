@@ -1,0 +1,117 @@
+"""The blocks of a built network and what flows between them, read off its layers: what Figures 4 and 5 draw."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import pandas as pd
+
+from lumbarseg.models.build import layer_multiply_accumulates
+
+_BLOCKS = (
+    ("patch", r"patch"),
+    ("multi_kernel", r"input_kernel_\d+"),
+    ("join", r"input_concatenate|decoder_\d+_concatenate(?!_)"),
+    ("pool", r"encoder_\d+_pool"),
+    ("raise", r"decoder_\d+_transposed_conv"),
+    ("attention", r"attention_\d+"),
+    ("skip_supervision", r"skip_supervision_\d+"),
+    ("output_supervision", r"output_supervision_\d+"),
+    ("encoder", r"encoder_\d+|fc\d+"),
+    ("bottleneck", r"bottleneck"),
+    ("decoder", r"decoder_\d+|fuse_\d+"),
+    ("classifier", r"classifier|scores"),
+)
+"""Kinds of blocks, and how the names of their layers begin; the first that fits counts."""
+
+
+def block_of(layer_name: str) -> tuple[str, str]:
+    """Say which block a layer belongs to.
+
+    Args:
+        layer_name: of a network that `build_network` made.
+
+    Returns:
+        The block's name and kind: `encoder_1_conv_2` is in `encoder_1`, an `encoder`; `encoder_1_pool` a `pool` of its own.
+
+    Raises:
+        ValueError: no block has layers of such a name.
+    """
+    for kind, pattern in _BLOCKS:
+        found = re.match(rf"({pattern})(_|$)", layer_name)
+        if found:
+            return ("classifier" if kind == "classifier" else found[1]), kind
+    raise ValueError(f"the layer {layer_name} belongs to no block")
+
+
+def block_graph(network: keras.Model) -> pd.DataFrame:
+    """Put a network's layers together to blocks (Section 4.1).
+
+    Args:
+        network: from `build_network`, or loaded.
+
+    Returns:
+        One row a block, in the order of the computation: block, kind (patch, multi_kernel, join, pool, raise, attention,
+        skip_supervision, output_supervision, encoder, bottleneck, decoder, classifier), operation (what its layers do,
+        parted by "; "), rows, columns and channels of the tensor it gives, parameters (trainable), multiply_accumulates
+        (of one patch), sources (the blocks it takes tensors from, parted by spaces).
+    """
+    layers: dict[str, list[Any]] = {}
+    kinds: dict[str, str] = {}
+    for layer in network.layers:
+        name, kinds_name = block_of(layer.name)
+        layers.setdefault(name, []).append(layer)
+        kinds[name] = kinds_name
+    rows = []
+    for name, own in layers.items():
+        before = [block_of(source.name)[0] for layer in own for source in _sources(layer)]
+        _, height, width, channels = own[-1].output.shape
+        rows.append(
+            {
+                "block": name,
+                "kind": kinds[name],
+                "operation": _operation(own),
+                "rows": height,
+                "columns": width,
+                "channels": channels,
+                "parameters": sum(math.prod(weight.shape) for one in own for weight in one.trainable_weights),
+                "multiply_accumulates": sum(map(layer_multiply_accumulates, own)),
+                "sources": " ".join(dict.fromkeys(source for source in before if source != name)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _sources(layer: keras.Layer) -> list[keras.Layer]:
+    """The layers whose tensors a layer takes."""
+    return [tensor._keras_history.operation for node in layer._inbound_nodes for tensor in node.input_tensors]
+
+
+def _operation(layers: Sequence[keras.Layer]) -> str:
+    """Say what layers do: their convolutions first, then everything else once, in order."""
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    raised = [layer for layer in layers if isinstance(layer, keras.layers.Conv2DTranspose)]
+    convolutions = [layer for layer in convolutions if layer not in raised]
+    sides = [f"{layer.kernel_size[0]}×{layer.kernel_size[1]}" for layer in convolutions]
+    parts = []
+    if len(set(sides)) == 1:
+        parts.append(f"{len(sides)} × conv {sides[0]}" if len(sides) > 1 else f"conv {sides[0]}")
+    elif sides:
+        parts.append(f"conv {', '.join(sides)}")
+    parts += [f"transposed conv {layer.kernel_size[0]}×{layer.kernel_size[1]}" for layer in raised]
+    for layer in layers:
+        name = {
+            keras.layers.BatchNormalization: "batch normalisation",
+            keras.layers.ReLU: "ReLU",
+            keras.layers.PReLU: "PReLU",
+            keras.layers.MaxPooling2D: "max pool 2×2",
+            keras.layers.UpSampling2D: "up-sampling ×2",
+            keras.layers.Concatenate: "concatenate",
+            keras.layers.Add: "add",
+            keras.layers.Multiply: "multiply",
+        }.get(type(layer), layer.activation.__name__ if isinstance(layer, keras.layers.Activation) else "")
+        if name and name not in parts:
+            parts.append(name)
+    return "; ".join(parts)
