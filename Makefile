@@ -7,7 +7,7 @@
 # make watch   what of the latest run is done, runs, waits, failed; how long trainings still take
 # make resume  on a cluster, after the run itself was killed: end what it left in SLURM, then go on. ARGS="--configfile my_study.yaml"
 # make test-slurm   the workflow on a SLURM cluster of its own on this machine (installs Debian's packages)
-# make docs    docs/configuration.md from the schema
+# make docs    docs/configuration.md from the schema, docs/gallery.md from its pictures
 # make site    the docs site with the API reference, in site/; opens from disk
 # make lock    pin the requirements anew (needs uv)
 
@@ -100,7 +100,8 @@ lock:
 
 docs: .venv/.run
 	$(BIN)/python docs/configuration.py
+	$(BIN)/python docs/gallery.py
 
 site: .venv/.site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site: done. Open site/index.html"

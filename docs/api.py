@@ -9,8 +9,8 @@ from mkdocs.structure.files import File, Files
 
 SOURCES = Path(__file__).parents[1] / "workflow_scripts"
 LIBRARY = SOURCES / "lumbarseg"
-SECTION = "API reference"
-"""The entry of the navigation below which the pages go."""
+PLACE = {"API reference": "api/"}
+"""The entry of the navigation, one level deep, that the pages take the place of."""
 
 
 def packages() -> Iterator[Path]:
@@ -54,9 +54,15 @@ def overview_page() -> str:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages into the navigation."""
-    pages = ["api/index.md", *(f"api/{dotted_name(folder)}.md" for folder in packages())]
-    config.nav = [{SECTION: pages} if entry == {SECTION: "api/"} else entry for entry in config.nav]
+    """Put the pages into the navigation, where it has the entry `API reference: api/`."""
+    pages: list[str | dict[str, str]] = ["api/index.md"]
+    for folder in packages():
+        name = dotted_name(folder)
+        pages.append({name.removeprefix("lumbarseg."): f"api/{name}.md"})
+    for section in config.nav:
+        for entries in section.values():
+            if PLACE in entries:
+                entries[entries.index(PLACE)] = {"API reference": pages}
     return config
 
 

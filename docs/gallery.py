@@ -1,12 +1,16 @@
-"""Make docs/gallery.md and its pictures from the demo's figures: `.venv/bin/python docs/gallery.py` after `make demo`."""
+"""Make docs/gallery.md and its pictures from the demo's figures.
+
+After `make demo`: `.venv/bin/python docs/gallery.py results/demo`. Without a folder, as in `make docs`, the page alone is written
+again, from the pictures that there are.
+"""
 
 import sys
 from pathlib import Path
 
 from PIL import Image
 
-from lumbarseg.files import whole
-from lumbarseg.results_page import CAPTIONS, SECTIONS
+from lumbarseg.atomic_io import atomic_write
+from lumbarseg.reporting.results_page import CAPTIONS, SECTIONS
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "images/gallery"
@@ -18,7 +22,7 @@ HEAD = """# Gallery
 Figures of the demo, as `make demo` draws them: a small cohort of phantom patients, and networks far smaller and trained far
 shorter than the paper's. They show what the workflow draws, not how well the paper's networks segment.
 """
-EMPTY = "\nNo pictures yet: run `make demo`, then `.venv/bin/python docs/gallery.py`.\n"
+EMPTY = "\nNo pictures yet: run `make demo`, then `.venv/bin/python docs/gallery.py results/demo`.\n"
 
 
 def write_small(image: Image.Image, path: Path, width: int = WIDTH) -> None:
@@ -27,7 +31,7 @@ def write_small(image: Image.Image, path: Path, width: int = WIDTH) -> None:
     small = image.convert("RGB")
     if image.width > width:
         small = small.resize((width, height), Image.Resampling.LANCZOS)
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         small.quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
 
 
@@ -55,11 +59,10 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        sys.exit("usage: gallery.py [RESULTS]")
-    results = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS.parent / "results/demo"
-    if not (results / "figures").is_dir():
-        sys.exit(f"{results}: no figures there; run `make demo` first")
-    write_pictures(results / "figures")
-    with whole(DOCS / "gallery.md") as temporary:
+    if len(sys.argv) > 1:
+        figures = Path(sys.argv[1]) / "figures"
+        if not figures.is_dir():
+            sys.exit(f"{figures}: no such folder; run `make demo` first")
+        write_pictures(figures)
+    with atomic_write(DOCS / "gallery.md") as temporary:
         temporary.write_text(page(), encoding="utf-8")

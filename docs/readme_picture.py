@@ -1,26 +1,35 @@
-"""Draw docs/images/segmentation.png, the picture of the README: `.venv/bin/python docs/readme_picture.py` after `make demo`.
+"""Draw docs/images/segmentation.png, the picture of the README: one slice of a phantom patient, its truth, its prediction.
 
-One slice of a phantom patient: T2w, ground truth, and what the demo's best experiment makes of it.
+After `make demo`: `.venv/bin/python docs/readme_picture.py results/demo`. The prediction is that of the demo's best experiment.
 """
 
 import io
 import sys
 from pathlib import Path
 
-import nibabel as nib
 import pandas as pd
 import yaml
 from gallery import write_small
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lumbarseg.anatomy import LabelTable
-from lumbarseg.figures.style import LINE, add_class_legend, coloured, grey_levels, new_figure, panel_box, show, styled
-from lumbarseg.geometry import read_plane
+from lumbarseg.geometry import read_view
+from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.figures.style import (
+    LINE,
+    add_class_legend,
+    coloured,
+    grey_levels,
+    legend_rows,
+    new_figure,
+    panel_box,
+    show,
+    styled,
+)
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs/images/segmentation.png"
-SIDE, GAP, HEADING = 2.4, 0.08, 2.2 * LINE
+SIDE, GAP, HEADING = 2.4, 0.08, 1.6 * LINE
 """Inches."""
 LEGEND_COLUMNS = 6
 OPACITY = 0.6
@@ -53,26 +62,26 @@ def segmentation_figure(results: Path, classes: LabelTable) -> Figure:
         "Ground truth": results / f"nifti/{folder}/anat/{name}_dseg.nii.gz",
         f"Prediction ({experiment})": results / f"masks/{experiment}/fold-{fold}/{name}_dseg.nii.gz",
     }
-    middle = nib.load(paths["T2w"]).shape[2] // 2
-    planes = {title: read_plane(path, middle) for title, path in paths.items()}
-    t2w, spacing = planes["T2w"]
-    legend = 2.8 * LINE * 1.25
+    views = {title: read_view(path) for title, path in paths.items()}
+    t2w, spacing = views["T2w"]
+    middle = len(t2w) // 2
+    legend = (legend_rows(classes.foreground_ids, LEGEND_COLUMNS) + 0.8) * LINE * 1.25
     figure = new_figure(3 * SIDE + 4 * GAP, HEADING + SIDE + legend)
-    for number, (title, (plane, _)) in enumerate(planes.items()):
+    for number, (title, (view, _)) in enumerate(views.items()):
         axes = panel_box(figure, GAP + number * (SIDE + GAP), HEADING, SIDE, SIDE)
-        image = grey_levels(t2w) if title == "T2w" else coloured(t2w, plane, classes, OPACITY)
+        image = grey_levels(t2w[middle]) if title == "T2w" else coloured(t2w[middle], view[middle], classes, OPACITY)
         show(axes, image, spacing, title)
-    add_class_legend(figure, classes, classes.targets, LEGEND_COLUMNS)
+    add_class_legend(figure, classes, classes.foreground_ids, LEGEND_COLUMNS)
     return figure
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        sys.exit("usage: readme_picture.py [RESULTS]")
-    results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results/demo"
+    if len(sys.argv) != 2:
+        sys.exit("usage: readme_picture.py RESULTS")
+    results = Path(sys.argv[1])
     if not (results / "metrics/iou.csv").exists():
-        sys.exit(f"{results}: no metrics there; run `make demo` first")
+        sys.exit(f"{results}/metrics/iou.csv: no such file; run `make demo` first")
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     drawn = io.BytesIO()
-    segmentation_figure(results, LabelTable(config["classes"], config.get("background", 0))).savefig(drawn, dpi=140)
+    segmentation_figure(results, LabelTable(config["classes"], config["background"])).savefig(drawn, dpi=140)
     write_small(Image.open(drawn), PICTURE)
