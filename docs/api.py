@@ -59,10 +59,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for folder in packages():
         name = dotted_name(folder)
         pages.append({name.removeprefix("lumbarseg."): f"api/{name}.md"})
-    for section in config.nav:
-        for entries in section.values():
-            if PLACE in entries:
-                entries[entries.index(PLACE)] = {"API reference": pages}
+    sections = [entries for section in config.nav for entries in section.values() if isinstance(entries, list)]
+    for entries in sections:
+        entries[:] = [{"API reference": pages} if entry == PLACE else entry for entry in entries]
     return config
 
 
