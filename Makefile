@@ -1,11 +1,14 @@
 # make demo    the whole study on a phantom cohort, from nothing to a report
-# make test    all checks
+# make test    all checks: make lint, then every test but those on a cluster
+# make lint    linters, formatters and type checks alone
+# make test-unit   the library's tests alone, without runs of the workflow
 # make setup   the virtual environment alone (.venv)
 # make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones; envs/figures.txt for figures alone
 # make watch   what of the latest run is done, runs, waits, failed; how long trainings still take
 # make resume  on a cluster, after the run itself was killed: end what it left in SLURM, then go on. ARGS="--configfile my_study.yaml"
 # make test-slurm   the workflow on a SLURM cluster of its own on this machine (installs Debian's packages)
-# make docs    docs/configuration.md from the schema
+# make docs    docs/configuration.md from the schema, docs/gallery.md from its pictures
+# make site    the docs site with the API reference, in site/; opens from disk
 # make lock    pin the requirements anew (needs uv)
 
 PYTHON ?= python3
@@ -13,7 +16,7 @@ REQUIREMENTS ?= envs/requirements.txt
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes
 
-.PHONY: help setup demo watch resume test test-slurm docs lock
+.PHONY: help setup demo watch resume lint test test-unit test-slurm docs site lock
 .DEFAULT_GOAL := help
 
 help:
@@ -37,15 +40,21 @@ resume: .venv/.run
 	@$(BIN)/snakemake --profile slurm $(ARGS) --unlock --quiet all
 	$(BIN)/snakemake --profile slurm $(ARGS)
 
-test: .venv/.tests
-	@echo "test: ruff, snakefmt, mypy, snakemake --lint, then pytest"
+lint: .venv/.tests
+	@echo "lint: ruff, snakefmt, mypy, snakemake --lint"
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile profiles/demo/study.yaml
+
+test: lint
+	@echo "test: pytest"
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/slurm
 	@echo "test: all checks passed"
+
+test-unit: .venv/.tests
+	$(BIN)/pytest -n 2 --dist loadfile tests/unit
 
 test-slurm: .venv/.tests
 	@tests/slurm/install.sh
@@ -67,6 +76,12 @@ test-slurm: .venv/.tests
 	@$(INSTALL) -r envs/tests.txt
 	@touch $@
 
+# The site needs nothing of the workflow's packages: the API reference is read from the sources.
+.venv/.site: envs/docs.txt | .venv/bin/python
+	@echo "setup: installing what the docs site is built with (envs/docs.txt) into .venv"
+	@$(INSTALL) -r envs/docs.txt
+	@touch $@
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: expected Python 3.11 or later, found %d.%d; name one: make PYTHON=python3.11" % sys.version_info[:2])'
 	@echo "setup: making the virtual environment .venv"
@@ -80,6 +95,13 @@ lock:
 	for name in onnx tests gpu v100 figures; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt \
 			envs/$$name.in -o envs/$$name.txt; done
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c envs/requirements.txt -c envs/tests.txt \
+		envs/docs.in -o envs/docs.txt
 
 docs: .venv/.run
 	$(BIN)/python docs/configuration.py
+	$(BIN)/python docs/gallery.py
+
+site: .venv/.site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site: done. Open site/index.html"
