@@ -30,7 +30,7 @@ class State:
         Args:
             parent: where the folder is.
             identity: everything that defines this training, as JSON; another one has another folder.
-            training tasks: whose state is kept.
+            tasks: whose state is kept.
         """
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = parent / f"state-{digest}"

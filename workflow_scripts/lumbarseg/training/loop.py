@@ -57,7 +57,7 @@ def fit(
     and the warps of an epoch depend only on the seed and the epoch's number.
 
     Args:
-        training tasks: what is trained; each has its own optimiser and best epoch.
+        tasks: what is trained; each has its own optimiser and best epoch.
         training: patches that are learned from, augmented.
         validation: patches on which the best epoch is chosen.
         schedule: epochs, batch and so on.

@@ -37,7 +37,7 @@ def train_network(
         background: id of the class left out of the mean IoU.
         state_folder: where the state is kept for a job that is started again.
         events: where TensorBoard's event files go, if anywhere.
-        passport: what the network's file says of itself; see `networks.passport`.
+        metadata: what the network's file says of itself; see `networks.passport`.
 
     Returns:
         The best epoch's network, a `.keras` file in the state folder, and the history; see `loop.fit`, which also says
