@@ -183,7 +183,7 @@ def test_the_ranking_prints_the_best_and_says_how_many_there_are() -> None:
 
 
 def test_the_files_of_published_values_are_plain_tables_with_their_source_beside() -> None:
-    home = ROOT / "workflow_scripts/lumbarseg/published"
+    home = ROOT / "workflow_scripts/lumbarseg/config/published"
     with (home / "iou.csv").open() as lines:
         assert len(list(csv.DictReader(lines))) == 97 * 12
     assert "Sáenz-Gamboa" in (home / "SOURCE.md").read_text()

@@ -25,7 +25,7 @@ def test_an_unknown_mask_value_is_named_with_its_file_and_number_of_voxels():
 
 def test_foreground_ids_are_all_classes_but_the_background():
     assert LabelTable(ENTRIES).foreground_ids == [1, 2]
-    assert LabelTable(ENTRIES, background=2).targets == [0, 1]
+    assert LabelTable(ENTRIES, background=2).foreground_ids == [0, 1]
 
 
 def test_colours_are_read_as_red_green_blue():
