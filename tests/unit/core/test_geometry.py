@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from factories.orientation import ORIENTATIONS, SIZE, affine_of
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import (
     codes_of,
@@ -21,24 +22,6 @@ from lumbarseg.geometry import (
     sagittal_view,
     volume,
 )
-
-ORIENTATIONS = [
-    "".join(letters) for axes in itertools.permutations(["LR", "PA", "IS"]) for letters in itertools.product(*axes)
-]
-SIZE = {"L": 3, "R": 3, "P": 4, "A": 4, "I": 5, "S": 5}
-MM = {"L": 4.4, "R": 4.4, "P": 0.7, "A": 0.7, "I": 0.6, "S": 0.6}
-
-
-def affine_of(codes, tilt=0.0):
-    """An affine whose axes run towards `codes`, tilted by `tilt` degrees about every world axis."""
-    matrix = np.zeros((3, 3))
-    for axis, code in enumerate(codes):
-        world = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}[code]
-        matrix[world, axis] = MM[code] * (1 if code in "RAS" else -1)
-    affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [tilt] * 3, degrees=True).as_matrix() @ matrix
-    affine[:3, 3] = [7.0, -11.0, 23.0]
-    return affine
 
 
 def world_of(index, affine):
