@@ -40,6 +40,8 @@ _DUMMY_BIRTH_DATES = {date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31)}
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 _OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini"}
 
+_NO_SPACING = (float("nan"), float("nan"))
+
 _ANGLE_TOLERANCE = 1e-3  # of direction cosines within a series
 _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
@@ -64,6 +66,8 @@ class Slice:
         fat_suppressed: whether scan options or names say so.
         named: the contrast in the names of series and protocol; only a hint, because people type them.
         size: rows and columns.
+        pixel_spacing: mm between rows and between columns; NaN if missing.
+        frame: number of the frame in a multi-frame file, from 0.
         demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
@@ -81,6 +85,8 @@ class Slice:
     fat_suppressed: bool = False
     named: Literal["T1w", "T2w"] | None = None
     size: tuple[int, int] = (0, 0)
+    pixel_spacing: tuple[float, float] = _NO_SPACING
+    frame: int = 0
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -325,9 +331,10 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
     names = f"{header.get('SeriesDescription', '')} {header.get('ProtocolName', '')}".lower()
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     frames = header.get("PerFrameFunctionalGroupsSequence") or [pydicom.Dataset()]
-    for frame in frames:
+    for number, frame in enumerate(frames):
         places = (frame, shared[0])
         echo_time = _number(_find(places, header, "MREchoSequence", "EffectiveEchoTime", "EchoTime"))
+        spacing = _find(places, header, "PixelMeasuresSequence", *["PixelSpacing"] * 2) or _NO_SPACING
         repetition = _find(places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime")
         yield Slice(
             file=file,
@@ -347,6 +354,8 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
             fat_suppressed="FS" in str(header.get("ScanOptions", "")) or bool(_FAT_SUPPRESSED.search(names)),
             named=_named(names),
             size=(int(header.Rows), int(header.Columns)),
+            pixel_spacing=(float(spacing[0]), float(spacing[1])),
+            frame=number,
             demographics=_demographics(header),
         )
 

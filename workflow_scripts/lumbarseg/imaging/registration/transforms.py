@@ -9,6 +9,8 @@ from fsl.data.image import Nifti
 from fsl.transform.flirt import fromFlirt, toFlirt
 from numpy.typing import NDArray
 
+from lumbarseg.geometry import nearest_perpendicular
+
 Matrix = NDArray[np.float64]
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS (ITK) to RAS and back
@@ -53,10 +55,9 @@ def to_itk(image: nib.Nifti1Image, dtype: int = sitk.sitkFloat32, empty: bool = 
         made = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     affine = _FLIP @ image.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)  # nearest exactly perpendicular axes
     made.SetOrigin([float(part) for part in affine[:3, 3]])
     made.SetSpacing([float(part) for part in spacing])
-    made.SetDirection([float(part) for part in (left @ right).ravel()])
+    made.SetDirection([float(part) for part in nearest_perpendicular(affine[:3, :3] / spacing).ravel()])
     return made
 
 
