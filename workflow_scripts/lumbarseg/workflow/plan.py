@@ -164,6 +164,10 @@ class Plan:
         """Return an input function that gives these paths, or says that there is no sheet of sessions."""
 
         def files(wildcards: Any) -> Any:
+            if self.metrics_only:
+                raise InputError(
+                    "config: `metrics_only` is true, which makes figures, tables and the page alone; set it to false to run other stages"
+                )
             if not self.all_sessions:
                 raise InputError(
                     f"{self.sheet}: sheet of sessions not found; write one (docs/your_own_data.md), have it written "
