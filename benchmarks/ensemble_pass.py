@@ -30,9 +30,9 @@ from lumbarseg.models.build import build_network, multiply_accumulates  # noqa: 
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner  # noqa: E402
 from lumbarseg.training.device import prepare_device  # noqa: E402
 
-STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()), HOME / "rules/schemas/config.schema.yaml")
+STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()))
 CLASSES, CHANNELS = len(STUDY["classes"]), len(STUDY["channels"])
-SIDE, STRIDE = STUDY["patches"]["side"], STUDY["patches"]["stride"]
+SIDE, STRIDE = STUDY["patches"]["patch_size"], STUDY["patches"]["stride"]
 REPETITIONS = 3
 
 

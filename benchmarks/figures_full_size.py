@@ -199,7 +199,7 @@ def _write_slices(
         spacing,
         [0, 128, 256],
         [0, 128, 256],
-        study["patches"]["side"],
+        study["patches"]["patch_size"],
     )
     store_slices(folder / "preprocessing.npz", [steps])
     confusion = confusion_per_slice(truths, np.array(predictions), len(labels)).sum(axis=0)
@@ -214,7 +214,7 @@ if __name__ == "__main__":
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, home / part)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    paper = Study(config, ROOT / "rules/schemas/config.schema.yaml")
+    paper = Study(config)
     options = ["--cores", "2", "--quiet", "all"]
     subprocess.run([sys.executable, "-m", "snakemake", "networks", *options], cwd=home, check=True)
     for name, seconds in write_metrics(home / "results" / paper["study"], paper).items():

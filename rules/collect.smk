@@ -88,7 +88,7 @@ rule figures:
 
 rule bundle:
     input:
-        BUNDLE.format(experiment=config["packed"]),
+        BUNDLE.format(experiment=config["bundle_experiment"]),
     localrule: True
 
 

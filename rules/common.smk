@@ -38,7 +38,11 @@ def read_study():
         config.update(Bundle(config["bundle"]).settings)
         config.pop("phantom", None)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
-    return Study(config, home / "rules/schemas/config.schema.yaml", files)
+    study = Study(config, files)
+    # The rules read the complete config from Snakemake's own `config`.
+    config.clear()
+    config.update(study.as_dict())
+    return study
 
 
 def read_sessions():

@@ -27,7 +27,7 @@ def of_bundle(pattern):
         if wildcards.experiment not in ["best", *STUDY.experiments]:
             raise WorkflowError(
                 f"the bundle of {wildcards.experiment}: expected `best` or an experiment of this study "
-                f"({', '.join(STUDY.experiments[:12])}, …), found no such experiment; correct the name (`packed` in the config)"
+                f"({', '.join(STUDY.experiments[:12])}, …), found no such experiment; correct the name (`bundle_experiment` in the config)"
             )
         topologies = list(dict.fromkeys(name for model in models for name in model.networks))
         names = [model.name for model in models if model.is_stacked or pattern != META_LEARNER]

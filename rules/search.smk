@@ -54,7 +54,7 @@ rule search_table:
     params:
         trials=trials(),
         epochs=config.get("search", {}).get("epochs"),
-        best_epoch_by=config["training"]["best_epoch_by"],
+        monitor=config["training"]["monitor"],
         present={name: {key: STUDY.topology(name)[key] for key in HYPER_PARAMETERS} for name in config["topologies"]},
     message:
         "search_table: optimiser, learning rate and activation of each topology"

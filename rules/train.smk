@@ -19,10 +19,10 @@ rule networks:
     params:
         topologies={name: STUDY.topology(name) for name in STUDY.networks},
         shape={
-            "side": config["patches"]["side"],
+            "side": config["patches"]["patch_size"],
             "channels": len(CONTRASTS),
             "classes": len(config["classes"]),
-            "width": config["training"]["width"],
+            "width": config["training"]["base_filters"],
         },
     message:
         "networks: parameters and operations of each topology"

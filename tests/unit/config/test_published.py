@@ -15,7 +15,7 @@ from lumbarseg.reporting.tables.comparison import measures_table, ranking_table,
 from lumbarseg.reporting.tables.iou import iou_table, published_companion
 from lumbarseg.reporting.tables.settings import ensembles_table, stacking_table, topologies_table
 
-PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()), ROOT / "rules/schemas/config.schema.yaml")
+PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()))
 CLASSES = LabelTable(PAPER["classes"])
 NAMES = sorted({table for table, _, _ in published.cells()})
 AVERAGES = ("IoU without Bg.", "IoU with Bg.")
