@@ -32,7 +32,11 @@ def read_plan():
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
     try:
         apply_bundle(config)
-        return Plan(Study(config, home / "rules/schemas/config.schema.yaml", files))
+        study = Study(config, files)
+        # Scripts read run settings (device, TensorBoard) from Snakemake's own `config`.
+        config.clear()
+        config.update(study.as_dict())
+        return Plan(study)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 

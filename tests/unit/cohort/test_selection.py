@@ -43,7 +43,7 @@ def test_what_is_out_of_the_papers_range_is_found_with_value_and_range(changes, 
     [finding] = judge(GOOD | changes, criteria(), NAMES)
     assert (finding.criterion, finding.found, finding.expected) == (criterion, found, expected)
     assert not finding.excludes
-    assert not judge(GOOD | changes, criteria(acquisition="ignore", cover="ignore", quality="ignore"), NAMES)
+    assert not judge(GOOD | changes, criteria(acquisition="ignore", coverage="ignore", quality="ignore"), NAMES)
 
 
 def test_a_session_within_all_ranges_and_what_headers_do_not_say_are_not_listed():
@@ -81,4 +81,4 @@ def test_those_left_out_stand_first_each_with_every_reason_and_are_read_again(tm
 
 def test_only_an_exclusion_can_leave_out_what_has_its_images():
     assert not excludes(criteria())
-    assert excludes(criteria(cover="exclude"))
+    assert excludes(criteria(coverage="exclude"))

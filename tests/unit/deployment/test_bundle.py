@@ -49,7 +49,7 @@ def test_the_same_content_gives_the_same_bytes(made, tmp_path):
 def test_the_settings_are_those_of_the_training_but_new_patients_are_registered_without_fsl(made):
     settings = Bundle(made).settings
     assert settings["channels"] == ["T2w", "T1w"]
-    assert settings["patches"] == {"side": 32, "stride": 24}
+    assert settings["patches"] == {"patch_size": 32, "stride": 24}
     assert settings["registration"]["engine"] == "itk"
     assert settings["registration"]["degrees_of_freedom"] == 6
 

@@ -71,10 +71,10 @@ def judge(session: Mapping[str, Any], criteria: Mapping[str, Any], class_names: 
             if limits is not None and value is not None:
                 low, high = limits
                 require("acquisition", f"{contrast} {field}", value * times, low, high, " ms" if times > 1 else "")
-    cover = criteria["cover"]
+    cover = criteria["coverage"]
     rows, spacing = _number(session, "T2w_Height"), _number(session, "T2w_PixelSpacing")
     if rows is not None and spacing is not None:
-        require("cover", "T2w height", rows * spacing, cover["height"], math.inf, " mm")
+        require("coverage", "T2w height", rows * spacing, cover["min_height_mm"], math.inf, " mm")
     present = {class_names[int(number)] for number in str(session.get("classes", "")).split()}
     absent = [name for name in cover["classes"] if name in class_names and name not in present]
     if absent and present and cover["action"] != "ignore":
@@ -125,7 +125,7 @@ def selection_rows(
 
 def excludes(criteria: Mapping[str, Any]) -> bool:
     """Whether any criterion can leave a session out that has all its images."""
-    return any(criteria[section]["action"] == "exclude" for section in ("acquisition", "cover", "quality"))
+    return any(criteria[section]["action"] == "exclude" for section in ("acquisition", "coverage", "quality"))
 
 
 def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:
