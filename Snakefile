@@ -46,7 +46,7 @@ include: "rules/collect.smk"
 
 
 onstart:
-    begin_run(log)
+    begin_run()
 
 
 rule all:

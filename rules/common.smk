@@ -17,6 +17,7 @@ from lumbarseg.deployment.bundle import Bundle  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
 from lumbarseg.workflow.library_inputs import library_inputs as files_of_library  # noqa: E402
+from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -201,25 +202,23 @@ wildcard_constraints:
 # Of all studies of this folder, for SLURM's jobs are told apart by the folder they were sent from.
 RUNS = Path("logs/runs")
 
-if not workflow.is_main_process:
+RECORDER = RunRecorder()
+if workflow.is_main_process:
+    logger.addHandler(RECORDER)
+else:
     slurm.keep_going(workflow)
 
 
-def begin_run(logs):
-    """Leave a record of this run, which `watch` and `resume` read; stop where an earlier one still has jobs at work."""
+def begin_run():
+    """Start the record of this run, which `watch` and `resume` read; stop where jobs of a killed run are still in SLURM."""
+    epochs = {
+        "train_network": config["training"]["epochs"],
+        "stack_fold": config["stacking"]["epochs"],
+        "search_network": config.get("search", {}).get("epochs"),
+    }
     try:
-        left = slurm.orphans(Path.cwd(), RUNS)
-        if left:
-            raise InputError(
-                f"SLURM: expected no jobs of earlier runs in this folder, found {', '.join(job.number for job in left)} of one "
-                "that was killed; `make resume` ends them and goes on from where they were"
-            )
-        epochs = {
-            "train_network": config["training"]["epochs"],
-            "stack_fold": config["stacking"]["epochs"],
-            "search_network": config.get("search", {}).get("epochs"),
-        }
-        slurm.begin(RUNS, logs[0], results=result("").rstrip("/"), epochs=epochs)
+        slurm.require_no_orphans(Path.cwd(), RUNS)
+        RECORDER.begin(RUNS, results=result("").rstrip("/"), epochs=epochs)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
