@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_geometry import ORIENTATIONS, SIZE, affine_of
 
+from factories.orientation import ORIENTATIONS, SIZE, affine_of
 from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import write_patches
 from lumbarseg.data.tiling import Tiling, stitch
