@@ -22,7 +22,7 @@ rule networks:
             "side": config["patches"]["side"],
             "channels": len(CONTRASTS),
             "classes": len(config["classes"]),
-            "width": config["training"]["width"],
+            "base_filters": config["training"]["width"],
         },
     message:
         "networks: parameters and operations of each topology"

@@ -18,7 +18,7 @@ SCORES = "scores"
 
 
 def build_network(
-    topology: Mapping[str, Any], *, side: int, channels: int, classes: int, width: int, seed: int, name: str
+    topology: Mapping[str, Any], *, side: int, channels: int, classes: int, base_filters: int, seed: int, name: str
 ) -> keras.Model:
     """Build an untrained network (Section 4.1, Table 4).
 
@@ -29,7 +29,7 @@ def build_network(
         side: of the patches, in pixels; a multiple of 16 (family unet) or 32 (fcn8).
         channels: of the image, 2 for T2w and T1w.
         classes: background included.
-        width: m, channels of the first level, 64 in the paper.
+        base_filters: m, channels of the first level, 64 in the paper.
         seed: of the initial weights.
         name: of the topology and of the model.
 
@@ -47,7 +47,7 @@ def build_network(
             f"Configuration, patches: side must be a multiple of {multiple} for the topology {name}, found {side}; "
             f"take {max(multiple, side - side % multiple)}."
         )
-    for key, value in (("channels", channels), ("classes", classes), ("width", width)):
+    for key, value in (("channels", channels), ("classes", classes), ("base_filters", base_filters)):
         if value < 1:
             raise InputError(f"Configuration: {key} of the network {name} must be 1 or more, found {value}; raise it.")
 
@@ -60,7 +60,7 @@ def build_network(
     )
     compose = fcn_head_input if topology["family"] == "fcn8" else unet_head_input
     patch = keras.Input((side, side, channels), dtype="float32", name="patch")
-    head = compose(patch, topology, width=width, style=style)
+    head = compose(patch, topology, base_filters=base_filters, style=style)
     logits = blocks.projection(head, classes, name=CLASSIFIER, style=style)
     scores = keras.layers.Activation("softmax", dtype="float32", name=SCORES)(logits)
     network = keras.Model(patch, scores, name=name)

@@ -33,7 +33,9 @@ def features_of(model: Model) -> tuple[str, ...]:
     return tuple(f"{kind}/{network}" for kind in kinds for network in model.networks)
 
 
-def build_meta_learner(model: Model, *, side: int, classes: int, width: int, channels: int, seed: int) -> keras.Model:
+def build_meta_learner(
+    model: Model, *, side: int, classes: int, base_filters: int, channels: int, seed: int
+) -> keras.Model:
     """Build a meta-learner: merge, dense with ReLU (the meta-training task), dense with softmax (Section 4.2.2).
 
     A dense layer over each pixel's features is a convolution with a 1 × 1 kernel.
@@ -42,20 +44,20 @@ def build_meta_learner(model: Model, *, side: int, classes: int, width: int, cha
         model: an ensemble whose combiner is one of `study.META_LEARNERS`.
         side: rows and columns of a patch.
         classes: number of classes.
-        width: channels of the networks' meta-learner inputs (m).
+        base_filters: channels of the networks' meta-learner inputs (m).
         channels: channels of the meta-training task.
         seed: of the weights, together with the model's name.
 
     Returns:
-        Takes a list with one tensor a network, (batch, side, side, classes or width); gives scores
+        Takes a list with one tensor a network, (batch, side, side, classes or base_filters); gives scores
         (batch, side, side, classes) float32 that sum to 1. Its last layers are `classifier` and `scores`.
     """
-    depth = classes if model.combiner[0] == "N" else width
+    depth = classes if model.combiner[0] == "N" else base_filters
     inputs = [keras.Input((side, side, depth), name=f"from_{network}") for network in model.networks]
     merged = _MERGING[model.combiner[1]](name=MERGING)(inputs)
     style = Style(seed=layer_seed(seed, model.name), activation="relu")
-    hidden = convolution(merged, channels, 1, name="meta_learner", style=style)
-    hidden = keras.layers.ReLU(name="meta_learner_relu")(hidden)
+    hidden = convolution(merged, channels, 1, name="hidden", style=style)
+    hidden = keras.layers.ReLU(name="hidden_relu")(hidden)
     logits = projection(hidden, classes, name=CLASSIFIER, style=style)
     scores = keras.layers.Activation("softmax", dtype="float32", name=SCORES)(logits)
     return keras.Model(inputs, scores, name=model.name.replace("+", "_"))

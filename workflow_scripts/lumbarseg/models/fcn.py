@@ -13,7 +13,7 @@ from lumbarseg.models.blocks import Style
 VGG16 = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 
 
-def fcn_head_input(patch: Any, topology: Mapping[str, Any], *, width: int, style: Style) -> Any:
+def fcn_head_input(patch: Any, topology: Mapping[str, Any], *, base_filters: int, style: Style) -> Any:
     """Compose FCN-8s up to the input of its classification block.
 
     What Long et al. score with as many channels as classes is kept here at m channels, so that the network has the same
@@ -22,7 +22,7 @@ def fcn_head_input(patch: Any, topology: Mapping[str, Any], *, width: int, style
     Args:
         patch: (batch, side, side, image channels), the side a multiple of 32.
         topology: a complete entry of the family "fcn8"; `fully_connected` is the channels of fc6 and fc7, as given.
-        width: m, channels of the first level and of the fused map.
+        base_filters: m, channels of the first level and of the fused map.
         style: of the network.
 
     Returns:
@@ -31,21 +31,25 @@ def fcn_head_input(patch: Any, topology: Mapping[str, Any], *, width: int, style
     pooled = []
     tensor = patch
     for n, (convolutions, multiple) in enumerate(VGG16, start=1):
-        tensor = blocks.vgg_block(tensor, multiple * width, name=f"encoder_{n}", style=style, convolutions=convolutions)
+        tensor = blocks.vgg_block(
+            tensor, multiple * base_filters, name=f"encoder_{n}", style=style, convolutions=convolutions
+        )
         tensor = blocks.max_pool(tensor, name=f"encoder_{n}_pool")
         pooled.append(tensor)
     for name, kernel in (("fc6", 7), ("fc7", 1)):
         tensor = blocks.convolution(tensor, topology["fully_connected"], kernel, name=name, style=style)
         tensor = blocks.activation(tensor, name=f"{name}_activation", style=style)
 
-    fused = blocks.projection(tensor, width, name="fuse_5_conv", style=style)
+    fused = blocks.projection(tensor, base_filters, name="fuse_5_conv", style=style)
     for n in (4, 3):
         raised = blocks.transposed_convolution(
-            fused, width, name=f"fuse_{n}_transposed_conv", style=style, kernel=4, stride=2
+            fused, base_filters, name=f"fuse_{n}_transposed_conv", style=style, kernel=4, stride=2
         )
-        own = blocks.projection(pooled[n - 1], width, name=f"fuse_{n}_conv", style=style)
+        own = blocks.projection(pooled[n - 1], base_filters, name=f"fuse_{n}_conv", style=style)
         fused = blocks.add([own, raised], name=f"fuse_{n}_add")
-    return blocks.transposed_convolution(fused, width, name="fuse_1_transposed_conv", style=style, kernel=16, stride=8)
+    return blocks.transposed_convolution(
+        fused, base_filters, name="fuse_1_transposed_conv", style=style, kernel=16, stride=8
+    )
 
 
 def start_from_interpolation(network: keras.Model) -> None:
