@@ -1,7 +1,7 @@
 """The U-Net and its twelve variants, composed from blocks (Section 4.1, Figures 4 and 5).
 
-Letters are the paper's: C_n is the output of the encoder's block at level n (C_5: the bottleneck), S_n what reaches the
-decoder from the encoder, D_n and T_n the input and output of the decoder's block, Z_n the supervised signal of DS.v3.
+The letters are the paper's: C_n is the output of the encoder's block at level n (C_5: the bottleneck), S_n the tensor of
+the skip connection, D_n and T_n the input and output of the decoder's block, Z_n the supervised signal of DS.v3.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ def unet_head_input(patch: Any, topology: Mapping[str, Any], *, base_filters: in
 
     Args:
         patch: (batch, side, side, image channels), the side a multiple of 16.
-        topology: a complete entry of the family "unet".
-        base_filters: m, channels of the first level; at level n it is m · 2^(n−1), and m at all levels of dense blocks.
-        style: of the network.
+        topology: complete entry of the family "unet".
+        base_filters: m, channels of the first level; level n has m · 2^(n−1), dense blocks have m at all levels.
+        style: style of the network.
 
     Returns:
         (batch, side, side, m): T_1, or Z_1 with DS.v3 (Section 4.1.7).
@@ -60,7 +60,7 @@ def unet_head_input(patch: Any, topology: Mapping[str, Any], *, base_filters: in
 
 
 def level_channels(kind: str, level: int, base_filters: int) -> int:
-    """Channels of a block at a level: m doubled at each level down, but m throughout for dense blocks (4.1.1)."""
+    """Return the channels of a block at a level: m · 2^(level−1), but m at all levels for dense blocks (4.1.1)."""
     return base_filters if kind == "dense" else base_filters * 2 ** (level - 1)
 
 
@@ -74,7 +74,7 @@ def _block(kind: str, tensor: Any, level: int, base_filters: int, *, name: str, 
 
 
 def _skips(kind: str, encoded: dict[int, Any], base_filters: int, style: Style) -> dict[int, Any]:
-    """S_n by level; for the attention gate, which needs the decoder's signal too, still C_n."""
+    """Return S_n by level; for attention C_n, because the gate also needs the decoder's signal and is applied later."""
     if kind == "ds1":
         return _skip_supervision_upwards(encoded, base_filters, style)
     if kind == "ds2":
@@ -105,7 +105,7 @@ def _skip_supervision_downwards(encoded: dict[int, Any], base_filters: int, styl
 
 
 def _output_supervision(decoded: dict[int, Any], base_filters: int, style: Style) -> Any:
-    """DS.v3: Z_4 = conv1×1(T_4), Z_n = conv1×1(T_n) + up_sampling(Z_{n+1}), all of m channels; gives Z_1."""
+    """DS.v3: Z_4 = conv1×1(T_4), Z_n = conv1×1(T_n) + up_sampling(Z_{n+1}), all of m channels; returns Z_1."""
     name = "output_supervision"
     signal = blocks.projection(decoded[4], base_filters, name=f"{name}_4_conv", style=style)
     for n in (3, 2, 1):
