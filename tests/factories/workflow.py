@@ -14,6 +14,9 @@ import numpy as np
 import yaml
 from scipy import ndimage
 
+from lumbarseg.config.study import Study
+from lumbarseg.workflow.plan import Plan
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 
@@ -112,3 +115,12 @@ def write_study(folder: Path, content: dict) -> Path:
     file = folder / "my_study.yaml"
     file.write_text(yaml.safe_dump(content))
     return file
+
+
+def plan_of(**changes) -> Plan:
+    """The plan of a small study in the working directory, with changes of its config laid over it section by section."""
+    config = small_study("sessions.tsv")
+    for key, value in changes.items():
+        merged = isinstance(value, dict) and value and isinstance(config.get(key), dict)
+        config[key] = {**config[key], **value} if merged else value
+    return Plan(Study(config, ROOT / "rules/schemas/config.schema.yaml"))
