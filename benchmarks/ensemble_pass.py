@@ -44,7 +44,7 @@ def networks_of(width: int) -> dict:
         if topology["family"] == "fcn8":
             topology["fully_connected"] = 64 * width
         made[name] = build_network(
-            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, width=width, seed=1, name=name
+            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, base_filters=width, seed=1, name=name
         )
     return made
 
@@ -53,7 +53,7 @@ def ensemble_of(networks: dict, models: list, width: int) -> Ensemble:
     """An ensemble of these models and the networks they name, with untrained meta-learners."""
     meta_learners = {
         model.name: build_meta_learner(
-            model, side=SIDE, classes=CLASSES, width=width, channels=STUDY.config.stacking.channels, seed=1
+            model, side=SIDE, classes=CLASSES, base_filters=width, channels=STUDY.config.stacking.channels, seed=1
         )
         for model in models
         if model.is_stacked

@@ -33,7 +33,7 @@ AFFINE = np.array([[0, 0, 4.4, -20], [0.7, 0, 0, -80], [0, 0.6, 0, 30], [0, 0, 0
 @pytest.fixture(scope="module")
 def ensemble():
     networks = {
-        name: build_network(topology, side=SIDE, channels=1, classes=CLASSES, width=2, seed=3, name=name)
+        name: build_network(topology, side=SIDE, channels=1, classes=CLASSES, base_filters=2, seed=3, name=name)
         for name, topology in {"U1": {}, "UD": {"output": "ds3"}}.items()
     }
     return networks, Ensemble(networks, MODELS, {})

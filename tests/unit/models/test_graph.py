@@ -68,7 +68,7 @@ KEYS = ("input", "encoder", "decoder", "skip", "output")
 def test_every_network_that_can_be_composed_can_be_drawn(output):
     for values in itertools.product(*(TOPOLOGY_CHOICES[key] for key in KEYS[:-1])):
         entry = dict(zip(KEYS, (*values, output), strict=True))
-        graph = block_graph(narrow("U1", side=16, width=1, **entry))
+        graph = block_graph(narrow("U1", side=16, base_filters=1, **entry))
         figure = network_diagram(graph)
         texts = [text.get_text() for text in figure.axes[0].texts]
         assert len([text for text in texts if text]) == len(graph)
