@@ -71,7 +71,9 @@ def test_require_same_grid_accepts_the_same_grid_only():
     shifted[0, 3] += 0.05
     require_same_grid(image, volume(np.zeros((6, 5, 4), "uint8"), shifted), ("t2.nii.gz", "mask.nii.gz"), 0.1)
     shifted[0, 3] += 0.2
-    with pytest.raises(InputError, match=r"mask\.nii\.gz: a corner voxel lies 0\.25 mm from that of t2\.nii\.gz \(limit 0\.1 mm\)"):
+    with pytest.raises(
+        InputError, match=r"mask\.nii\.gz: a corner voxel lies 0\.25 mm from that of t2\.nii\.gz \(limit 0\.1 mm\)"
+    ):
         require_same_grid(image, volume(np.zeros((6, 5, 4), "uint8"), shifted), ("t2.nii.gz", "mask.nii.gz"), 0.1)
     with pytest.raises(InputError, match=r"mask\.nii\.gz: 6 × 5 × 3 voxels, but t2\.nii\.gz has 6 × 5 × 4"):
         require_same_grid(image, volume(np.zeros((6, 5, 3), "uint8"), affine), ("t2.nii.gz", "mask.nii.gz"), 0.1)

@@ -122,9 +122,7 @@ def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
     merged = {"A": lambda: sum(inputs) / 2, "C": lambda: np.concatenate(inputs, axis=-1), "S": lambda: sum(inputs)}[
         combiner[1]
     ]()
-    (kernel, bias), (last, offset) = (
-        meta_learner.get_layer(name).get_weights() for name in ("hidden", "classifier")
-    )
+    (kernel, bias), (last, offset) = (meta_learner.get_layer(name).get_weights() for name in ("hidden", "classifier"))
     logits = np.maximum(merged @ kernel[0, 0] + bias, 0) @ last[0, 0] + offset
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     expected = exponents / exponents.sum(axis=-1, keepdims=True)
