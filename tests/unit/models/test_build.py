@@ -65,7 +65,9 @@ def full_width():
         for initialiser in ("HeNormal", "GlorotUniform"):
             patch.setattr(keras.initializers, initialiser, lambda seed: keras.initializers.Zeros())
         for name, entry in TOPOLOGIES.items():
-            network = build_network(entry, side=256, channels=CHANNELS, classes=CLASSES, width=64, seed=1, name=name)
+            network = build_network(
+                entry, side=256, channels=CHANNELS, classes=CLASSES, base_filters=64, seed=1, name=name
+            )
             assert head_input(network).shape == (None, 256, 256, 64)
             costs[name] = count_parameters(network), multiply_accumulates(network)
     return costs
@@ -96,7 +98,7 @@ def test_multiply_accumulates_of_the_standard_unet_are_those_counted_by_hand(ful
 
 @pytest.mark.parametrize("name", ["U1", "UAMD", "FCN"])
 def test_multiply_accumulates_are_those_of_a_loop_that_counts_one_by_one(name):
-    network = narrow(name, side=32, width=1, **({"fully_connected": 3} if name == "FCN" else {}))
+    network = narrow(name, side=32, base_filters=1, **({"fully_connected": 3} if name == "FCN" else {}))
     total = 0
     for layer in network.layers:
         settings = layer.get_config()
@@ -179,7 +181,7 @@ def test_the_head_input_is_t1_or_z1_or_the_fused_map(name, layer):
     ("name", "side", "width"), [("UAMD", 16, 1), ("UVDD", 48, 3), ("UQD", 80, 1), ("UDD2", 16, 5), ("FCN", 96, 1)]
 )
 def test_any_width_and_any_side_of_the_right_multiple_will_do(name, side, width):
-    network = narrow(name, side=side, width=width)
+    network = narrow(name, side=side, base_filters=width)
     assert network.output.shape == (None, side, side, CLASSES)
     assert head_input(network).shape == (None, side, side, width)
 
@@ -196,7 +198,7 @@ def test_any_width_and_any_side_of_the_right_multiple_will_do(name, side, width)
     ],
 )
 def test_blocks_combine_freely(encoder, decoder, skip):
-    network = narrow("U1", side=16, width=2, encoder=encoder, decoder=decoder, skip=skip, output="ds3")
+    network = narrow("U1", side=16, base_filters=2, encoder=encoder, decoder=decoder, skip=skip, output="ds3")
     assert network.output.shape == (None, 16, 16, CLASSES)
 
 
