@@ -93,6 +93,8 @@ def report_sessions():
 recorder = RunRecorder()
 if workflow.is_main_process:
     logger.addHandler(recorder)
+    for warning in plan.study.warnings:
+        logger.warning(warning)
     if changed := plan.changed_folds():
         logger.info(
             f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "
