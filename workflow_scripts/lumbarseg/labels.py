@@ -37,7 +37,9 @@ class LabelTable(Sequence[TissueClass]):
             InputError: ids are not 0, 1, 2 … in order, a name or a mask value stands twice, or there is no such background.
         """
         self._classes = tuple(
-            TissueClass(entry["id"], entry["name"], entry["colour"], (entry["id"],) if values is None else tuple(values))
+            TissueClass(
+                entry["id"], entry["name"], entry["colour"], (entry["id"],) if values is None else tuple(values)
+            )
             for entry, values in ((entry, entry.get("values")) for entry in entries)
         )
         self.background = background

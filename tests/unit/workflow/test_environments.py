@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import runpy
 import subprocess
 
 import pytest
@@ -56,11 +55,6 @@ def test_the_conda_environments_have_the_same_versions(name):
     assert len(listed) >= 8
     for package, version in (entry.split("==") for entry in listed):
         assert version in workflow[package], package
-
-
-def test_the_page_on_configuration_is_made_from_the_schema():
-    page = runpy.run_path(str(ROOT / "docs/configuration.py"))["page"]()
-    assert page == (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), "make docs"
 
 
 def test_the_container_is_made_from_the_pinned_requirements_by_commands_a_shell_can_read():

@@ -172,6 +172,20 @@ def orphans(folder: Path, runs: Path) -> list[Job]:
     return [job for job in jobs_of(folder) if job.run in ended] if ended else []
 
 
+def require_no_orphans(folder: Path, runs: Path) -> None:
+    """Require that killed runs of a folder have left no jobs in SLURM.
+
+    Raises:
+        InputError: there are some, or SLURM does not answer.
+    """
+    left = orphans(folder, runs)
+    if left:
+        raise InputError(
+            f"SLURM: jobs {', '.join(job.number for job in left)} of a killed run are still in the queue; `make resume` ends them "
+            "and goes on from where they were"
+        )
+
+
 def clear(folder: Path, runs: Path) -> list[Job]:
     """Cancel what runs that were killed left in SLURM, and wait until it has ended. Nothing else is touched.
 
