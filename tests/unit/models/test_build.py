@@ -277,23 +277,26 @@ def test_a_complete_entry_stays_as_it_is():
 def test_an_unknown_value_is_answered_with_the_topology_the_key_and_what_is_allowed(key):
     with pytest.raises(InputError) as caught:
         narrow("U1", **{key: "foo"})
-    for expected in ("U1", key, "'foo'", *TOPOLOGY_CHOICES[key]):
+    for expected in ("U1", key, "`foo`", *TOPOLOGY_CHOICES[key]):
         assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ({"encoders": "vgg"}, "unknown key 'encoders'"),
-        ({"learning_rate": "1e-3"}, "learning_rate of X must be a number above 0, found '1e-3'"),
-        ({"learning_rate": 0}, "found 0"),
-        ({"learning_rate": math.nan}, "found nan"),
-        ({"learning_rate": True}, "found True"),
-        ({"family": "fcn8", "fully_connected": 4096.0}, "fully_connected of X must be a whole number above 0"),
-        ({"family": "fcn8", "skip": "attention"}, "skip can only be left out"),
-        ({"fully_connected": 512}, "family: fcn8"),
-        (None, "must be a mapping"),
-        ({"skip": ["ds1"]}, "found ['ds1']"),
+        ({"encoders": "vgg"}, "unknown key `topologies.X.encoders`; did you mean `encoder`?"),
+        ({"learning_rate": "1e-3"}, "learning_rate` must be a number above 0, not the text `1e-3`; write 0.001"),
+        ({"learning_rate": 0}, "must be above 0, not 0"),
+        ({"learning_rate": math.nan}, "must be a number above 0, not NaN"),
+        ({"learning_rate": True}, "must be a number above 0, not true"),
+        (
+            {"family": "fcn8", "fully_connected": 4096.0},
+            "fully_connected` must be a whole number of at least 1, not 4096.0",
+        ),
+        ({"family": "fcn8", "skip": "attention"}, "skip` is not used by the family fcn8"),
+        ({"fully_connected": 512}, "set `family: fcn8`"),
+        (None, "`topologies.X` must be a section of keys, not null"),
+        ({"skip": ["ds1"]}, 'not ["ds1"]'),
     ],
 )
 def test_an_entry_that_cannot_be_meant_is_refused_in_one_sentence(entry, expected):

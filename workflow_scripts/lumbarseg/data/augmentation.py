@@ -1,16 +1,15 @@
 """Augmentation of training patches: rotation, zoom, shift and flip as one affine warp a sample (Section 5.1)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.config.schema import Augmentation
 
-def draw_warps(
-    generator: np.random.Generator, number: int, side: int, settings: Mapping[str, Any]
-) -> NDArray[np.float32]:
+
+def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:
     """Draw one warp a sample.
 
     A warp maps each pixel of the output to the place in the input it is read from: it turns about the patch's centre
@@ -21,16 +20,16 @@ def draw_warps(
         generator: where the random numbers come from.
         number: how many warps.
         side: rows and columns of a patch, in pixels.
-        settings: `training.augmentation` of the config: rotation_deg, zoom (two factors), shift (share), flip.
+        settings: the config's `training.augmentation`.
 
     Returns:
         (number, 8) float32, the first eight entries of each 3 × 3 matrix on (column, row, 1).
     """
-    angle = np.radians(generator.uniform(-settings["rotation_deg"], settings["rotation_deg"], number))
-    least, greatest = settings["zoom"]
+    angle = np.radians(generator.uniform(-settings.rotation_deg, settings.rotation_deg, number))
+    least, greatest = settings.zoom
     zoom = generator.uniform(least, greatest, number)
-    shift = generator.uniform(-settings["shift"], settings["shift"], (number, 2)) * side
-    mirror = np.where(generator.random(number) < settings["flip"], -1.0, 1.0)
+    shift = generator.uniform(-settings.shift, settings.shift, (number, 2)) * side
+    mirror = np.where(generator.random(number) < settings.flip, -1.0, 1.0)
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     linear = np.stack([cosine * mirror, -sine, sine * mirror, cosine], axis=1).reshape(number, 2, 2)
     centre = np.full(2, (side - 1) / 2)

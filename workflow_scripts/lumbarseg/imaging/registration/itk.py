@@ -1,6 +1,5 @@
 """Registration by ITK: from the header's geometry, coarse to fine in plane, by Mattes mutual information."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_transform, to_itk
 
@@ -26,8 +26,7 @@ def estimate(
     moving_path: str | Path,
     fixed: nib.Nifti1Image,
     moving: nib.Nifti1Image,
-    degrees_of_freedom: int,
-    settings: Mapping[str, Any],
+    settings: Registration,
 ) -> tuple[Matrix, str]:
     """Register with ITK, in one thread: the same result to the last bit.
 
@@ -36,8 +35,7 @@ def estimate(
         moving_path: the T1w image, to name it.
         fixed: the T2w image.
         moving: the T1w image.
-        degrees_of_freedom: 6, or 12 from the rigid result.
-        settings: none; for engines are called alike.
+        settings: `degrees_of_freedom`: 6, or 12 from the rigid result.
 
     Returns:
         The world map from fixed to moving points (RAS, mm), and ITK's version.
@@ -62,7 +60,7 @@ def estimate(
         )
     for level in distinct[1:]:
         transform = _optimise(*level, transform)[0]
-    if degrees_of_freedom == 12:
+    if settings.degrees_of_freedom == 12:
         affine = sitk.AffineTransform(3)
         affine.SetCenter(transform.GetCenter())
         affine.SetMatrix(transform.GetMatrix())
