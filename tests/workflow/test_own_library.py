@@ -2,7 +2,7 @@
 
 from factories.workflow import copy_workflow, snakemake
 
-RULE = '''
+RULE = """
 
 rule where:
     output:
@@ -11,7 +11,7 @@ rule where:
         parsed=__import__("lumbarseg").__file__,
     script:
         "workflow_scripts/where.py"
-'''
+"""
 SCRIPT = """
 from pathlib import Path
 
