@@ -45,7 +45,7 @@ include: "rules/collect.smk"
 
 
 onstart:
-    begin_run(log[0])
+    begin_run()
 
 
 rule all:

@@ -141,7 +141,7 @@ def session(name, slices):
     names = [tissue["name"] for tissue in CONFIG["classes"]]
     manifest = {
         "experiment": f"{name}+TH", "model": {"name": name, "networks": list(members), "combiner": combiner}, "labelling": "TH", "fold": 1,
-        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"side": SIDE, "stride": STRIDE},
+        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"patch_size": SIDE, "stride": STRIDE},
         "thresholds": dict.fromkeys(names, 0.05), "training": {"batch_size": 20}, "versions": {},
     }  # fmt: skip
     operations, files = 0, {}

@@ -94,7 +94,7 @@ rule figures:
 
 rule bundle:
     input:
-        paths.packed_bundle.format(experiment=config["packed"]),
+        paths.packed_bundle.format(experiment=config["bundle_experiment"]),
     localrule: True
 
 

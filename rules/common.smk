@@ -19,6 +19,7 @@ from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # no
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import FOLDER, LABEL, RUNS, ids_of, of_sessions, with_endings  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
+from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -32,7 +33,11 @@ def read_plan():
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
     try:
         apply_bundle(config)
-        return Plan(Study(config, home / "rules/schemas/config.schema.yaml", files))
+        study = Study(config, files)
+        # Scripts read run settings (device, TensorBoard) from Snakemake's own `config`.
+        config.clear()
+        config.update(study.as_dict())
+        return Plan(study)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
@@ -65,7 +70,7 @@ def scale_with_attempt(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def begin_run(log):
+def begin_run():
     """Record this run for `watch` and `resume`; stop if an earlier one still has jobs in SLURM."""
     epochs = {
         "train_network": config["training"]["epochs"],
@@ -74,7 +79,7 @@ def begin_run(log):
     }
     try:
         slurm.require_no_orphans(Path.cwd(), RUNS)
-        slurm.begin(RUNS, log, results=paths.result("").rstrip("/"), epochs=epochs)
+        recorder.begin(RUNS, results=paths.result("").rstrip("/"), epochs=epochs)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
@@ -85,10 +90,15 @@ def report_sessions():
         print(line, file=sys.stderr)
 
 
-if not workflow.is_main_process:
+recorder = RunRecorder()
+if workflow.is_main_process:
+    logger.addHandler(recorder)
+    for warning in plan.study.warnings:
+        logger.warning(warning)
+    if changed := plan.changed_folds():
+        logger.info(
+            f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "
+            "dry run does not list them yet)"
+        )
+else:
     slurm.keep_going(workflow)
-elif changed := plan.changed_folds():
-    logger.info(
-        f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "
-        "dry run does not list them yet)"
-    )

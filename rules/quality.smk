@@ -45,7 +45,7 @@ rule registration_quality:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        limits={key: config["registration"][key] for key in ("unusual_shift", "unusual_rotation")},
+        limits={key: config["registration"][key] for key in ("unusual_shift_mm", "unusual_rotation_deg")},
         page=paths.quality_page,
     message:
         "registration_quality: how far each T1w was moved, and which to look at"

@@ -18,7 +18,7 @@ rule cohort_tables:
         "../envs/figures.yaml"
     params:
         channels=plan.channels,
-        side=config["patches"]["side"],
+        side=config["patches"]["patch_size"],
     message:
         "cohort_tables: patients, acquisition and data set (Tables 1 to 3)"
     script:
@@ -275,7 +275,7 @@ rule figure_learning:
     conda:
         "../envs/figures.yaml"
     params:
-        best_epoch_by=config["training"]["best_epoch_by"],
+        monitor=config["training"]["monitor"],
     message:
         "figure_learning: loss, accuracy and IoU by epoch"
     script:

@@ -68,10 +68,10 @@ def facts():
             else "none, one contrast"
         ),
         "Normalisation": f"z-score of each {config['normalisation']['scope']}, non-zero voxels",
-        "Patches": f"{config['patches']['side']} × {config['patches']['side']}, stride {config['patches']['stride']}",
+        "Patches": f"{config['patches']['patch_size']} × {config['patches']['patch_size']}, stride {config['patches']['stride']}",
         "Folds": f"{config['split']['folds']}, seed {config['split']['seed']}",
-        "Networks": f"{', '.join(plan.study.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
-        f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
+        "Networks": f"{', '.join(plan.study.networks)}; m = {training['base_filters']}, {training['epochs']} epochs, batch "
+        f"{training['batch_size']}, {training['precision']}, best epoch by {training['monitor']}, seed {training['seed']}",
         "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in plan.study.ensembles.items()),
         "Combiners": f"{', '.join(config['combine']['combiners'])}; meta-learners {stacking['epochs']} epochs",
         "Labelling": ", ".join(config["labellings"]),
@@ -82,4 +82,4 @@ def differences_from():
     """Which settings differ from the paper's study: key, this study's value, the paper's."""
     home = Path(workflow.basedir)
     paper = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
-    return plan.study.differences_from(Study(paper, home / "rules/schemas/config.schema.yaml"))
+    return plan.study.differences_from(Study(paper))

@@ -54,7 +54,7 @@ rule search_table:
     params:
         trials=plan.trials(),
         epochs=config.get("search", {}).get("epochs"),
-        best_epoch_by=config["training"]["best_epoch_by"],
+        monitor=config["training"]["monitor"],
         present=plan.present_hyper_parameters(),
     message:
         "search_table: optimiser, learning rate and activation of each topology"

@@ -19,10 +19,10 @@ rule networks:
     params:
         topologies=plan.topologies,
         shape={
-            "side": config["patches"]["side"],
+            "side": config["patches"]["patch_size"],
             "channels": len(plan.channels),
             "classes": len(config["classes"]),
-            "base_filters": config["training"]["width"],
+            "base_filters": config["training"]["base_filters"],
         },
     message:
         "networks: parameters and operations of each topology"

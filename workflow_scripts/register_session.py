@@ -15,9 +15,9 @@ with job(snakemake.log[0]):
         engine=settings["engine"],
         degrees_of_freedom=settings["degrees_of_freedom"],
         report_path=Path(snakemake.output.report),
-        max_shift_mm=settings["maximum_shift"],
-        max_rotation_degrees=settings["maximum_rotation"],
-        unusual_shift_mm=settings["unusual_shift"],
-        unusual_rotation_degrees=settings["unusual_rotation"],
+        max_shift_mm=settings["max_shift_mm"],
+        max_rotation_degrees=settings["max_rotation_deg"],
+        unusual_shift_mm=settings["unusual_shift_mm"],
+        unusual_rotation_degrees=settings["unusual_rotation_deg"],
         settings=settings.get(settings["engine"], {}),
     )

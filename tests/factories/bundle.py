@@ -52,10 +52,10 @@ def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=N
     }
     config = {
         "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0,
-        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "maximum_shift": 20, "maximum_rotation": 15,
-            "unusual_shift": 5, "unusual_rotation": 5},
-        "normalisation": {"scope": "volume"}, "patches": {"side": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,
-        "training": {"width": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "best_epoch_by": "accuracy", "seed": 1},
+        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "max_shift_mm": 20, "max_rotation_deg": 15,
+            "unusual_shift_mm": 5, "unusual_rotation_deg": 5},
+        "normalisation": {"scope": "volume"}, "patches": {"patch_size": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,
+        "training": {"base_filters": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "monitor": "accuracy", "seed": 1},
         "stacking": {"channels": 4, "epochs": 1},
     }  # fmt: skip
     experiment = f"{model.name}+{labelling}"

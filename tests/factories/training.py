@@ -40,8 +40,8 @@ def write_session(folder: Path, name: str, seed: int, slices: int = 6, rare: boo
 
 def schedule(**changes) -> TrainingOptions:
     settings = {
-        "epochs": 4, "batch_size": 4, "best_epoch_by": "accuracy", "seed": 1, "background": 0,
-        "augmentation": {"rotation": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5},
+        "epochs": 4, "batch_size": 4, "monitor": "accuracy", "seed": 1, "background": 0,
+        "augmentation": {"rotation_deg": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5},
         "class_names": ["Background", "Vert", "Nowhere"],
     }  # fmt: skip
     return TrainingOptions(**settings | changes)

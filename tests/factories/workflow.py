@@ -97,10 +97,10 @@ def small_study(sheet: str, **changes) -> dict:
             {"id": 1, "name": "Vert", "colour": "#e8c97d"},
             {"id": 2, "name": "Sacrum", "colour": "#b5762f"},
         ],
-        "patches": {"side": 32, "stride": 24},
+        "patches": {"patch_size": 32, "stride": 24},
         "train": ["U1", "UD"],
         "topologies": topologies,
-        "training": {"width": 2, "epochs": 2, "batch_size": 8, "device": "cpu"},
+        "training": {"base_filters": 2, "epochs": 2, "batch_size": 8, "device": "cpu"},
         "ensembles": {"E2": ["U1", "UD"]},
         "combine": {"ensembles": ["E2"], "combiners": ["Arith", "NAD", "Flip"]},
         "stacking": {"epochs": 1, "out_of_fold": True},
@@ -123,4 +123,4 @@ def plan_of(**changes) -> Plan:
     for key, value in changes.items():
         merged = isinstance(value, dict) and value and isinstance(config.get(key), dict)
         config[key] = {**config[key], **value} if merged else value
-    return Plan(Study(config, ROOT / "rules/schemas/config.schema.yaml"))
+    return Plan(Study(config))

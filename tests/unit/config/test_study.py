@@ -22,7 +22,7 @@ def study(tmp_path: Path, **changes) -> Study:
     config = copy.deepcopy(PAPER)
     for key, value in changes.items():
         config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
-    return Study(config, SCHEMA, [ROOT / "config.yaml", file])
+    return Study(config, [ROOT / "config.yaml", file])
 
 
 def test_the_papers_study_has_93_models_and_186_experiments(tmp_path):
@@ -44,14 +44,14 @@ def test_table_5_says_which_ensemble_holds_which_networks(tmp_path):
 def test_what_is_left_out_takes_its_default(tmp_path):
     config = copy.deepcopy(PAPER)
     del config["stacking"], config["training"]["augmentation"]["zoom"]
-    Study(config, SCHEMA)
+    Study(config)
     assert config["stacking"]["epochs"] == 50
     assert config["training"]["augmentation"]["zoom"] == [0.5, 1.5]
 
 
 def test_defaults_of_the_schema_are_the_papers(tmp_path):
     config = {key: PAPER[key] for key in ("study", "classes", "train", "topologies", "ensembles", "comparison")}
-    Study(config, SCHEMA)
+    Study(config)
     for section in ("registration", "normalisation", "patches", "split", "training", "stacking", "labellings"):
         defaults = config[section]
         paper = PAPER[section]

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from lumbarseg.data.augmentation import draw_warps, warp
 
-STILL = {"rotation": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
-PAPER = {"rotation": 20, "zoom": [0.5, 1.5], "shift": 0.1, "flip": 0.5}
+STILL = {"rotation_deg": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
+PAPER = {"rotation_deg": 20, "zoom": [0.5, 1.5], "shift": 0.1, "flip": 0.5}
 
 
 def patches(side=48, number=6, seed=0):

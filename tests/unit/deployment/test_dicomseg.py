@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from test_geometry import ORIENTATIONS
 
+from factories.orientation import ORIENTATIONS
 from lumbarseg.deployment.dicomseg import sample_planes, write_dicomseg
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, volume

@@ -44,7 +44,7 @@ def test_what_fell_back_is_unusual_or_unlike_the_others_is_flagged_and_nothing_e
         "far": "moved farther than the others",
         "unlike": "less alike than the others",
     }
-    assert registration_overview(table, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+    assert registration_overview(table, {"unusual_shift_mm": 5, "unusual_rotation_deg": 5}).axes
 
 
 def test_a_few_sessions_that_are_alike_to_a_hair_have_no_outliers():
@@ -52,7 +52,7 @@ def test_a_few_sessions_that_are_alike_to_a_hair_have_no_outliers():
     assert not registration_table(reports)["flag"].any()
     assert not registration_table({"a": report(), "b": report(9.0)})["flag"].any()
     one = registration_table({"a": report()})
-    assert registration_overview(one, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+    assert registration_overview(one, {"unusual_shift_mm": 5, "unusual_rotation_deg": 5}).axes
 
 
 @pytest.mark.parametrize("with_t1w", [True, False])

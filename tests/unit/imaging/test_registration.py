@@ -298,7 +298,7 @@ def test_cost_and_search_of_flirt_are_the_config_s(session, tmp_path, monkeypatc
     fixed, moving = image_of(0, size=60), image_of(1, size=60, seed=1)
     np.savetxt(tmp_path / "answer", to_flirt(motion((0, 0, 0), (0, 0, 1)), fixed, moving), fmt="%.10f")
     monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f'cp {tmp_path}/answer "$omat"')))
-    settings = {"cost": "normmi", "search": 20}
+    settings = {"cost": "normmi", "search_deg": 20}
     session.run(fixed, moving, engine="flirt", degrees_of_freedom=12, settings=settings)
     rigid, affine = (tmp_path / "asked").read_text().splitlines()
     for axis in "xyz":

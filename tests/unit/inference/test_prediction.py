@@ -3,8 +3,8 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from test_geometry import ORIENTATIONS, SIZE, affine_of
 
+from factories.orientation import ORIENTATIONS, SIZE, affine_of
 from lumbarseg.data.dataset import write_patches
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.labelling import THRESHOLDS, threshold_curves

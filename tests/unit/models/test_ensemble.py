@@ -156,5 +156,7 @@ def test_ensemble_rejects_a_missing_network_or_meta_learner(networks):
 def test_ensemble_rejects_a_meta_learner_for_other_base_filters(networks):
     model = stacks("TAD", "U1", "UD")
     meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH + 1, channels=5, seed=1)
-    with pytest.raises(InputError, match=r"trained for 2 networks with 16 × 16 × 5 .* has 2 networks with 16 × 16 × 4 and 3 classes"):
+    with pytest.raises(
+        InputError, match=r"trained for 2 networks with 16 × 16 × 5 .* has 2 networks with 16 × 16 × 4 and 3 classes"
+    ):
         Ensemble(networks, [model], {model.name: meta_learner})

@@ -13,14 +13,13 @@ from lumbarseg.errors import InputError
 from lumbarseg.reporting.figures.search import search_results
 from lumbarseg.training.search import combinations, search_table, trial_rows
 
-SCHEMA = ROOT / "rules/schemas/config.schema.yaml"
 PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def study(**search):
     config = copy.deepcopy(PAPER)
     config["search"] = {"learning_rates": {"adam": [0.001], "sgd": [0.1, 0.01]}, "activations": ["relu"]} | search
-    return Study(config, SCHEMA)
+    return Study(config)
 
 
 def history(*accuracies):
@@ -44,7 +43,7 @@ def test_without_topologies_those_that_are_trained_are_tried_and_an_optimiser_ca
 
 
 def test_the_papers_grid_holds_the_papers_choices():
-    paper = Study(copy.deepcopy(PAPER), SCHEMA)
+    paper = Study(copy.deepcopy(PAPER))
     for name in paper.networks:
         chosen = paper.topology(name)
         assert any(trial.topology == name and trial.entry == chosen for trial in paper.trials.values()), name
@@ -52,7 +51,7 @@ def test_the_papers_grid_holds_the_papers_choices():
 
 def test_a_study_without_a_search_has_no_trials():
     config = {key: value for key, value in copy.deepcopy(PAPER).items() if key != "search"}
-    assert Study(config, SCHEMA).trials == {}
+    assert Study(config).trials == {}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from lumbarseg.training.task import TrainTask
 
 CLASSES, SIDE, WIDTH = 3, 32, 3
 ADAM = {"optimiser": "adam", "learning_rate": 0.01}
-AS_THEY_ARE = {"rotation": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
+AS_THEY_ARE = {"rotation_deg": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
 MODELS = [Model(f"E2+{combiner}", ("U1", "UD"), combiner) for combiner in ("NAD", "TCD")]
 
 

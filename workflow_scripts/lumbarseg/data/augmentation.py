@@ -21,12 +21,12 @@ def draw_warps(
         generator: where the random numbers come from.
         number: how many warps.
         side: rows and columns of a patch, in pixels.
-        settings: `training.augmentation` of the config: rotation (degrees), zoom (two factors), shift (share), flip.
+        settings: `training.augmentation` of the config: rotation_deg, zoom (two factors), shift (share), flip.
 
     Returns:
         (number, 8) float32, the first eight entries of each 3 × 3 matrix on (column, row, 1).
     """
-    angle = np.radians(generator.uniform(-settings["rotation"], settings["rotation"], number))
+    angle = np.radians(generator.uniform(-settings["rotation_deg"], settings["rotation_deg"], number))
     least, greatest = settings["zoom"]
     zoom = generator.uniform(least, greatest, number)
     shift = generator.uniform(-settings["shift"], settings["shift"], (number, 2)) * side

@@ -13,7 +13,7 @@ _FAILED = "stopped: "  # how `joblog` marks the sentence that ends a job
 
 def session_outcomes(plan: Plan) -> Iterator[str]:
     """Yield a line for each new session: segmented, with its flags, or not segmented, and why."""
-    for session in plan.sessions if plan.study["bundle"] else []:
+    for session in plan.sessions if plan.study.config.bundle else []:
         record, *results = of_sessions(
             [session], plan.paths.segmentation_record, plan.paths.segmented, plan.paths.measures
         )

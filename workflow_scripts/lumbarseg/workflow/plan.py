@@ -29,6 +29,7 @@ class Plan:
 
     Attributes:
         study: the checked config.
+        settings: the config as plain data: what rules hand to scripts as parameters.
         paths: where its files lie.
         metrics_only: whether tables, figures and the page are made from copied metrics, without images and networks.
         all_sessions: the sheet's sessions.
@@ -51,8 +52,9 @@ class Plan:
             InputError: the sheet or a split made elsewhere cannot be used.
         """
         self.study = study
-        self.paths = Paths(study["study"], study["bundle"])
-        self.metrics_only = bool(study["metrics_only"])
+        self.settings = study.as_dict()
+        self.paths = Paths(study.config.study, study.config.bundle)
+        self.metrics_only = bool(study.config.metrics_only)
         self.all_sessions = [] if self.metrics_only else self._read_sessions()
         self.missing_images = [
             (session.participant_id, session.session_id, contrast)
@@ -64,27 +66,22 @@ class Plan:
         self.sessions = [session for session in self.all_sessions if ids_of([session])[0] not in incomplete]
         self._by_ids = dict(zip(ids_of(self.sessions), self.sessions, strict=True))
         self.with_masks = [session for session in self.sessions if session.mask]
-        excluding = selection.excludes(study["selection"])
+        excluding = selection.excludes(self.settings["selection"])
         left_out = selection.left_out(self.paths.selection) if excluding else set()
         self.labelled = [session for session in self.with_masks if ids_of([session])[0] not in left_out]
         self.split_problem, self.assignments = self._split()
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The config as plain data: what rules hand to scripts as parameters."""
-        return self.study.config
 
     # ---- the cohort -----------------------------------------------------------------------------------------------
 
     @property
     def channels(self) -> list[str]:
         """The contrasts that networks take, T2w first."""
-        return list(self.study["channels"])
+        return list(self.study.config.channels)
 
     @property
     def class_names(self) -> list[str]:
         """Class names in the order of their ids."""
-        return [label["name"] for label in self.study["classes"]]
+        return [label.name for label in self.study.config.classes]
 
     @property
     def has_t1w(self) -> bool:
@@ -94,22 +91,23 @@ class Plan:
     @property
     def is_phantom(self) -> bool:
         """Whether the run makes its cohort itself."""
-        return "phantom" in self.settings
+        return self.study.config.phantom is not None
 
     @property
     def sheet(self) -> str:
         """The sheet of sessions."""
-        return self.paths.result("phantom/sessions.tsv") if self.is_phantom else str(self.study["sessions"])
+        return self.paths.result("phantom/sessions.tsv") if self.is_phantom else str(self.study.config.sessions)
 
     def _read_sessions(self) -> list[Session]:
         """Read the sheet; a phantom's sessions follow from the config, because its sheet is made by the run.
 
         A missing sheet is no mistake yet: `networks` needs none. What needs it asks `with_sheet`.
         """
-        if not self.is_phantom:
-            may_lack = self.study["selection"]["missing_contrast"] == "exclude" and not self.study["bundle"]
+        phantom = self.study.config.phantom
+        if phantom is None:
+            may_lack = self.study.config.selection.missing_contrast == "exclude" and not self.study.config.bundle
             return read_sheet(self.sheet, self.channels, may_lack) if Path(self.sheet).exists() else []
-        if self.study["split"]["stratify"]:
+        if self.study.config.split.stratify:
             raise InputError(
                 "config: `split.stratify` needs a sheet of sessions, and a phantom cohort has none before it is made; set "
                 "`stratify: null`"
@@ -122,19 +120,17 @@ class Plan:
                 self.paths.result(f"phantom/dicom/{participant}/T1w"),
                 self.paths.result(f"phantom/masks/{participant}_mask.nii.gz"),
             )
-            for participant in participant_ids(self.study["phantom"]["patients"])
+            for participant in participant_ids(phantom.patients)
         ]
 
     def _split(self) -> tuple[str, list[Assignment]]:
-        split = self.study["split"]
+        split = self.study.config.split
         if not self.all_sessions:
             return "", []
-        if split["file"]:
-            return "", read_folds(split["file"], self.labelled, split["folds"])
+        if split.file:
+            return "", read_folds(split.file, self.labelled, split.folds)
         try:
-            return "", split_patients(
-                self.labelled, split["folds"], split["test_patients"], split["stratify"], split["seed"]
-            )
+            return "", split_patients(self.labelled, split.folds, split.test_patients, split.stratify, split.seed)
         except InputError as error:
             # Images of too few patients for folds can still be converted and cut into patches.
             return str(error), []
@@ -192,7 +188,7 @@ class Plan:
         """Return an input function that gives these paths, or says that no bundle is named."""
 
         def files(wildcards: Any) -> Any:
-            if not self.study["bundle"]:
+            if not self.study.config.bundle:
                 raise InputError(
                     "config: `segment` needs a bundle and a sheet of the new sessions; name both: "
                     "snakemake segment --config bundle=FILE sessions=SHEET"
@@ -242,7 +238,7 @@ class Plan:
     @property
     def registration_settings(self) -> dict[str, Any]:
         """The settings of registration that count: those of the other engine change nothing."""
-        settings = self.study["registration"]
+        settings = self.settings["registration"]
         return {key: value for key, value in settings.items() if key != "flirt" or settings["engine"] == "flirt"}
 
     # ---- networks and models ----------------------------------------------------------------------------------------------
@@ -250,7 +246,7 @@ class Plan:
     @property
     def training(self) -> dict[str, Any]:
         """The settings of training that change its result."""
-        return {key: value for key, value in self.study["training"].items() if key not in RUN_SETTINGS}
+        return {key: value for key, value in self.settings["training"].items() if key not in RUN_SETTINGS}
 
     @property
     def topologies(self) -> dict[str, Any]:
@@ -288,7 +284,7 @@ class Plan:
 
     def folds_to_stack(self, fold: int | str) -> list[int]:
         """Return the folds whose networks a fold's meta-learners learn from: its own; out of fold, all."""
-        return self.study.folds if self.study["stacking"]["out_of_fold"] else [int(fold)]
+        return self.study.folds if self.study.config.stacking.out_of_fold else [int(fold)]
 
     def networks_to_stack(self, wildcards: Any) -> list[str]:
         """Input function: the networks that a fold's meta-learners learn from."""
@@ -310,13 +306,13 @@ class Plan:
             InputError: a split made elsewhere has no such fold for a patient.
         """
         sessions = self.subset(wildcards.fold, "train")
-        if not self.study["stacking"]["out_of_fold"]:
+        if not self.study.config.stacking.out_of_fold:
             return [int(wildcards.fold)] * len(sessions)
         unseen = {row.participant_id: row.fold for row in self.assignments if row.subset == "validation"}
         missing = sorted({session.participant_id for session in sessions} - set(unseen))
         if missing:
             raise InputError(
-                f"{self.study['split']['file']}: {', '.join(missing[:5])}: no fold has this patient in the validation subset, "
+                f"{self.study.config.split.file}: {', '.join(missing[:5])}: no fold has this patient in the validation subset, "
                 "which `stacking.out_of_fold` needs; change the split, or set it to false"
             )
         return [unseen[session.participant_id] for session in sessions]
@@ -326,7 +322,7 @@ class Plan:
     @property
     def uncertain_model(self) -> str | None:
         """The model whose uncertainty is mapped, if any."""
-        experiment: str | None = self.study["uncertainty"]["experiment"]
+        experiment: str | None = self.study.config.uncertainty.experiment
         return experiment and experiment.rpartition("+")[0]
 
     def uncertainty_of_fold(self) -> list[str]:
@@ -336,12 +332,12 @@ class Plan:
     @property
     def measured(self) -> list[str]:
         """The experiments whose masks are measured by surface distances and confusion matrices."""
-        chosen = self.study["comparison"]["measured"]
-        return self.study.columns(self.study["figures"]["cases"] if chosen is None else chosen)
+        chosen = self.study.config.comparison.surface_distances_for
+        return self.study.columns(self.study.config.figures.cases if chosen is None else chosen)
 
     def worst_slices(self) -> dict[str, str]:
         """Return, by experiment shown, the file with the slices in which it is worst."""
-        shown = self.study.columns(self.study["figures"]["cases"])
+        shown = self.study.columns(self.study.config.figures.cases)
         return {name: self.paths.slices(f"worst_{name}") for name in shown}
 
     def benchmarks_by_rule(self) -> dict[str, list[str]]:
@@ -349,7 +345,7 @@ class Plan:
         images = ["convert_session", "mask_session", "normalise_session", "patch_session"]
         images += ["register_session"] if self.has_t1w else []
         folds = ["stack_fold"] if self.study.meta_learners else []
-        folds += ["threshold_fold"] if "TH" in self.study["labellings"] else []
+        folds += ["threshold_fold"] if "TH" in self.study.config.labellings else []
         return {
             **{name: of_sessions(self.labelled, self.paths.benchmark(name, LABEL)) for name in images},
             "train_network": self.of_folds(self.paths.benchmark("train_network", "{topology}_fold-{fold}")),
@@ -360,10 +356,11 @@ class Plan:
 
     def trials(self) -> list[dict[str, Any]]:
         """Return the trials of the hyper-parameter search, one for each combination and fold."""
+        search = self.study.config.search
         return [
             {"trial": trial.name, "topology": trial.topology, **trial.hyper_parameters, "fold": fold}
             for trial in self.study.trials.values()
-            for fold in self.study["search"]["folds"]
+            for fold in (search.folds if search else ())
         ]
 
     def histories_of_trials(self, wildcards: Any) -> list[str]:
@@ -378,7 +375,8 @@ class Plan:
     def present_hyper_parameters(self) -> dict[str, dict[str, Any]]:
         """Return, by topology, the hyper-parameters that the config has."""
         return {
-            name: {key: self.study.topology(name)[key] for key in HYPER_PARAMETERS} for name in self.study["topologies"]
+            name: {key: self.study.topology(name)[key] for key in HYPER_PARAMETERS}
+            for name in self.study.config.topologies
         }
 
     # ---- new patients --------------------------------------------------------------------------------------------------------------
