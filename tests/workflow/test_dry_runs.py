@@ -97,8 +97,8 @@ def edit_sheet(folder, change):
             ),
             "edited.tsv, line 2: expected a T1w image for patient p0, found an empty cell",
         ),
-        ({"trainning": {}}, None, "my_study.yaml: expected one of the keys"),
-        ({"ensembles": {"E2": ["U1", "UX"]}}, None, "my_study.yaml: `ensembles.E2` names `UX`"),
+        ({"trainning": {}}, None, "my_study.yaml: unknown key `trainning`; did you mean `training`?"),
+        ({"ensembles": {"E2": ["U1", "UX"]}}, None, "my_study.yaml: `ensembles.E2` names the unknown topology `UX`"),
         ({}, lambda text: text.replace("3_mask", "33_mask"), "edited.tsv, line 5: expected `mask`"),
     ],
 )  # fmt: skip
