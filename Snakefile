@@ -17,11 +17,10 @@ container: "lumbarseg.sif"
 
 include: "rules/common.smk"
 include: "rules/results.smk"
-include: "rules/new_patients.smk"
 
 
-# What metrics are made from is not asked for where they were copied to alone (README, "Figures and tables on a laptop").
-if not METRICS_ALONE:
+# Rules that make metrics are left out if there are only the metrics (README, "Figures and tables on a laptop").
+if not plan.metrics_only:
 
     include: "rules/sheet.smk"
     include: "rules/phantom.smk"
@@ -54,5 +53,5 @@ rule all:
     input:
         all_tables(),
         all_figures(),
-        result("report/results.html"),
-        [] if METRICS_ALONE else QUALITY_PAGE,
+        paths.result("report/results.html"),
+        [] if plan.metrics_only else paths.quality_page,

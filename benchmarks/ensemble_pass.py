@@ -30,9 +30,9 @@ from lumbarseg.models.build import build_network, multiply_accumulates  # noqa: 
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner  # noqa: E402
 from lumbarseg.training.device import prepare_device  # noqa: E402
 
-STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()), HOME / "rules/schemas/config.schema.yaml")
-CLASSES, CHANNELS = len(STUDY["classes"]), len(STUDY["channels"])
-SIDE, STRIDE = STUDY["patches"]["side"], STUDY["patches"]["stride"]
+STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()))
+CLASSES, CHANNELS = len(STUDY.config.classes), len(STUDY.config.channels)
+SIDE, STRIDE = STUDY.config.patches.patch_size, STUDY.config.patches.stride
 REPETITIONS = 3
 
 
@@ -44,7 +44,7 @@ def networks_of(width: int) -> dict:
         if topology["family"] == "fcn8":
             topology["fully_connected"] = 64 * width
         made[name] = build_network(
-            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, width=width, seed=1, name=name
+            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, base_filters=width, seed=1, name=name
         )
     return made
 
@@ -53,7 +53,7 @@ def ensemble_of(networks: dict, models: list, width: int) -> Ensemble:
     """An ensemble of these models and the networks they name, with untrained meta-learners."""
     meta_learners = {
         model.name: build_meta_learner(
-            model, side=SIDE, classes=CLASSES, width=width, channels=STUDY["stacking"]["channels"], seed=1
+            model, side=SIDE, classes=CLASSES, base_filters=width, channels=STUDY.config.stacking.channels, seed=1
         )
         for model in models
         if model.is_stacked
@@ -91,7 +91,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def labelling(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespace:
     """A compiled pass that labels, ready to be called, with the seconds its networks and combiners took last."""
-    predictor = SlidingWindowPredictor(ensemble, initial_batch_size(STUDY["training"]["batch_size"]))
+    predictor = SlidingWindowPredictor(ensemble, initial_batch_size(STUDY.config.training.batch_size))
     found = SimpleNamespace(networks=0.0, combiners=0.0)
 
     def timed(work: Callable, kind: str) -> Callable:
@@ -116,7 +116,7 @@ def labelling(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespa
             sessions,
             thresholds,
             ["MAP", "TH"],
-            STUDY["background"],
+            STUDY.config.background,
             1,
             lambda experiment, _: folder / experiment / "mask.nii.gz",
         )

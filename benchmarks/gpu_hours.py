@@ -50,7 +50,7 @@ def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> 
         return once if together else each
 
     trained = sum(
-        meta_learner(name, len(members), training["width"], stacking["channels"])
+        meta_learner(name, len(members), training["base_filters"], stacking["channels"])
         for members in ensembles
         for name in meta_learners
     )

@@ -39,7 +39,9 @@ SIDE, STRIDE, SLICE, SLICES, WIDTH, THREADS = 256, 192, 512, 12, 64, 2
 
 def network(name):
     """An untrained network of the paper's size."""
-    return build_network(CONFIG["topologies"][name], side=SIDE, channels=2, classes=12, width=WIDTH, seed=1, name=name)
+    return build_network(
+        CONFIG["topologies"][name], side=SIDE, channels=2, classes=12, base_filters=WIDTH, seed=1, name=name
+    )
 
 
 def fastest(call, repetitions=5):
@@ -139,7 +141,7 @@ def session(name, slices):
     names = [tissue["name"] for tissue in CONFIG["classes"]]
     manifest = {
         "experiment": f"{name}+TH", "model": {"name": name, "networks": list(members), "combiner": combiner}, "labelling": "TH", "fold": 1,
-        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"side": SIDE, "stride": STRIDE},
+        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"patch_size": SIDE, "stride": STRIDE},
         "thresholds": dict.fromkeys(names, 0.05), "training": {"batch_size": 20}, "versions": {},
     }  # fmt: skip
     operations, files = 0, {}
@@ -151,7 +153,7 @@ def session(name, slices):
             save_network(made, files[network_entry(topology)], network_metadata(topology, 1, ["T2w", "T1w"], names))
         if model.is_stacked:
             files[META_LEARNER] = Path(folder, "meta_learner.keras")
-            meta_learner = build_meta_learner(model, side=SIDE, classes=12, width=WIDTH, channels=64, seed=1)
+            meta_learner = build_meta_learner(model, side=SIDE, classes=12, base_filters=WIDTH, channels=64, seed=1)
             save_network(meta_learner, files[META_LEARNER], network_metadata(name, 1, ["T2w", "T1w"], names))
         write_bundle(Path(folder, "bundle.zip"), manifest, files, "")
         size = Path(folder, "bundle.zip").stat().st_size

@@ -4,21 +4,21 @@
 rule cohort_tables:
     input:
         library_inputs("cohort_tables"),
-        folds=FOLDS,
-        cohort=result("metrics/cohort.csv"),
+        folds=paths.folds,
+        cohort=paths.metrics("cohort.csv"),
     output:
-        table_1=table("table_1"),
-        table_2=table("table_2"),
-        table_3=table("table_3"),
+        table_1=paths.table("table_1"),
+        table_2=paths.table("table_2"),
+        table_3=paths.table("table_3"),
     log:
-        result("logs/cohort_tables.log"),
+        paths.log("cohort_tables"),
     benchmark:
-        result("benchmarks/cohort_tables.tsv")
+        paths.benchmark("cohort_tables")
     conda:
         "../envs/figures.yaml"
     params:
-        channels=CONTRASTS,
-        side=config["patches"]["side"],
+        channels=plan.channels,
+        side=config["patches"]["patch_size"],
     message:
         "cohort_tables: patients, acquisition and data set (Tables 1 to 3)"
     script:
@@ -28,21 +28,21 @@ rule cohort_tables:
 rule settings_tables:
     input:
         library_inputs("settings_tables"),
-        networks=result("metrics/networks.csv"),
+        networks=paths.metrics("networks.csv"),
     output:
-        table_4=table("table_4"),
-        table_5=table("table_5"),
-        table_6=table("table_6"),
+        table_4=paths.table("table_4"),
+        table_5=paths.table("table_5"),
+        table_6=paths.table("table_6"),
     log:
-        result("logs/settings_tables.log"),
+        paths.log("settings_tables"),
     benchmark:
-        result("benchmarks/settings_tables.tsv")
+        paths.benchmark("settings_tables")
     conda:
         "../envs/figures.yaml"
     params:
-        topologies={name: STUDY.topology(name) for name in STUDY.networks},
-        ensembles=STUDY.ensembles,
-        meta_learners=STUDY.stacking_combiners,
+        topologies=plan.topologies,
+        ensembles=plan.study.ensembles,
+        meta_learners=plan.study.stacking_combiners,
         stacking=config["stacking"],
     message:
         "settings_tables: networks, ensembles and stacking models (Tables 4 to 6)"
@@ -53,21 +53,21 @@ rule settings_tables:
 rule iou_tables:
     input:
         library_inputs("iou_tables"),
-        iou=result("metrics/iou.csv"),
+        iou=paths.metrics("iou.csv"),
     output:
-        [path for name in iou_table_columns() for path in table(name)],
+        [path for name in iou_table_columns() for path in paths.table(name)],
         [path for paths in companions().values() for path in paths],
     log:
-        result("logs/iou_tables.log"),
+        paths.log("iou_tables"),
     benchmark:
-        result("benchmarks/iou_tables.tsv")
+        paths.benchmark("iou_tables")
     conda:
         "../envs/figures.yaml"
     params:
-        paths={name: table(name) for name in iou_table_columns()},
+        paths={name: paths.table(name) for name in iou_table_columns()},
         companions=companions(),
         columns=iou_table_columns(),
-        folds=STUDY.folds,
+        folds=plan.study.folds,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -79,24 +79,24 @@ rule iou_tables:
 rule comparison_tables:
     input:
         library_inputs("comparison_tables"),
-        iou=result("metrics/iou.csv"),
-        wilcoxon=result("metrics/wilcoxon.csv"),
-        ranking=result("metrics/ranking.csv"),
-        distances=result("metrics/surface_distances.csv") if measured() else [],
+        iou=paths.metrics("iou.csv"),
+        wilcoxon=paths.metrics("wilcoxon.csv"),
+        ranking=paths.metrics("ranking.csv"),
+        distances=paths.metrics("surface_distances.csv") if plan.measured else [],
     output:
-        **({"table_measures": table("table_measures")} if measured() else {}),
-        table_wilcoxon_slice=table("table_wilcoxon_slice"),
-        table_wilcoxon_patient=table("table_wilcoxon_patient"),
-        table_ranking=table("table_ranking"),
+        **({"table_measures": paths.table("table_measures")} if plan.measured else {}),
+        table_wilcoxon_slice=paths.table("table_wilcoxon_slice"),
+        table_wilcoxon_patient=paths.table("table_wilcoxon_patient"),
+        table_ranking=paths.table("table_ranking"),
     log:
-        result("logs/comparison_tables.log"),
+        paths.log("comparison_tables"),
     benchmark:
-        result("benchmarks/comparison_tables.tsv")
+        paths.benchmark("comparison_tables")
     conda:
         "../envs/figures.yaml"
     params:
-        compared=STUDY.columns(config["figures"]["box_plots"]),
-        measured=measured(),
+        compared=plan.study.columns(config["figures"]["box_plots"]),
+        measured=plan.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -108,15 +108,15 @@ rule comparison_tables:
 rule figure_examples:
     input:
         library_inputs("figure_examples"),
-        labelled=EXAMPLES,
-        steps=PREPROCESSING_SLICES,
+        labelled=paths.slices("examples"),
+        steps=paths.slices("preprocessing"),
     output:
-        fig_2=figure("fig_2"),
-        fig_3=figure("fig_3"),
+        fig_2=paths.figure("fig_2"),
+        fig_3=paths.figure("fig_3"),
     log:
-        result("logs/figure_examples.log"),
+        paths.log("figure_examples"),
     benchmark:
-        result("benchmarks/figure_examples.tsv")
+        paths.benchmark("figure_examples")
     conda:
         "../envs/figures.yaml"
     params:
@@ -131,13 +131,13 @@ rule figure_examples:
 rule figure_cases:
     input:
         library_inputs("figure_cases"),
-        cases=CASES,
+        cases=paths.slices("cases"),
     output:
-        figure("fig_7"),
+        paths.figure("fig_7"),
     log:
-        result("logs/figure_cases.log"),
+        paths.log("figure_cases"),
     benchmark:
-        result("benchmarks/figure_cases.tsv")
+        paths.benchmark("figure_cases")
     conda:
         "../envs/figures.yaml"
     params:
@@ -152,13 +152,13 @@ rule figure_cases:
 rule figure_errors:
     input:
         library_inputs("figure_errors"),
-        worst=worst_slices().values(),
+        worst=plan.worst_slices().values(),
     output:
-        [path for experiment in worst_slices() for path in figure(f"errors_{experiment}")],
+        [path for experiment in plan.worst_slices() for path in paths.figure(f"errors_{experiment}")],
     log:
-        result("logs/figure_errors.log"),
+        paths.log("figure_errors"),
     benchmark:
-        result("benchmarks/figure_errors.tsv")
+        paths.benchmark("figure_errors")
     conda:
         "../envs/figures.yaml"
     params:
@@ -173,20 +173,20 @@ rule figure_errors:
 rule figure_comparison:
     input:
         library_inputs("figure_comparison"),
-        ranking=result("metrics/ranking.csv"),
-        per_patient=result("metrics/iou_per_patient.csv") if measured() else [],
-        confusion=result("metrics/confusion.csv") if measured() else [],
+        ranking=paths.metrics("ranking.csv"),
+        per_patient=paths.metrics("iou_per_patient.csv") if plan.measured else [],
+        confusion=paths.metrics("confusion.csv") if plan.measured else [],
     output:
-        **({name: figure(name) for name in ("patients", "confusion")} if measured() else {}),
-        ranking=figure("ranking"),
+        **({name: paths.figure(name) for name in ("patients", "confusion")} if plan.measured else {}),
+        ranking=paths.figure("ranking"),
     log:
-        result("logs/figure_comparison.log"),
+        paths.log("figure_comparison"),
     benchmark:
-        result("benchmarks/figure_comparison.tsv")
+        paths.benchmark("figure_comparison")
     conda:
         "../envs/figures.yaml"
     params:
-        measured=measured(),
+        measured=plan.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -198,14 +198,14 @@ rule figure_comparison:
 rule figure_box_plots:
     input:
         library_inputs("figure_box_plots"),
-        per_slice=result("metrics/iou_per_slice.csv"),
-        wilcoxon=result("metrics/wilcoxon.csv"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        wilcoxon=paths.metrics("wilcoxon.csv"),
     output:
-        figure("fig_8"),
+        paths.figure("fig_8"),
     log:
-        result("logs/figure_box_plots.log"),
+        paths.log("figure_box_plots"),
     benchmark:
-        result("benchmarks/figure_box_plots.tsv")
+        paths.benchmark("figure_box_plots")
     conda:
         "../envs/figures.yaml"
     params:
@@ -222,17 +222,17 @@ rule figure_box_plots:
 rule figure_ensembles:
     input:
         library_inputs("figure_ensembles"),
-        iou=result("metrics/iou.csv"),
+        iou=paths.metrics("iou.csv"),
     output:
-        figure("fig_9"),
+        paths.figure("fig_9"),
     log:
-        result("logs/figure_ensembles.log"),
+        paths.log("figure_ensembles"),
     benchmark:
-        result("benchmarks/figure_ensembles.tsv")
+        paths.benchmark("figure_ensembles")
     conda:
         "../envs/figures.yaml"
     params:
-        sizes={name: len(members) for name, members in STUDY.ensembles.items()},
+        sizes={name: len(members) for name, members in plan.study.ensembles.items()},
         background=config["background"],
     message:
         "figure_ensembles: IoU against the number of networks (Figure 9)"
@@ -243,17 +243,17 @@ rule figure_ensembles:
 rule figure_networks:
     input:
         library_inputs("figure_networks"),
-        blocks=result("metrics/network_blocks.csv"),
+        blocks=paths.metrics("network_blocks.csv"),
     output:
-        [path for topology in STUDY.networks for path in figure(f"network_{topology}")],
+        [path for topology in plan.study.networks for path in paths.figure(f"network_{topology}")],
     log:
-        result("logs/figure_networks.log"),
+        paths.log("figure_networks"),
     benchmark:
-        result("benchmarks/figure_networks.tsv")
+        paths.benchmark("figure_networks")
     conda:
         "../envs/figures.yaml"
     params:
-        topologies=STUDY.networks,
+        topologies=plan.study.networks,
     message:
         "figure_networks: the blocks of each network and the tensors between them (Figures 4 and 5)"
     script:
@@ -263,19 +263,19 @@ rule figure_networks:
 rule figure_learning:
     input:
         library_inputs("figure_learning"),
-        histories=HISTORIES,
+        histories=paths.metrics("histories.csv"),
     output:
-        loss=figure("learning_loss"),
-        accuracy=figure("learning_accuracy"),
-        patch_iou=figure("learning_iou"),
+        loss=paths.figure("learning_loss"),
+        accuracy=paths.figure("learning_accuracy"),
+        patch_iou=paths.figure("learning_iou"),
     log:
-        result("logs/figure_learning.log"),
+        paths.log("figure_learning"),
     benchmark:
-        result("benchmarks/figure_learning.tsv")
+        paths.benchmark("figure_learning")
     conda:
         "../envs/figures.yaml"
     params:
-        best_epoch_by=config["training"]["best_epoch_by"],
+        monitor=config["training"]["monitor"],
     message:
         "figure_learning: loss, accuracy and IoU by epoch"
     script:
@@ -285,13 +285,13 @@ rule figure_learning:
 rule figure_thresholds:
     input:
         library_inputs("figure_thresholds"),
-        curves=THRESHOLD_CURVES,
+        curves=paths.metrics("threshold_curves.csv"),
     output:
-        figure("threshold_curves"),
+        paths.figure("threshold_curves"),
     log:
-        result("logs/figure_thresholds.log"),
+        paths.log("figure_thresholds"),
     benchmark:
-        result("benchmarks/figure_thresholds.tsv")
+        paths.benchmark("figure_thresholds")
     conda:
         "../envs/figures.yaml"
     params:
@@ -307,14 +307,14 @@ rule figure_thresholds:
 rule figure_calibration:
     input:
         library_inputs("figure_calibration"),
-        calibration=CALIBRATION,
-        errors=CALIBRATION_ERRORS,
+        calibration=paths.metrics("calibration.csv"),
+        errors=paths.metrics("calibration_errors.csv"),
     output:
-        figure("calibration"),
+        paths.figure("calibration"),
     log:
-        result("logs/figure_calibration.log"),
+        paths.log("figure_calibration"),
     benchmark:
-        result("benchmarks/figure_calibration.tsv")
+        paths.benchmark("figure_calibration")
     conda:
         "../envs/lumbarseg.yaml"
     params:
@@ -330,21 +330,21 @@ rule figure_calibration:
 rule figure_uncertainty:
     input:
         library_inputs("figure_uncertainty"),
-        per_slice=result("metrics/iou_per_slice.csv"),
-        t2w=of_sessions(subset(1, "test"), nifti("T2w")),
-        truth=of_sessions(subset(1, "test"), MASK),
-        masks=result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
-        maps=result(f"uncertainty/{uncertain_model()}/fold-1"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        t2w=of_sessions(plan.subset(1, "test"), paths.nifti("T2w")),
+        truth=of_sessions(plan.subset(1, "test"), paths.mask),
+        masks=paths.result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
+        maps=paths.result(f"uncertainty/{plan.uncertain_model}/fold-1"),
     output:
-        figure("uncertainty"),
+        paths.figure("uncertainty"),
     log:
-        result("logs/figure_uncertainty.log"),
+        paths.log("figure_uncertainty"),
     benchmark:
-        result("benchmarks/figure_uncertainty.tsv")
+        paths.benchmark("figure_uncertainty")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        sessions=[(session.participant_id, session.session_id) for session in subset(1, "test")],
+        sessions=[(session.participant_id, session.session_id) for session in plan.subset(1, "test")],
         experiment=config["uncertainty"]["experiment"],
         classes=config["classes"],
         background=config["background"],
@@ -357,21 +357,21 @@ rule figure_uncertainty:
 rule usage:
     input:
         library_inputs("usage"),
-        **benchmarks_by_rule(),
-        networks=result("metrics/networks.csv"),
-        histories=of_folds(HISTORY),
-        meta_learners=of_folds(META_LEARNER_HISTORY) if STUDY.meta_learners else [],
+        **plan.benchmarks_by_rule(),
+        networks=paths.metrics("networks.csv"),
+        histories=plan.of_folds(paths.history),
+        meta_learners=plan.of_folds(paths.meta_learner_history) if plan.study.meta_learners else [],
     output:
-        table("table_usage"),
+        paths.table("table_usage"),
     log:
-        result("logs/usage.log"),
+        paths.log("usage"),
     benchmark:
-        result("benchmarks/usage.tsv")
+        paths.benchmark("usage")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        rules=list(benchmarks_by_rule()),
-        topologies=[topology for fold in STUDY.folds for topology in STUDY.networks],
+        rules=list(plan.benchmarks_by_rule()),
+        topologies=[topology for fold in plan.study.folds for topology in plan.study.networks],
     message:
         "usage: what the study cost by stage"
     script:
@@ -383,21 +383,21 @@ rule results_page:
         library_inputs("results_page"),
         tables=all_tables(),
         figures=all_figures(),
-        cohort=result("metrics/cohort.csv"),
-        ranking=result("metrics/ranking.csv"),
-        worst_cases=result("metrics/worst_cases.csv"),
-        machine=result("metrics/machine.json"),
-        networks=result("metrics/networks.csv"),
+        cohort=paths.metrics("cohort.csv"),
+        ranking=paths.metrics("ranking.csv"),
+        worst_cases=paths.metrics("worst_cases.csv"),
+        machine=paths.metrics("machine.json"),
+        networks=paths.metrics("networks.csv"),
     output:
         report(
-            result("report/results.html"),
+            paths.result("report/results.html"),
             caption="report/results.rst",
             category="Results",
         ),
     log:
-        result("logs/results_page.log"),
+        paths.log("results_page"),
     benchmark:
-        result("benchmarks/results_page.tsv")
+        paths.benchmark("results_page")
     conda:
         "../envs/figures.yaml"
     params:

@@ -25,7 +25,7 @@ with job(snakemake.log[0]):
         for number, name in ((middle, "middle"), (beside, "beside it"))
     ]
     store_slices(snakemake.output.labelled, examples)
-    side, stride = params.patches["side"], params.patches["stride"]
+    side, stride = params.patches["patch_size"], params.patches["stride"]
     steps = Preprocessing(
         t2w=t2w[middle],
         t1w_before=None if before is None else before[middle],

@@ -146,7 +146,7 @@ def small_disk(checkout):
 def test_a_full_scratch_disk_is_told_in_a_sentence_and_costs_nothing_that_was_done(checkout, small_disk, undisturbed):
     run = checkout.start(TARGET, retries=0)
     assert checkout.finish(run) == 1
-    assert "expected room to write it, found none (No space left on device); make room" in checkout.log()
+    assert "no space left to write it (No space left on device); free some space" in checkout.log()
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
     checkout.run(TARGET)
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)

@@ -130,7 +130,7 @@ def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_t
     for target in ("all", "convert", "patch", "train"):
         run = snakemake(folder, target, "--dry-run", "--quiet", "rules")
         assert run.status == 1
-        assert "sessions.tsv: expected the sheet of sessions, found no such file; write one" in run.output
+        assert "sessions.tsv: sheet of sessions not found; write one" in run.output
 
 
 def test_a_split_that_leaks_stops_the_run_before_any_job(workflow):

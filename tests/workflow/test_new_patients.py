@@ -165,6 +165,6 @@ def test_a_study_is_packed_and_its_bundle_planned_for_one_experiment(workflow):
     assert best.status == 0, best.output
     assert best.jobs["pack_experiment"] == 1
     assert best.jobs["train_network"] == 9
-    wrong = snakemake(workflow, "bundle", *plan, "--config", "packed=U9+TH")
+    wrong = snakemake(workflow, "bundle", *plan, "--config", "bundle_experiment=U9+TH")
     assert wrong.status == 1
     assert "the bundle of U9+TH: expected `best` or an experiment of this study" in wrong.output

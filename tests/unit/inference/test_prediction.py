@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_geometry import ORIENTATIONS, SIZE, affine_of
 
+from factories.orientation import ORIENTATIONS, SIZE, affine_of
 from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import write_patches
 from lumbarseg.data.tiling import Tiling, stitch
@@ -33,7 +33,7 @@ AFFINE = np.array([[0, 0, 4.4, -20], [0.7, 0, 0, -80], [0, 0.6, 0, 30], [0, 0, 0
 @pytest.fixture(scope="module")
 def ensemble():
     networks = {
-        name: build_network(topology, side=SIDE, channels=1, classes=CLASSES, width=2, seed=3, name=name)
+        name: build_network(topology, side=SIDE, channels=1, classes=CLASSES, base_filters=2, seed=3, name=name)
         for name, topology in {"U1": {}, "UD": {"output": "ds3"}}.items()
     }
     return networks, Ensemble(networks, MODELS, {})

@@ -249,13 +249,13 @@ def test_deep_supervision_can_interpolate_between_pixels():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"batch_normalisation": ["unet", "fcn"]}, r"must be a list of unet, vgg, dense, attention, found 'fcn'"),
-        ({"batch_normalisation": True}, r"must be a list of unet, vgg, dense, attention, found True"),
-        ({"transposed_kernel": 1}, r"must be 2 or more, for its stride is 2, found 1"),
-        ({"transposed_kernel": 2.5}, r"transposed_kernel of U must be a whole number above 0"),
-        ({"up_sampling": "cubic"}, r"up_sampling of U must be one of nearest, bilinear"),
-        ({"family": "fcn8", "transposed_kernel": 2}, r"transposed_kernel can only be left out"),
-        ({"family": "fcn8", "batch_normalisation": []}, r"batch_normalisation can only be left out"),
+        ({"batch_normalisation": ["unet", "fcn"]}, r"must be `unet`, `vgg`, `dense` or `attention`, not `fcn`"),
+        ({"batch_normalisation": True}, r"must be a list of `unet`, `vgg`, `dense`, `attention`, not true"),
+        ({"transposed_kernel": 1}, r"`topologies\.U\.transposed_kernel` must be at least 2, not 1"),
+        ({"transposed_kernel": 2.5}, r"transposed_kernel` must be a whole number of at least 2, not 2\.5"),
+        ({"up_sampling": "cubic"}, r"`topologies\.U\.up_sampling` must be `nearest` or `bilinear`, not `cubic`"),
+        ({"family": "fcn8", "transposed_kernel": 2}, r"transposed_kernel` is not used by the family fcn8"),
+        ({"family": "fcn8", "batch_normalisation": []}, r"batch_normalisation` is not used by the family fcn8"),
     ],
 )
 def test_a_wrong_reading_is_told(entry, message):

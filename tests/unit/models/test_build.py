@@ -65,7 +65,9 @@ def full_width():
         for initialiser in ("HeNormal", "GlorotUniform"):
             patch.setattr(keras.initializers, initialiser, lambda seed: keras.initializers.Zeros())
         for name, entry in TOPOLOGIES.items():
-            network = build_network(entry, side=256, channels=CHANNELS, classes=CLASSES, width=64, seed=1, name=name)
+            network = build_network(
+                entry, side=256, channels=CHANNELS, classes=CLASSES, base_filters=64, seed=1, name=name
+            )
             assert head_input(network).shape == (None, 256, 256, 64)
             costs[name] = count_parameters(network), multiply_accumulates(network)
     return costs
@@ -96,7 +98,7 @@ def test_multiply_accumulates_of_the_standard_unet_are_those_counted_by_hand(ful
 
 @pytest.mark.parametrize("name", ["U1", "UAMD", "FCN"])
 def test_multiply_accumulates_are_those_of_a_loop_that_counts_one_by_one(name):
-    network = narrow(name, side=32, width=1, **({"fully_connected": 3} if name == "FCN" else {}))
+    network = narrow(name, side=32, base_filters=1, **({"fully_connected": 3} if name == "FCN" else {}))
     total = 0
     for layer in network.layers:
         settings = layer.get_config()
@@ -179,7 +181,7 @@ def test_the_head_input_is_t1_or_z1_or_the_fused_map(name, layer):
     ("name", "side", "width"), [("UAMD", 16, 1), ("UVDD", 48, 3), ("UQD", 80, 1), ("UDD2", 16, 5), ("FCN", 96, 1)]
 )
 def test_any_width_and_any_side_of_the_right_multiple_will_do(name, side, width):
-    network = narrow(name, side=side, width=width)
+    network = narrow(name, side=side, base_filters=width)
     assert network.output.shape == (None, side, side, CLASSES)
     assert head_input(network).shape == (None, side, side, width)
 
@@ -196,7 +198,7 @@ def test_any_width_and_any_side_of_the_right_multiple_will_do(name, side, width)
     ],
 )
 def test_blocks_combine_freely(encoder, decoder, skip):
-    network = narrow("U1", side=16, width=2, encoder=encoder, decoder=decoder, skip=skip, output="ds3")
+    network = narrow("U1", side=16, base_filters=2, encoder=encoder, decoder=decoder, skip=skip, output="ds3")
     assert network.output.shape == (None, 16, 16, CLASSES)
 
 
@@ -275,23 +277,26 @@ def test_a_complete_entry_stays_as_it_is():
 def test_an_unknown_value_is_answered_with_the_topology_the_key_and_what_is_allowed(key):
     with pytest.raises(InputError) as caught:
         narrow("U1", **{key: "foo"})
-    for expected in ("U1", key, "'foo'", *TOPOLOGY_CHOICES[key]):
+    for expected in ("U1", key, "`foo`", *TOPOLOGY_CHOICES[key]):
         assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ({"encoders": "vgg"}, "unknown key 'encoders'"),
-        ({"learning_rate": "1e-3"}, "learning_rate of X must be a number above 0, found '1e-3'"),
-        ({"learning_rate": 0}, "found 0"),
-        ({"learning_rate": math.nan}, "found nan"),
-        ({"learning_rate": True}, "found True"),
-        ({"family": "fcn8", "fully_connected": 4096.0}, "fully_connected of X must be a whole number above 0"),
-        ({"family": "fcn8", "skip": "attention"}, "skip can only be left out"),
-        ({"fully_connected": 512}, "family: fcn8"),
-        (None, "must be a mapping"),
-        ({"skip": ["ds1"]}, "found ['ds1']"),
+        ({"encoders": "vgg"}, "unknown key `topologies.X.encoders`; did you mean `encoder`?"),
+        ({"learning_rate": "1e-3"}, "learning_rate` must be a number above 0, not the text `1e-3`; write 0.001"),
+        ({"learning_rate": 0}, "must be above 0, not 0"),
+        ({"learning_rate": math.nan}, "must be a number above 0, not NaN"),
+        ({"learning_rate": True}, "must be a number above 0, not true"),
+        (
+            {"family": "fcn8", "fully_connected": 4096.0},
+            "fully_connected` must be a whole number of at least 1, not 4096.0",
+        ),
+        ({"family": "fcn8", "skip": "attention"}, "skip` is not used by the family fcn8"),
+        ({"fully_connected": 512}, "set `family: fcn8`"),
+        (None, "`topologies.X` must be a section of keys, not null"),
+        ({"skip": ["ds1"]}, 'not ["ds1"]'),
     ],
 )
 def test_an_entry_that_cannot_be_meant_is_refused_in_one_sentence(entry, expected):

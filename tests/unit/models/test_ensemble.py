@@ -18,7 +18,7 @@ CLASSES, SIDE, WIDTH = 3, 16, 4
 @pytest.fixture(scope="module")
 def networks():
     return {
-        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, width=WIDTH, seed=1, name=name)
+        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, base_filters=WIDTH, seed=1, name=name)
         for name, topology in {"U1": {}, "UD": {"output": "ds3"}, "UQ": {"encoder": "dense"}}.items()
     }
 
@@ -114,7 +114,7 @@ def test_network_is_an_ensemble_of_one(networks, patches):
 @pytest.mark.parametrize("combiner", META_LEARNERS)
 def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
     model = stacks(combiner, "U1", "UD")
-    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, width=WIDTH, channels=5, seed=1)
+    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH, channels=5, seed=1)
     ensemble = Ensemble(networks, [model], {model.name: meta_learner})
     features = ensemble.forward(patches)
     inputs = [keras.ops.convert_to_numpy(features[name]) for name in meta_learner_inputs(model)]
@@ -122,9 +122,7 @@ def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
     merged = {"A": lambda: sum(inputs) / 2, "C": lambda: np.concatenate(inputs, axis=-1), "S": lambda: sum(inputs)}[
         combiner[1]
     ]()
-    (kernel, bias), (last, offset) = (
-        meta_learner.get_layer(name).get_weights() for name in ("meta_learner", "classifier")
-    )
+    (kernel, bias), (last, offset) = (meta_learner.get_layer(name).get_weights() for name in ("hidden", "classifier"))
     logits = np.maximum(merged @ kernel[0, 0] + bias, 0) @ last[0, 0] + offset
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     expected = exponents / exponents.sum(axis=-1, keepdims=True)
@@ -143,7 +141,7 @@ def test_each_network_runs_forward_once_for_all_models(networks, patches):
 
 
 def test_members_of_another_patch_size_or_label_table_are_refused(networks):
-    other = build_network({}, side=32, channels=2, classes=CLASSES, width=WIDTH, seed=1, name="U1")
+    other = build_network({}, side=32, channels=2, classes=CLASSES, base_filters=WIDTH, seed=1, name="U1")
     with pytest.raises(InputError, match="one patch size and label table"):
         Ensemble({**networks, "U1": other}, [], {})
 
@@ -157,6 +155,6 @@ def test_an_ensemble_of_an_untrained_network_or_head_is_refused(networks):
 
 def test_a_head_of_networks_of_another_width_is_refused(networks):
     model = stacks("TAD", "U1", "UD")
-    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, width=WIDTH + 1, channels=5, seed=1)
+    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH + 1, channels=5, seed=1)
     with pytest.raises(InputError, match=r"2 networks with 16 × 16 × 4 and 3 classes, found one for .* 16 × 16 × 5"):
         Ensemble(networks, [model], {model.name: meta_learner})

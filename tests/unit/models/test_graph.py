@@ -68,7 +68,7 @@ KEYS = ("input", "encoder", "decoder", "skip", "output")
 def test_every_network_that_can_be_composed_can_be_drawn(output):
     for values in itertools.product(*(TOPOLOGY_CHOICES[key] for key in KEYS[:-1])):
         entry = dict(zip(KEYS, (*values, output), strict=True))
-        graph = block_graph(narrow("U1", side=16, width=1, **entry))
+        graph = block_graph(narrow("U1", side=16, base_filters=1, **entry))
         figure = network_diagram(graph)
         texts = [text.get_text() for text in figure.axes[0].texts]
         assert len([text for text in texts if text]) == len(graph)
@@ -77,9 +77,9 @@ def test_every_network_that_can_be_composed_can_be_drawn(output):
 @pytest.mark.parametrize("name", ["UAMD", "UDD", "UQD", "FCN"])
 def test_words_stay_in_their_boxes_and_no_arrow_runs_through_a_box(name):
     figure = network_diagram(block_graph(shared(name)))
-    figure.raster.draw()
+    figure.canvas.draw()
     (axes,) = figure.axes
-    renderer = figure.raster.get_renderer()
+    renderer = figure.canvas.get_renderer()
     boxes = [patch.get_window_extent(renderer) for patch in axes.patches if type(patch).__name__ == "FancyBboxPatch"]
     words = [text.get_window_extent(renderer) for text in axes.texts if text.get_text()]
     for box, word in zip(boxes, words, strict=True):

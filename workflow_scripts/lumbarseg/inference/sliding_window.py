@@ -88,7 +88,7 @@ class SlidingWindowPredictor:
         compiled = partial(tf.function, reduce_retracing=True, autograph=False)
         self._forward = [compiled(partial(ensemble.forward_one, network)) for network in ensemble.networks]
         self._means = compiled(ensemble.means)
-        self._finish = {model: compiled(partial(ensemble.finish, model)) for model in ensemble.models}
+        self._finish = {model: compiled(partial(ensemble.scores_of, model)) for model in ensemble.models}
 
     def row_blocks(self, patches: Path) -> Iterator[RowBlock]:
         """Go through a session's slices, row block by row block from above.
