@@ -130,7 +130,7 @@ class _Located:
             return f"the config must be a section of keys, not {_found(value)}; write `key: value` lines {_ALL_KEYS}"
         if key == "config_version":
             return f"`config_version` must be 1, not {_found(value)}; use the version of the workflow that it was written for"
-        if self._error["loc"][-1] == "[key]":
+        if self._error["loc"] and self._error["loc"][-1] == "[key]":
             return self._about_name(".".join(self.path[:-1]), self.path[-1])
         return f"`{key}` {self._about_value(value)}"
 

@@ -1,14 +1,22 @@
 """The blocks of a built network and the connections between them, derived from its layers; drawn in Figures 4 and 5."""
 
+import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import pandas as pd
 
-from lumbarseg.models.build import layer_multiply_accumulates
+from lumbarseg.models.build import (
+    build_network,
+    count_parameters,
+    layer_multiply_accumulates,
+    multiply_accumulates,
+)
+
+logger = logging.getLogger("lumbarseg")
 
 _BLOCKS = (
     ("patch", r"patch"),
@@ -86,6 +94,37 @@ def block_graph(network: keras.Model) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def describe_networks(
+    topologies: Mapping[str, Mapping[str, Any]], *, side: int, channels: int, classes: int, base_filters: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build each topology and count its parameters and operations: the tables `metrics/networks.csv` and `metrics/network_blocks.csv`.
+
+    Args:
+        topologies: entries of the configuration's `topologies`, by name.
+        side: rows and columns of a patch, in pixels.
+        channels: channels of the image.
+        classes: number of classes, background included.
+        base_filters: m, channels of the first level.
+
+    Returns:
+        A row for each topology: topology, trainable_parameters, multiply_accumulates (of one patch); and a row for each
+        block of each topology: topology and the columns of `block_graph`.
+    """
+    rows, blocks = [], []
+    for name, topology in topologies.items():
+        network = build_network(
+            topology, side=side, channels=channels, classes=classes, base_filters=base_filters, seed=0, name=name
+        )
+        rows.append((name, count_parameters(network), multiply_accumulates(network)))
+        graph = block_graph(network)
+        graph.insert(0, "topology", name)
+        blocks.append(graph)
+        logger.info("%s: %d trainable parameters, %d multiply-accumulates per patch", *rows[-1])
+        keras.backend.clear_session()
+    columns = ["topology", "trainable_parameters", "multiply_accumulates"]
+    return pd.DataFrame(rows, columns=columns), pd.concat(blocks, ignore_index=True)
 
 
 def _sources(layer: keras.Layer) -> list[keras.Layer]:
