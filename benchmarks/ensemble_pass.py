@@ -14,17 +14,16 @@ from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HOME = Path(__file__).parents[1]
-sys.path.insert(0, str(HOME / "workflow_scripts"))
 
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
-from lumbarseg.session_files import SessionFiles, session_files  # noqa: E402
 
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.data.dataset import write_patches  # noqa: E402
 from lumbarseg.evaluation.labelling import THRESHOLDS, score_histogram  # noqa: E402
 from lumbarseg.inference.prediction import label_sessions, write_labels  # noqa: E402
+from lumbarseg.inference.session_files import SessionFiles, session_files  # noqa: E402
 from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size  # noqa: E402
 from lumbarseg.models.build import build_network, multiply_accumulates  # noqa: E402
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner  # noqa: E402

@@ -1,17 +1,14 @@
 """Draw the network of docs/networks.md: `python docs/network_figure.py`."""
 
-import sys
 from pathlib import Path
 
 import yaml
 
+from lumbarseg.models.build import build_network
+from lumbarseg.models.graph import block_graph
+from lumbarseg.reporting.figures.networks import network_diagram
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow_scripts"))
-
-from lumbarseg.models.build import build_network  # noqa: E402
-from lumbarseg.models.graph import block_graph  # noqa: E402
-from lumbarseg.reporting.figures.networks import network_diagram  # noqa: E402
-
 NAME = "UAMD"
 
 topologies = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["topologies"]

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -95,6 +96,37 @@ def test_conda_environments_have_the_packages_and_versions_of_the_requirement_fi
     assert set(versions) == packages
     workflow = pinned("requirements.txt")
     assert [package for package, version in versions.items() if version not in workflow[package]] == []
+
+
+def test_rules_import_only_packages_that_come_with_snakemake():
+    """With `--sdm conda` and `--sdm apptainer` Snakemake runs in an environment without the library's packages."""
+    rules = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+    imports = [
+        line
+        for file in rules
+        for line in re.findall(r"^from lumbarseg\S* import .*$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert imports
+    absent = names_of(LIBRARY) - {"pydantic", "pyyaml", "jinja2", "jsonschema"} | {"keras", "sitk", "fsl", "pil"}
+    code = [
+        "import sys",
+        "class Absent:",
+        "    def find_spec(self, name, path=None, target=None):",
+        f"        if name.partition('.')[0].lower() in {absent}:",
+        "            raise ModuleNotFoundError(f'the rules import {name}')",
+        "sys.meta_path.insert(0, Absent())",
+        *imports,
+    ]
+    environment = {"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_container_installs_the_pinned_requirements_by_commands_a_shell_can_read():

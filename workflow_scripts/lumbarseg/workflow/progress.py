@@ -117,7 +117,6 @@ def _jobs_of(run: Run) -> _Jobs:
             case "submitted":
                 jobs.submitted |= dict.fromkeys(members(event["job"]), event["number"])
             case "job_finished":
-                jobs.rules.setdefault(event["job"], event["rule"])
                 jobs.done.add(event["job"])
             case "job_error":
                 jobs.failed.add(event["job"])

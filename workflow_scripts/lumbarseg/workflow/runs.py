@@ -64,7 +64,7 @@ class RunRecorder(logging.Handler):
     - `run_info`: `stats`, the number of jobs by rule.
     - `job_info`: `job` and `rule`, of a job that starts or is submitted.
     - `group_info`: `jobs`, the members of a group that is submitted, by the name the group may have.
-    - `job_finished`: `job` and `rule`.
+    - `job_finished`: `job`.
     - `job_error`: `job`.
     - `slurm_run`: `name`, of all SLURM jobs of the run.
     - `submitted`: `job`, a number or the name of a group, and `number` in SLURM.
@@ -129,9 +129,7 @@ def _event(record: Any) -> dict[str, Any] | None:
             # A group is named by one of its members.
             return {"event": "group_info", "jobs": {job.uuid(): job.jobid for job in record.jobs}}
         case "job_finished":
-            # Snakemake logs no job_info of targets such as `train`; their rule is in the message only.
-            rule = re.search(r"\(Rule: (\w+)\)", record.getMessage())
-            return {"event": "job_finished", "job": record.job_id, "rule": rule and rule[1]}
+            return {"event": "job_finished", "job": record.job_id}
         case "job_error":
             return {"event": "job_error", "job": record.jobid}
         case None:
