@@ -25,18 +25,24 @@ def test_complete_topology_keeps_a_complete_entry():
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ({"encoders": "vgg"}, "unknown key 'encoders'"),
-        ({"learning_rate": "1e-3"}, "learning_rate of X must be a number above 0, found '1e-3'"),
-        ({"learning_rate": 0}, "found 0"),
-        ({"learning_rate": math.nan}, "found nan"),
-        ({"learning_rate": True}, "found True"),
-        ({"family": "fcn8", "fully_connected": 4096.0}, "fully_connected of X must be a whole number above 0"),
-        ({"family": "fcn8", "skip": "attention"}, "skip can only be left out"),
-        ({"fully_connected": 512}, "family: fcn8"),
-        (None, "must be a mapping"),
-        ({"skip": ["ds1"]}, "found ['ds1']"),
+        ({"encoders": "vgg"}, "unknown key `topologies.X.encoders`; did you mean `encoder`?"),
+        ({"learning_rate": "1e-3"}, "`topologies.X.learning_rate` must be a number above 0, not the text `1e-3`; write 0.001"),
+        ({"learning_rate": 0}, "not 0;"),
+        ({"learning_rate": math.nan}, "not NaN;"),
+        ({"learning_rate": True}, "not true;"),
+        ({"family": "fcn8", "fully_connected": 4096.0}, "`topologies.X.fully_connected` must be a whole number"),
+        ({"family": "fcn8", "skip": "attention"}, "`topologies.X.skip` is not used by the family fcn8"),
+        ({"fully_connected": 512}, "set `family: fcn8`"),
+        ({"skip": ["ds1"]}, 'not ["ds1"]'),
+        ({"batch_normalisation": ["unet", "fcn"]}, "must be `unet`, `vgg`, `dense` or `attention`, not `fcn`"),
+        ({"batch_normalisation": True}, "must be a list of `unet`, `vgg`, `dense`, `attention`, not true"),
+        ({"transposed_kernel": 1}, "must be at least 2, not 1"),
+        ({"transposed_kernel": 2.5}, "`topologies.X.transposed_kernel` must be a whole number"),
+        ({"up_sampling": "cubic"}, "`topologies.X.up_sampling` must be `nearest` or `bilinear`"),
+        ({"family": "fcn8", "transposed_kernel": 2}, "`topologies.X.transposed_kernel` is not used by the family fcn8"),
+        ({"family": "fcn8", "batch_normalisation": []}, "`topologies.X.batch_normalisation` is not used"),
     ],
-)
+)  # fmt: skip
 def test_complete_topology_rejects_a_wrong_entry_in_one_sentence(entry, expected):
     with pytest.raises(InputError) as caught:
         complete_topology("X", entry)
@@ -56,20 +62,3 @@ def test_complete_topology_ignores_the_order_of_normalised_blocks():
     one, other = ({"batch_normalisation": order} for order in (["vgg", "unet"], ["unet", "vgg"]))
     assert complete_topology("U", one) == complete_topology("U", other)
     assert complete_topology("U", {}) == complete_topology("U", {"batch_normalisation": ["dense", "unet"]})
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"batch_normalisation": ["unet", "fcn"]}, r"must be a list of unet, vgg, dense, attention, found 'fcn'"),
-        ({"batch_normalisation": True}, r"must be a list of unet, vgg, dense, attention, found True"),
-        ({"transposed_kernel": 1}, r"must be 2 or more, for its stride is 2, found 1"),
-        ({"transposed_kernel": 2.5}, r"transposed_kernel of U must be a whole number above 0"),
-        ({"up_sampling": "cubic"}, r"up_sampling of U must be one of nearest, bilinear"),
-        ({"family": "fcn8", "transposed_kernel": 2}, r"transposed_kernel can only be left out"),
-        ({"family": "fcn8", "batch_normalisation": []}, r"batch_normalisation can only be left out"),
-    ],
-)
-def test_complete_topology_rejects_a_wrong_reading(entry, message):
-    with pytest.raises(InputError, match=message):
-        complete_topology("U", entry)
