@@ -46,7 +46,7 @@ def test_complete_topology_keeps_a_complete_entry():
         ({"transposed_kernel": 2.5}, "transposed_kernel` must be a whole number of at least 2, not 2.5"),
         ({"up_sampling": "cubic"}, "up_sampling` must be `nearest` or `bilinear`, not `cubic`"),
     ],
-)
+)  # fmt: skip
 def test_complete_topology_rejects_a_wrong_entry_in_one_sentence(entry, expected):
     with pytest.raises(InputError) as caught:
         complete_topology("X", entry)

@@ -235,7 +235,7 @@ def test_build_network_initialises_layers_of_the_same_shape_differently():
 def test_build_network_rejects_an_unknown_value_and_names_the_allowed_ones(key):
     with pytest.raises(InputError) as caught:
         narrow("U1", **{key: "foo"})
-    for expected in ("U1", key, "`foo`", *TOPOLOGY_CHOICES[key]):
+    for expected in (f"topologies.U1.{key}", "`foo`", *TOPOLOGY_CHOICES[key]):
         assert expected in str(caught.value)
 
 
