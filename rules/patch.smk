@@ -25,6 +25,6 @@ rule patch_session:
         patches=config["patches"],
         background=config["background"],
     message:
-        "patch_session: sub-{wildcards.participant} ses-{wildcards.session} into {params.patches[side]} x {params.patches[side]}"
+        "patch_session: sub-{wildcards.participant} ses-{wildcards.session} into {params.patches[patch_size]} x {params.patches[patch_size]}"
     script:
         "../workflow_scripts/patch_session.py"
