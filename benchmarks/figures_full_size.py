@@ -70,7 +70,7 @@ def write_metrics(results: Path, study: Study, seed: int = 1) -> dict[str, float
     metrics, labels = results / "metrics", LabelTable(study.as_dict()["classes"], study.config.background)
     metrics.mkdir(parents=True, exist_ok=True)
     comparison = study.config.comparison
-    drawing = (comparison["resamples"], comparison["seed"])
+    drawing = (comparison.resamples, comparison.seed)
     seconds = {}
 
     def timed(name: str, frame: pd.DataFrame, started: float) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def write_metrics(results: Path, study: Study, seed: int = 1) -> dict[str, float
     started = time.perf_counter()
     timed("iou", fold_iou(counts, labels), started)
     started = time.perf_counter()
-    timed("wilcoxon", wilcoxon(per_slice, comparison["reference"], *drawing), started)
+    timed("wilcoxon", wilcoxon(per_slice, comparison.reference, *drawing), started)
     started = time.perf_counter()
     timed("ranking", rank_experiments(per_patient, labels.background, *drawing), started)
     started = time.perf_counter()

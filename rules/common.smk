@@ -34,7 +34,7 @@ def read_plan():
     try:
         apply_bundle(config)
         study = Study(config, files)
-        # Scripts read run settings (device, TensorBoard) from Snakemake's own `config`.
+        # Rules and scripts read the complete config from Snakemake's own `config`.
         config.clear()
         config.update(study.as_dict())
         return Plan(study)

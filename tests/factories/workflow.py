@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from lumbarseg.config.study import Study
 from lumbarseg.workflow.plan import Plan
 
 ROOT = Path(__file__).parents[2]
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+"""The config of the paper's study."""
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 
 
@@ -115,6 +118,23 @@ def write_study(folder: Path, content: dict) -> Path:
     file = folder / "my_study.yaml"
     file.write_text(yaml.safe_dump(content))
     return file
+
+
+def study_of(changes: dict, files: Sequence[str] = ()) -> Study:
+    """Lay changes over the paper's config, as Snakemake lays `my_study.yaml` over config.yaml.
+
+    The file is written to the working directory, unless other files are named.
+    """
+    if not files:
+        write_study(Path(), changes)
+    return Study(_merged(PAPER, changes), [ROOT / "config.yaml", *map(Path, files or ["my_study.yaml"])])
+
+
+def _merged(below: dict, above: dict) -> dict:
+    return below | {
+        key: _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in above.items()
+    }
 
 
 def plan_of(**changes) -> Plan:

@@ -65,6 +65,19 @@ def sagittal_spacing(affine: NDArray[np.floating]) -> tuple[float, float, float]
     return float(sizes[axes[0]]), float(sizes[axes[1]]), float(sizes[axes[2]])
 
 
+def nearest_perpendicular(directions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the perpendicular unit vectors nearest to given ones, which rounding in headers may have tilted.
+
+    Args:
+        directions: (3, n) unit vectors as columns.
+
+    Returns:
+        (3, n) float64.
+    """
+    left, _, right = np.linalg.svd(directions, full_matrices=False)
+    return left @ right
+
+
 def corner_displacement(shape: tuple[int, ...], affine: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Return the largest distance in mm between the eight corner voxels of a grid under two affines."""
     corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape[:3]))])

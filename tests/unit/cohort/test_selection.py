@@ -1,14 +1,10 @@
 """Selection of sessions by the paper's criteria."""
 
-import copy
-
 import pytest
-import yaml
 
-from factories.workflow import ROOT
 from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, excludes, judge, left_out, selection_rows
+from lumbarseg.config.schema import Selection
 
-PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())["selection"]
 NAMES = ["Background", "Vert", "Sacrum", "Int-Disc"]
 GOOD = {
     "participant_id": "a", "session_id": "01", "classes": "0 1 2 3",
@@ -20,10 +16,7 @@ GOOD = {
 
 
 def criteria(**actions):
-    changed = copy.deepcopy(PAPER)
-    for section, action in actions.items():
-        changed[section]["action"] = action
-    return changed
+    return Selection.model_validate({section: {"action": action} for section, action in actions.items()})
 
 
 @pytest.mark.parametrize(
@@ -57,8 +50,7 @@ def test_judge_accepts_values_in_range_and_missing_headers():
 
 
 def test_judge_ignores_ranges_of_null():
-    changed = criteria()
-    changed["acquisition"]["T2w"]["Width"] = None
+    changed = Selection.model_validate({"acquisition": {"T2w": {"Width": None}}})
     assert not judge(GOOD | {"T2w_Width": 2000}, changed, NAMES)
 
 

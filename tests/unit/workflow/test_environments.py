@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import runpy
 import subprocess
 import tomllib
 
@@ -96,11 +95,6 @@ def test_conda_environments_have_the_packages_and_versions_of_the_requirement_fi
     assert set(versions) == packages
     workflow = pinned("requirements.txt")
     assert [package for package, version in versions.items() if version not in workflow[package]] == []
-
-
-def test_the_page_on_configuration_is_made_from_the_schema():
-    page = runpy.run_path(str(ROOT / "docs/configuration.py"))["page"]()
-    assert page == (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), "make docs"
 
 
 def test_the_container_installs_the_pinned_requirements_by_commands_a_shell_can_read():

@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from lumbarseg.config.schema import Augmentation
 from lumbarseg.data.augmentation import draw_warps, warp
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
@@ -280,7 +281,7 @@ def _train_epoch(steps: Steps, patches: PatchSet, schedule: TrainingOptions, epo
     batches = _batches_of_groups(generator, patches.groups, schedule.batch_size)
     losses, accuracies, weights, waiting = [], [], [], 0.0
     for batch, (images, labels, waited) in zip(batches, _ahead(batches, patches), strict=True):
-        warps = draw_warps(generator, len(images), patches.side, schedule.augmentation)
+        warps = draw_warps(generator, len(images), patches.side, Augmentation.model_validate(schedule.augmentation))
         gradients = None
         for part in np.array_split(np.arange(len(images)), min(schedule.gradient_accumulation_steps, len(images))):
             share = tf.constant(len(part) / len(images), tf.float32)

@@ -4,7 +4,7 @@ The rules ask a `Plan`; it knows no Snakemake. This module is read each time Sna
 heavy. Functions that Snakemake calls with wildcards are named in the docstrings as input or params functions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_session
 InputFunction = Callable[[Any], Any]
 """What Snakemake calls with a job's wildcards."""
 
-RUN_SETTINGS = ("device", "tensorboard")
+RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
 
 
@@ -29,7 +29,6 @@ class Plan:
 
     Attributes:
         study: the checked config.
-        settings: the config as plain data: what rules hand to scripts as parameters.
         paths: where its files lie.
         metrics_only: whether tables, figures and the page are made from copied metrics, without images and networks.
         all_sessions: the sheet's sessions.
@@ -52,9 +51,8 @@ class Plan:
             InputError: the sheet or a split made elsewhere cannot be used.
         """
         self.study = study
-        self.settings = study.as_dict()
         self.paths = Paths(study.config.study, study.config.bundle)
-        self.metrics_only = bool(study.config.metrics_only)
+        self.metrics_only = study.config.metrics_only
         self.all_sessions = [] if self.metrics_only else self._read_sessions()
         self.missing_images = [
             (session.participant_id, session.session_id, contrast)
@@ -66,7 +64,7 @@ class Plan:
         self.sessions = [session for session in self.all_sessions if ids_of([session])[0] not in incomplete]
         self._by_ids = dict(zip(ids_of(self.sessions), self.sessions, strict=True))
         self.with_masks = [session for session in self.sessions if session.mask]
-        excluding = selection.excludes(self.settings["selection"])
+        excluding = selection.excludes(study.config.selection)
         left_out = selection.left_out(self.paths.selection) if excluding else set()
         self.labelled = [session for session in self.with_masks if ids_of([session])[0] not in left_out]
         self.split_problem, self.assignments = self._split()
@@ -96,18 +94,18 @@ class Plan:
     @property
     def sheet(self) -> str:
         """The sheet of sessions."""
-        return self.paths.result("phantom/sessions.tsv") if self.is_phantom else str(self.study.config.sessions)
+        return self.paths.result("phantom/sessions.tsv") if self.is_phantom else self.study.config.sessions
 
     def _read_sessions(self) -> list[Session]:
         """Read the sheet; a phantom's sessions follow from the config, because its sheet is made by the run.
 
         A missing sheet is no mistake yet: `networks` needs none. What needs it asks `with_sheet`.
         """
-        phantom = self.study.config.phantom
-        if phantom is None:
-            may_lack = self.study.config.selection.missing_contrast == "exclude" and not self.study.config.bundle
+        config = self.study.config
+        if config.phantom is None:
+            may_lack = config.selection.missing_contrast == "exclude" and not config.bundle
             return read_sheet(self.sheet, self.channels, may_lack) if Path(self.sheet).exists() else []
-        if self.study.config.split.stratify:
+        if config.split.stratify:
             raise InputError(
                 "config: `split.stratify` needs a sheet of sessions, and a phantom cohort has none before it is made; set "
                 "`stratify: null`"
@@ -120,7 +118,7 @@ class Plan:
                 self.paths.result(f"phantom/dicom/{participant}/T1w"),
                 self.paths.result(f"phantom/masks/{participant}_mask.nii.gz"),
             )
-            for participant in participant_ids(phantom.patients)
+            for participant in participant_ids(config.phantom.patients)
         ]
 
     def _split(self) -> tuple[str, list[Assignment]]:
@@ -197,12 +195,12 @@ class Plan:
 
         return files
 
-    def layout(self, wildcards: Any) -> Mapping[str, Any]:
+    def layout(self, wildcards: Any) -> dict[str, Any]:
         """Params function: how the folder of images is laid out."""
-        layout: Mapping[str, Any] | None = self.settings.get("layout")
+        layout = self.study.config.layout
         if not layout:
             raise InputError("config: `write_sheet` needs the section `layout`; name kind and folder (docs/layouts/)")
-        return layout
+        return layout.model_dump(mode="json")
 
     # ---- files of sessions ----------------------------------------------------------------------------------------------
 
@@ -238,15 +236,16 @@ class Plan:
     @property
     def registration_settings(self) -> dict[str, Any]:
         """The settings of registration that count: those of the other engine change nothing."""
-        settings = self.settings["registration"]
-        return {key: value for key, value in settings.items() if key != "flirt" or settings["engine"] == "flirt"}
+        registration = self.study.config.registration
+        unused = set() if registration.engine == "flirt" else {"flirt"}
+        return registration.model_dump(mode="json", exclude=unused)
 
     # ---- networks and models ----------------------------------------------------------------------------------------------
 
     @property
     def training(self) -> dict[str, Any]:
         """The settings of training that change its result."""
-        return {key: value for key, value in self.settings["training"].items() if key not in RUN_SETTINGS}
+        return self.study.config.training.model_dump(mode="json", exclude=RUN_SETTINGS)
 
     @property
     def topologies(self) -> dict[str, Any]:
@@ -322,7 +321,7 @@ class Plan:
     @property
     def uncertain_model(self) -> str | None:
         """The model whose uncertainty is mapped, if any."""
-        experiment: str | None = self.study.config.uncertainty.experiment
+        experiment = self.study.config.uncertainty.experiment
         return experiment and experiment.rpartition("+")[0]
 
     def uncertainty_of_fold(self) -> list[str]:
@@ -357,10 +356,11 @@ class Plan:
     def trials(self) -> list[dict[str, Any]]:
         """Return the trials of the hyper-parameter search, one for each combination and fold."""
         search = self.study.config.search
+        folds = search.folds if search else ()
         return [
             {"trial": trial.name, "topology": trial.topology, **trial.hyper_parameters, "fold": fold}
             for trial in self.study.trials.values()
-            for fold in (search.folds if search else ())
+            for fold in folds
         ]
 
     def histories_of_trials(self, wildcards: Any) -> list[str]:

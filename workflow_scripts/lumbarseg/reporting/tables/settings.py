@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lumbarseg.config.schema import Stacking
 from lumbarseg.reporting.tables.writing import Table
 
 _OPTIMISERS = {"adam": "Adam", "adadelta": "Adadelta", "rmsprop": "RMSprop"}
@@ -62,7 +63,7 @@ def ensembles_table(ensembles: Mapping[str, Sequence[str]]) -> Table:
     return Table(frame, "Ensembles of this study and the networks they are made of.", best_bold=False)
 
 
-def stacking_table(meta_learners: Sequence[str], stacking: Mapping[str, Any]) -> Table:
+def stacking_table(meta_learners: Sequence[str], stacking: Stacking) -> Table:
     """List the stacking models, as Table 6.
 
     Args:
@@ -76,8 +77,8 @@ def stacking_table(meta_learners: Sequence[str], stacking: Mapping[str, Any]) ->
             _INPUTS[name[0]],
             _MERGING[name[1]],
             "Dense Layer",
-            _OPTIMISERS.get(stacking["optimiser"], stacking["optimiser"]),
-            f"{stacking['learning_rate']:g}",
+            _OPTIMISERS.get(stacking.optimiser, stacking.optimiser),
+            f"{stacking.learning_rate:g}",
         )
         for name in meta_learners
     ]

@@ -135,6 +135,7 @@ def _prepare(
     bundle: "Bundle", sources: Mapping[str, Path], out: Path, scratch: Path, on_progress: Any
 ) -> Mapping[str, Any]:
     """Convert and register. Images that cannot be segmented are refused here, before TensorFlow is loaded."""
+    from lumbarseg.config.schema import Registration
     from lumbarseg.deployment.input_checks import require_mr, require_one_patient
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.conversion import Contrast, convert
@@ -150,19 +151,13 @@ def _prepare(
     if "T1w" not in sources:
         return {"aligned": aligned, "sidecars": sidecars}
     on_progress(description="registering T1w")
-    settings = bundle.settings["registration"]
     register(
         aligned["T2w"],
         converted["T1w"],
         aligned["T1w"],
         scratch / "matrix.txt",
-        engine=settings["engine"],
-        degrees_of_freedom=settings["degrees_of_freedom"],
-        report_path=scratch / "registration.json",
-        max_shift_mm=settings["max_shift_mm"],
-        max_rotation_degrees=settings["max_rotation_deg"],
-        unusual_shift_mm=settings["unusual_shift_mm"],
-        unusual_rotation_degrees=settings["unusual_rotation_deg"],
+        scratch / "registration.json",
+        Registration.model_validate(bundle.settings["registration"]),
     )
     return {"aligned": aligned, "sidecars": sidecars, "registration": scratch / "registration.json"}
 
