@@ -40,6 +40,7 @@ def test_complete_topology_keeps_a_complete_entry():
         ({"fully_connected": 512}, "set `family: fcn8`"),
         (None, "`topologies.X` must be a section of keys, not null"),
         ({"skip": ["ds1"]}, 'not ["ds1"]'),
+        (None, "`topologies.X` must be a section of keys, not null"),
         ({"batch_normalisation": ["unet", "fcn"]}, "must be `unet`, `vgg`, `dense` or `attention`, not `fcn`"),
         ({"batch_normalisation": True}, "must be a list of `unet`, `vgg`, `dense`, `attention`, not true"),
         ({"transposed_kernel": 1}, "transposed_kernel` must be at least 2, not 1"),
