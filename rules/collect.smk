@@ -52,7 +52,7 @@ rule train:
 
 rule search:
     input:
-        with_sheet(result("search/trials.csv"), *SEARCH_TABLE, *SEARCH_FIGURE),
+        with_sheet(result("search/trials.csv"), *table("table_search"), *figure("search")),
     localrule: True
 
 

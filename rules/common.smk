@@ -379,8 +379,6 @@ NETWORK = result("networks/{topology}/fold-{fold}/network.keras")
 HISTORY = result("networks/{topology}/fold-{fold}/history.csv")
 HISTORIES = result("metrics/histories.csv")
 TENSORBOARD = result("tensorboard/fold-{fold}")
-SEARCH_TABLE = with_endings(result("search/table_search"), "csv", "md", "tex")
-SEARCH_FIGURE = with_endings(result("search/fig_search"), "svg", "png")
 TRIAL_HISTORY = result("search/{trial}/fold-{fold}/history.csv")
 META_LEARNER = result("meta_learners/{model}/fold-{fold}/meta_learner.keras")
 META_LEARNER_HISTORY = result("meta_learners/history_fold-{fold}.csv")
@@ -395,6 +393,8 @@ CONFUSION = result("counts/confusion_fold-{fold}.csv")
 EXAMPLES = result("metrics/slices/examples.npz")
 PREPROCESSING_SLICES = result("metrics/slices/preprocessing.npz")
 CASES = result("metrics/slices/cases.npz")
+WORST_SLICES = result("metrics/slices/worst_{experiment}.npz")
+UNCERTAIN_SLICES = result("metrics/slices/uncertainty.npz")
 
 
 def masks_of_experiments():

@@ -59,7 +59,7 @@ rule assess_fold:
     input:
         library_inputs("assess_fold"),
         truth=masks_of("test"),
-        masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in measured()],
+        masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in REPORT.measured],
     output:
         distances=DISTANCES,
         confusion=CONFUSION,
@@ -74,7 +74,7 @@ rule assess_fold:
         runtime=scale_with_attempt(120),
     params:
         sessions=session_ids_of("test"),
-        experiments=measured(),
+        experiments=REPORT.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -111,10 +111,10 @@ rule case_slices:
         t2w=of_sessions(tested_sessions(), nifti("T2w")),
         t1w=of_sessions(tested_sessions(), REGISTERED) if "T1w" in CONTRASTS else [],
         truth=of_sessions(tested_sessions(), MASK),
-        masks=[result(f"masks/{experiment}/fold-{fold}") for experiment in worst_slices() for fold in STUDY.folds],
+        masks=[result(f"masks/{experiment}/fold-{fold}") for experiment in REPORT.shown for fold in STUDY.folds],
     output:
         cases=CASES,
-        worst=worst_slices().values(),
+        worst=[WORST_SLICES.format(experiment=experiment) for experiment in REPORT.shown],
     log:
         result("logs/case_slices.log"),
     benchmark:
@@ -123,7 +123,7 @@ rule case_slices:
         "../envs/lumbarseg.yaml"
     params:
         sessions=[(session.participant_id, session.session_id) for session in tested_sessions()],
-        experiments=list(worst_slices()),
+        experiments=REPORT.shown,
         folds=STUDY.folds,
         by_hand=config["figures"]["slices"],
         most=3,
@@ -156,3 +156,54 @@ rule example_slices:
         "example_slices: slices of Figures 2 and 3 from the images"
     script:
         "../workflow_scripts/example_slices.py"
+
+
+rule uncertainty_slices:
+    input:
+        library_inputs("uncertainty_slices"),
+        per_slice=result("metrics/iou_per_slice.csv"),
+        t2w=of_sessions(subset(1, "test"), nifti("T2w")),
+        truth=of_sessions(subset(1, "test"), MASK),
+        masks=result(f"masks/{REPORT.uncertain}/fold-1"),
+        maps=result(f"uncertainty/{uncertain_model()}/fold-1"),
+    output:
+        UNCERTAIN_SLICES,
+    log:
+        result("logs/uncertainty_slices.log"),
+    benchmark:
+        result("benchmarks/uncertainty_slices.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=ids_of(subset(1, "test")),
+        experiment=REPORT.uncertain,
+        fold=1,
+        background=config["background"],
+    message:
+        "uncertainty_slices: slices of the figure of uncertainty from the images"
+    script:
+        "../workflow_scripts/uncertainty_slices.py"
+
+
+rule usage:
+    input:
+        library_inputs("usage"),
+        **benchmarks_by_rule(),
+        networks=result("metrics/networks.csv"),
+        histories=of_folds(HISTORY),
+        meta_learners=of_folds(META_LEARNER_HISTORY) if STUDY.meta_learners else [],
+    output:
+        result("metrics/usage.csv"),
+    log:
+        result("logs/usage.log"),
+    benchmark:
+        result("benchmarks/usage.tsv")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        rules=list(benchmarks_by_rule()),
+        topologies=[topology for fold in STUDY.folds for topology in STUDY.networks],
+    message:
+        "usage: what the study cost by stage"
+    script:
+        "../workflow_scripts/usage.py"

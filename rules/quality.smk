@@ -34,9 +34,7 @@ rule registration_quality:
         library_inputs("registration_quality"),
         reports=of_sessions(SESSIONS, REGISTRATION),
     output:
-        csv=result("metrics/registration.csv"),
-        table=table("table_registration"),
-        figure=figure("registration"),
+        result("metrics/registration.csv"),
     log:
         result("logs/registration_quality.log"),
     benchmark:
@@ -45,7 +43,6 @@ rule registration_quality:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        limits={key: config["registration"][key] for key in ("unusual_shift", "unusual_rotation")},
         page=QUALITY_PAGE,
     message:
         "registration_quality: how far each T1w was moved, and which to look at"

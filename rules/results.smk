@@ -1,6 +1,15 @@
-"""Which tables and figures a study has, and what its page of results says of it."""
+"""Which tables and figures a study has: they are declared in lumbarseg/reporting, where they are drawn."""
 
 import yaml
+from lumbarseg.reporting import contents
+
+try:
+    REPORT = contents.report_settings(STUDY)
+    ENTRIES = {(entry.kind, entry.name): entry for entry in contents.contents(REPORT)}
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+REPORT_ITEM = "report/item.rst"
 
 
 def table(name):
@@ -8,40 +17,9 @@ def table(name):
     return with_endings(result(f"tables/{name}"), "csv", "md", "tex")
 
 
-def iou_table_columns():
-    """By table, the experiments that are its columns; a table set to null is not made."""
-    return {name: STUDY.columns(entries) for name, entries in config["tables"].items() if entries is not None}
-
-
-def companions():
-    """By table, the files that set its cells beside the paper's; none for classes other than the paper's."""
-    if class_names() != published.class_names():
-        return {}
-    return {name: table(f"{name}_published") for name in iou_table_columns()}
-
-
-def measured():
-    """The experiments whose masks are measured by distances between contours and by confusion matrices."""
-    chosen = config["comparison"]["measured"]
-    return STUDY.columns(config["figures"]["cases"] if chosen is None else chosen)
-
-
-def worst_slices():
-    """By experiment shown, the file with the slices in which it is worst."""
-    return {name: result(f"metrics/slices/worst_{name}.npz") for name in STUDY.columns(config["figures"]["cases"])}
-
-
-def all_tables():
-    """Every table in every format."""
-    names = [f"table_{number}" for number in range(1, 7)] + list(iou_table_columns())
-    # Made together with what is found out of the images, which are not copied with the metrics.
-    names += [] if METRICS_ALONE else ["table_selection", *(["table_registration"] if "T1w" in CONTRASTS else [])]
-    names += ["table_measures"] if measured() else []
-    names += ["table_wilcoxon_slice", "table_wilcoxon_patient", "table_ranking"]
-    names += [] if METRICS_ALONE else ["table_usage"]
-    return [path for name in names for path in table(name)] + [
-        path for paths in companions().values() for path in paths
-    ]
+def printed_table(name):
+    """A table as it is printed, cell by cell."""
+    return result(f"tables/{name}.json")
 
 
 def figure(name):
@@ -49,54 +27,61 @@ def figure(name):
     return with_endings(result(f"figures/{name}"), "svg", "png")
 
 
+def of_study(kind):
+    """The figures or tables that the study includes."""
+    return [entry for entry in ENTRIES.values() if entry.kind == kind and entry.of_study]
+
+
+def all_tables():
+    """Every table in every format."""
+    return [path for entry in of_study("table") for path in table(entry.name)]
+
+
 def all_figures():
     """Every figure in both formats."""
-    names = [
-        "fig_2",
-        "fig_3",
-        *(["registration"] if "T1w" in CONTRASTS and not METRICS_ALONE else []),
-        "learning_loss",
-        "learning_accuracy",
-        "learning_iou",
-    ]
-    names += ["fig_7"] if config["figures"]["cases"] else []
-    names += ["fig_8"] if config["figures"]["box_plots"] else []
-    names += ["threshold_curves"] if "TH" in config["labellings"] and shown_models() else []
-    names += ["calibration"] if shown_models() else []
-    # Drawn from maps of the test sessions, which are not copied with the metrics.
-    names += ["uncertainty"] if uncertain_model() and not METRICS_ALONE else []
-    names += ["fig_9"] if STUDY.ensembles else []
-    names += ["ranking", *(["confusion", "patients"] if measured() else [])]
-    names += [f"errors_{experiment}" for experiment in worst_slices()]
-    names += [f"network_{topology}" for topology in STUDY.networks]
-    return [path for name in names for path in figure(name)]
+    return [path for entry in of_study("figure") for path in figure(entry.name)]
 
 
-def shown_models():
-    """The models whose predictions stand in Figure 7."""
-    shown = {experiment.rpartition("+")[0] for experiment in config["figures"]["cases"]}
-    return [model for model in STUDY.models if model.name in shown]
+def entry_of(kind, wildcards):
+    """The entry of a job of rule `figure` or `table`."""
+    name = wildcards[kind]
+    if (kind, name) not in ENTRIES:
+        known = ", ".join(entry.name for entry in of_study(kind))
+        raise WorkflowError(f"{kind}s/{name}: this study has no such {kind}; it has {known}")
+    return ENTRIES[kind, name]
 
 
-def facts():
-    """What was run, for the page of results: the settings that change a result."""
-    training, stacking = config["training"], config["stacking"]
-    return {
-        "Channels": " and ".join(CONTRASTS),
-        "Registration": (
-            f"{config['registration']['engine']}, {config['registration']['degrees_of_freedom']} degrees of freedom"
-            if "T1w" in CONTRASTS
-            else "none, one contrast"
-        ),
-        "Normalisation": f"z-score of each {config['normalisation']['scope']}, non-zero voxels",
-        "Patches": f"{config['patches']['side']} × {config['patches']['side']}, stride {config['patches']['stride']}",
-        "Folds": f"{config['split']['folds']}, seed {config['split']['seed']}",
-        "Networks": f"{', '.join(STUDY.networks)}; m = {training['width']}, {training['epochs']} epochs, batch "
-        f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
-        "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in STUDY.ensembles.items()),
-        "Combiners": f"{', '.join(config['combine']['combiners'])}; meta-learners {stacking['epochs']} epochs",
-        "Labelling": ", ".join(config["labellings"]),
-    }
+def files_of(kind):
+    """An input function: the modules that make a figure or table, and the files it needs."""
+
+    def files(wildcards):
+        entry = entry_of(kind, wildcards)
+        modules = [os.path.relpath(path) for path in files_of_library(entry.module)]
+        return {"modules": modules, **{name: result(path) for name, path in entry.files.items()}}
+
+    return files
+
+
+def attribute_of(kind, name):
+    """A params function: an attribute of the entry."""
+    return lambda wildcards: getattr(entry_of(kind, wildcards), name)
+
+
+def in_report(kind, file_format):
+    """The arguments of Snakemake's `report` for a file of a figure or table."""
+
+    def labels(wildcards):
+        return {kind: entry_of(kind, wildcards).title, "format": file_format}
+
+    return {"caption": REPORT_ITEM, "category": attribute_of(kind, "section"), "labels": labels}
+
+
+def page_items():
+    """The figures and tables of the page, with the file that it shows of each."""
+    shown = ("kind", "name", "section", "title", "caption", "below", "is_one_of_many")
+    items = [{name: getattr(entry, name) for name in shown} for entry in ENTRIES.values() if entry.of_study]
+    files = [figure(item["name"])[1] if item["kind"] == "figure" else printed_table(item["name"]) for item in items]
+    return items, files
 
 
 def differences_from():

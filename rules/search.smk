@@ -43,8 +43,7 @@ rule search_table:
         histories=histories_of_trials,
     output:
         trials=result("search/trials.csv"),
-        table=SEARCH_TABLE,
-        figure=SEARCH_FIGURE,
+        combinations=result("search/combinations.csv"),
     log:
         result("logs/search_table.log"),
     benchmark:

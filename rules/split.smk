@@ -21,7 +21,6 @@ rule select_sessions:
     output:
         cohort=result("metrics/cohort.csv"),
         selection=SELECTION,
-        table=table("table_selection"),
     log:
         result("logs/select_sessions.log"),
     benchmark:
@@ -61,7 +60,6 @@ checkpoint split:
         left_out=ids_left_out(),
         lacking=MISSING_IMAGES,
         assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
-        table=table("table_selection")[1],
     message:
         "split: patients into test and folds"
     script:
