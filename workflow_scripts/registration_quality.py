@@ -13,4 +13,6 @@ with job(snakemake.log[0]) as logger:
         table.to_csv(temporary, index=False)
     flagged = (table["flag"] != "").sum()
     if flagged:
-        logger.warning("registration: %d of %d sessions are flagged; check %s", flagged, len(table), snakemake.params.page)
+        logger.warning(
+            "registration: %d of %d sessions are flagged; check %s", flagged, len(table), snakemake.params.page
+        )

@@ -71,7 +71,11 @@ def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) 
         of_session = per_slice[(per_slice[SLICE[:2]].astype(str) == identity).all(axis=1)]
         found = of_session[of_session["slice"] == slice_["slice"]].head(1)
         if found.empty:
-            reason = f"the session has slices 0 to {of_session['slice'].max()}" if len(of_session) else "no such test session"
+            reason = (
+                f"the session has slices 0 to {of_session['slice'].max()}"
+                if len(of_session)
+                else "no such test session"
+            )
             raise InputError(
                 f"config, figures.slices: participant {identity[0]}, session {identity[1]}, slice {slice_['slice']} is not a slice of "
                 f"a test session ({reason}); folds.tsv lists the test patients"

@@ -154,5 +154,7 @@ def _registration(t2w: str, t1w: Sequence[str]) -> tuple[NDArray[Any] | None, ND
         return None, None
     converted, registered = t1w
     fixed, moving = nib.load(t2w), nib.load(converted)
+    assert isinstance(fixed, nib.Nifti1Image)
+    assert isinstance(moving, nib.Nifti1Image)
     before = sagittal_view(resample(fixed, moving, np.eye(4)), fixed.affine)
     return before, read_view(registered)[0]

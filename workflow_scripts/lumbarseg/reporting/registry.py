@@ -139,37 +139,44 @@ def declarations(folder: Path = Path(__file__).parent, package: str = "lumbarseg
     names = [(one.kind, one.name) for one in found]
     for one in found:
         if names.count((one.kind, one.name)) > 1:
-            raise InputError(f"{one.file}: the {one.kind} `{one.name}` is declared twice; give one of them another name")
+            raise InputError(
+                f"{one.file}: the {one.kind} `{one.name}` is declared twice; give one of them another name"
+            )
     return sorted(found, key=lambda one: (SECTIONS.index(one.section), one.kind != "table", _number(one.name)))
 
 
 def _read(path: Path, module: str, tree: ast.Module) -> list[Declaration]:
     found = []
     for function in tree.body:
-        for call in function.decorator_list if isinstance(function, ast.FunctionDef) else []:
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _KINDS:
-                where = f"{path}, line {call.lineno}: @{call.func.id}"
-                parameters = tuple(parameter.arg for parameter in [*function.args.args, *function.args.kwonlyargs])
-                arguments = dict(zip(("name",), call.args, strict=False))
-                arguments |= {str(keyword.arg): keyword.value for keyword in call.keywords}
-                literals = {name: _literal(value, f"{where}, {name}") for name, value in arguments.items()}
-                try:
-                    declared = Declaration(
-                        kind=call.func.id, parameters=parameters, function=f"{module}.{function.name}", file=path, **literals
-                    )  # fmt: skip
-                except TypeError as error:
-                    raise InputError(f"{where}: {str(error).removeprefix('Declaration.__init__() ')}") from None
-                if declared.section not in SECTIONS:
-                    raise InputError(f"{where}: unknown section `{declared.section}`; use one of {', '.join(SECTIONS)}")
-                found.append(declared)
+        if isinstance(function, ast.FunctionDef):
+            for call in function.decorator_list:
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _KINDS:
+                    found.append(_declaration(path, f"{module}.{function.name}", function, call, call.func.id))
     return found
+
+
+def _declaration(path: Path, name: str, function: ast.FunctionDef, call: ast.Call, kind: str) -> Declaration:
+    where = f"{path}, line {call.lineno}: @{kind}"
+    arguments = dict(zip(("name",), call.args, strict=False))
+    arguments |= {str(keyword.arg): keyword.value for keyword in call.keywords}
+    literals = {argument: _literal(value, f"{where}, {argument}") for argument, value in arguments.items()}
+    parameters = tuple(parameter.arg for parameter in [*function.args.args, *function.args.kwonlyargs])
+    try:
+        declared = Declaration(kind=kind, parameters=parameters, function=name, file=path, **literals)
+    except TypeError as error:
+        raise InputError(f"{where}: {str(error).removeprefix('Declaration.__init__() ')}") from None
+    if declared.section not in SECTIONS:
+        raise InputError(f"{where}: unknown section `{declared.section}`; use one of {', '.join(SECTIONS)}")
+    return declared
 
 
 def _literal(value: ast.expr, where: str) -> Any:
     try:
         return ast.literal_eval(value)
     except ValueError:
-        raise InputError(f"{where}: not a literal; write the value itself, it is read without running the module") from None
+        raise InputError(
+            f"{where}: not a literal; write the value itself, it is read without running the module"
+        ) from None
 
 
 def _number(name: str) -> tuple[bool, int]:

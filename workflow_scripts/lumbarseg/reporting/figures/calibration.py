@@ -24,13 +24,12 @@ from lumbarseg.reporting.registry import figure
 )
 def figure_calibration(points: Path, errors: Path, shown_models: Sequence[str], labels: LabelTable) -> Figure:
     """Draw the reliability of the models shown."""
-    # A class may be named NA.
-    frames = (
-        pd.read_csv(path, keep_default_na=False, na_values={"mean_score": [""], "true_share": [""]})
-        for path in (points, errors)
-    )
-    shown = (frame[frame["model"].isin(shown_models)] for frame in frames)
-    return reliability_diagrams(*shown, labels)
+    frames = []
+    for path in (points, errors):
+        # A class may be named NA.
+        frame = pd.read_csv(path, keep_default_na=False, na_values={"mean_score": [""], "true_share": [""]})
+        frames.append(frame[frame["model"].isin(shown_models)])
+    return reliability_diagrams(frames[0], frames[1], labels)
 
 
 @styled

@@ -51,7 +51,9 @@ def iou_against_networks(averages: pd.DataFrame, sizes: Mapping[str, int]) -> Fi
     order = sorted(sizes, key=lambda name: (sizes[name], name))
     combiners = list(dict.fromkeys(combined["combiner"]))
     colours = dict(zip(combiners, series_colours(len(combiners)), strict=True))
-    groups: dict[str, list[str]] = {title: [] for title in ("Model averaging", "Stacking on scores", "Stacking on head inputs")}
+    groups: dict[str, list[str]] = {
+        title: [] for title in ("Model averaging", "Stacking on scores", "Stacking on head inputs")
+    }
     for name in combiners:
         groups[_panel_of(name)].append(name)
     groups = {title: members for title, members in groups.items() if members}

@@ -54,7 +54,6 @@ def figure_3(steps: Path, labels: LabelTable) -> Figure:
     return preprocessing_steps(example, labels)
 
 
-
 @styled
 def labelled_slices(examples: Sequence[LabelledSlice], classes: LabelTable) -> Figure:
     """Draw T1w, T2w and ground truth of some slices, with the legend of the classes (Figure 2).

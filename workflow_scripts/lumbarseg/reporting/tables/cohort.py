@@ -48,7 +48,7 @@ def table_1(cohort: Path) -> Table:
 def table_2(cohort: Path, channels: Sequence[str]) -> Table:
     """Make Table 2."""
     sessions = pd.read_csv(cohort, dtype=_TEXTS)
-    fields = sessions.melt("participant_id", [name for name in sessions if name.startswith(tuple(channels))])
+    fields = sessions.melt("participant_id", [name for name in sessions if str(name).startswith(tuple(channels))])
     fields[["contrast", "field"]] = fields["variable"].str.split("_", n=1, expand=True)
     return Table(acquisition_table(fields.dropna(subset="value"), sorted(channels)), decimals=None, best_bold=False)
 

@@ -102,7 +102,11 @@ def measures_table(
             row["False"] = int((here["true_pixels"] == 0).sum())
     values = pd.DataFrame(means)
     # In print an experiment is named once; the CSV names it in each row.
-    printed = values.assign(Experiment=values["Experiment"].mask(values["Experiment"].duplicated(), "")) if len(values) else None
+    printed = (
+        values.assign(Experiment=values["Experiment"].mask(values["Experiment"].duplicated(), ""))
+        if len(values)
+        else None
+    )
     sd = pd.DataFrame(deviations).reindex(columns=values.columns)
     return Table(values, sd=sd, printed=printed, best_bold=False, missing=MISSING)
 

@@ -50,9 +50,10 @@ def search_table(ranked: pd.DataFrame) -> Table:
             "Choice": choice,
         }
     )
+    better = ranked[ranked["best"] & ~ranked["present"]].to_dict("records")
     footnotes = [
-        f"To use the best for {row.topology}, write {{optimiser: {row.optimiser}, learning_rate: {decimal(row.learning_rate)}, "
-        f"activation: {row.activation}}} into its entry of `topologies`."
-        for row in ranked[ranked["best"] & ~ranked["present"]].itertuples()
+        f"To use the best for {row['topology']}, write {{optimiser: {row['optimiser']}, learning_rate: {decimal(row['learning_rate'])}, "
+        f"activation: {row['activation']}}} into its entry of `topologies`."
+        for row in better
     ]
     return Table(values, footnotes=footnotes, decimals=2, best_bold=False)
