@@ -60,7 +60,7 @@ def reliability_diagrams(points: pd.DataFrame, errors: pd.DataFrame, classes: La
             axes.scatter(x, y, s=sizes, color=colours[model], zorder=3, clip_on=False)
             error = mean_errors.get((model, tissue.name), np.nan)
             axes.text(0.03, 0.97 - 0.11 * place, f"{100 * error:.2f}", color=colours[model], transform=axes.transAxes,
-                      ha="left", va="top", fontsize=6.5)  # fmt: skip
+                      ha="left", va="top")  # fmt: skip
         axes.set_title(tissue.name)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)

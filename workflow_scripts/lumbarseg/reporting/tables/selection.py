@@ -13,7 +13,7 @@ from lumbarseg.reporting.tables.writing import Table
     "table_selection",
     section="Data",
     title="Selection of sessions",
-    caption="Criteria that sessions with a mask do not meet. A session that is used nevertheless is marked by a warning only.",
+    caption="Criteria that sessions with a mask do not meet. For sessions with the outcome `used` they are warnings.",
     needs={"selection": "metrics/selection.csv"},
 )
 def table_selection(selection: Path) -> Table:
