@@ -16,7 +16,6 @@ container: "lumbarseg.sif"
 
 
 include: "rules/common.smk"
-include: "rules/results.smk"
 
 
 # Rules that make metrics are left out if there are only the metrics (README, "Figures and tables on a laptop").
@@ -51,7 +50,7 @@ onstart:
 rule all:
     default_target: True
     input:
-        all_tables(),
-        all_figures(),
+        shown.tables(),
+        shown.figures(),
         paths.result("report/results.html"),
         [] if plan.metrics_only else paths.quality_page,

@@ -56,7 +56,7 @@ rule search:
     input:
         plan.with_sheet(
             paths.result("search/trials.csv"),
-            *with_endings(paths.result("search/table_search"), "csv", "md", "tex"),
+            *paths.table("table_search"),
             *with_endings(paths.result("search/fig_search"), "svg", "png"),
         ),
     localrule: True
@@ -82,13 +82,13 @@ rule reconstruct:
 
 rule tables:
     input:
-        all_tables(),
+        shown.tables(),
     localrule: True
 
 
 rule figures:
     input:
-        all_figures(),
+        shown.figures(),
     localrule: True
 
 

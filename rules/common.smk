@@ -11,7 +11,6 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 # The library of this checkout, whatever is installed.
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg.config import published  # noqa: E402
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
@@ -19,6 +18,7 @@ from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # no
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import FOLDER, LABEL, RUNS, ids_of, of_sessions, with_endings  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
+from lumbarseg.workflow.report_plan import ReportPlan  # noqa: E402
 from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
@@ -27,7 +27,7 @@ if config.get("training", {}).get("device") == "cpu":
     os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
 
-def read_plan():
+def read_plans():
     """Check the config and read the sheet; a mistake in either ends the run here, before any job."""
     home = Path(workflow.basedir)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
@@ -37,12 +37,14 @@ def read_plan():
         # Rules and scripts read the complete config from Snakemake's own `config`.
         config.clear()
         config.update(study.as_dict())
-        return Plan(study)
+        plan = Plan(study)
+        return plan, ReportPlan(plan)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
-plan = read_plan()
+# `shown`: the figures and tables of the study.
+plan, shown = read_plans()
 paths = plan.paths
 
 
@@ -55,6 +57,8 @@ wildcard_constraints:
     trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
     experiment=r"[A-Za-z0-9]+(\+[A-Za-z]+){0,2}",
+    figure="[^/]+",
+    table="[^/]+",
 
 
 def library_inputs(script):

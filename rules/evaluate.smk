@@ -59,7 +59,7 @@ rule assess_fold:
     input:
         library_inputs("assess_fold"),
         truth=plan.of_subset(paths.mask, "test"),
-        masks=[paths.masks(experiment) for experiment in plan.measured],
+        masks=[paths.masks(experiment) for experiment in shown.settings.measured],
     output:
         distances=paths.surface_distances,
         confusion=paths.confusion,
@@ -74,7 +74,7 @@ rule assess_fold:
         runtime=scale_with_attempt(120),
     params:
         sessions=plan.ids_of_subset("test"),
-        experiments=plan.measured,
+        experiments=shown.settings.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -113,12 +113,12 @@ rule case_slices:
         truth=of_sessions(plan.tested_sessions(), paths.mask),
         masks=[
             paths.result(f"masks/{experiment}/fold-{fold}")
-            for experiment in plan.worst_slices()
+            for experiment in shown.settings.shown
             for fold in plan.study.folds
         ],
     output:
         cases=paths.slices("cases"),
-        worst=plan.worst_slices().values(),
+        worst=[paths.slices(f"worst_{experiment}") for experiment in shown.settings.shown],
     log:
         paths.log("case_slices"),
     benchmark:
@@ -127,7 +127,7 @@ rule case_slices:
         "../envs/lumbarseg.yaml"
     params:
         sessions=[(session.participant_id, session.session_id) for session in plan.tested_sessions()],
-        experiments=list(plan.worst_slices()),
+        experiments=shown.settings.shown,
         folds=plan.study.folds,
         by_hand=config["figures"]["slices"],
         most=3,
@@ -162,3 +162,54 @@ rule example_slices:
         "example_slices: slices of Figures 2 and 3 from the images"
     script:
         "../workflow_scripts/example_slices.py"
+
+
+rule uncertainty_slices:
+    input:
+        library_inputs("uncertainty_slices"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        t2w=of_sessions(plan.subset(1, "test"), paths.nifti("T2w")),
+        truth=of_sessions(plan.subset(1, "test"), paths.mask),
+        masks=paths.result(f"masks/{shown.settings.uncertain}/fold-1"),
+        maps=paths.result(f"uncertainty/{plan.uncertain_model}/fold-1"),
+    output:
+        paths.slices("uncertainty"),
+    log:
+        paths.log("uncertainty_slices"),
+    benchmark:
+        paths.benchmark("uncertainty_slices")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=ids_of(plan.subset(1, "test")),
+        experiment=shown.settings.uncertain,
+        fold=1,
+        background=config["background"],
+    message:
+        "uncertainty_slices: slices of the figure of uncertainty from the images"
+    script:
+        "../workflow_scripts/uncertainty_slices.py"
+
+
+rule usage:
+    input:
+        library_inputs("usage"),
+        **plan.benchmarks_by_rule(),
+        networks=paths.metrics("networks.csv"),
+        histories=plan.of_folds(paths.history),
+        meta_learners=plan.of_folds(paths.meta_learner_history) if plan.study.meta_learners else [],
+    output:
+        paths.metrics("usage.csv"),
+    log:
+        paths.log("usage"),
+    benchmark:
+        paths.benchmark("usage")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        rules=list(plan.benchmarks_by_rule()),
+        topologies=[topology for fold in plan.study.folds for topology in plan.study.networks],
+    message:
+        "usage: what the study cost by stage"
+    script:
+        "../workflow_scripts/usage.py"

@@ -43,8 +43,7 @@ rule search_table:
         histories=plan.histories_of_trials,
     output:
         trials=paths.result("search/trials.csv"),
-        table=with_endings(paths.result("search/table_search"), "csv", "md", "tex"),
-        figure=with_endings(paths.result("search/fig_search"), "svg", "png"),
+        combinations=paths.result("search/combinations.csv"),
     log:
         paths.log("search_table"),
     benchmark:

@@ -1,8 +1,12 @@
 """Selection of the test slices shown in Figure 7: the best, the median and the worst."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from lumbarseg.errors import InputError
 from lumbarseg.evaluation.metrics import SLICE
 
 
@@ -46,3 +50,35 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     table = ranked.loc[[chosen[case] for case in order]].reset_index(drop=True)
     table.insert(0, "case", order)
     return table
+
+
+def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Find the slices that the config names under `figures.slices`.
+
+    Args:
+        per_slice: the table `metrics/iou_per_slice.csv`.
+        wanted: participant_id, session_id and slice of each.
+
+    Returns:
+        One row each: case (`by hand`), fold (the first that has the slice), participant_id, session_id, slice.
+
+    Raises:
+        InputError: a slice is not of a test session.
+    """
+    rows = []
+    for slice_ in wanted:
+        identity = [str(slice_[name]) for name in SLICE[:2]]
+        of_session = per_slice[(per_slice[SLICE[:2]].astype(str) == identity).all(axis=1)]
+        found = of_session[of_session["slice"] == slice_["slice"]].head(1)
+        if found.empty:
+            reason = (
+                f"the session has slices 0 to {of_session['slice'].max()}"
+                if len(of_session)
+                else "no such test session"
+            )
+            raise InputError(
+                f"config, figures.slices: participant {identity[0]}, session {identity[1]}, slice {slice_['slice']} is not a slice of "
+                f"a test session ({reason}); folds.tsv lists the test patients"
+            )
+        rows.append(dict(zip(SLICE, (*identity, slice_["slice"]), strict=True)) | {"fold": int(found["fold"].iloc[0])})
+    return pd.DataFrame(rows, columns=["fold", *SLICE]).assign(case="by hand")

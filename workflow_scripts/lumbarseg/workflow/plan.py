@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
@@ -328,16 +330,14 @@ class Plan:
         """Return the folder of uncertainty maps, the fold left open; nothing if the config asks for none."""
         return [self.paths.uncertainty(self.uncertain_model)] if self.uncertain_model else []
 
-    @property
-    def measured(self) -> list[str]:
-        """The experiments whose masks are measured by surface distances and confusion matrices."""
-        chosen = self.study.config.comparison.surface_distances_for
-        return self.study.columns(self.study.config.figures.cases if chosen is None else chosen)
+    def differences_from_paper(self, config: Path) -> list[tuple[str, str, str]]:
+        """Return the settings that differ from the paper's study: key, this study's value, the paper's.
 
-    def worst_slices(self) -> dict[str, str]:
-        """Return, by experiment shown, the file with the slices in which it is worst."""
-        shown = self.study.columns(self.study.config.figures.cases)
-        return {name: self.paths.slices(f"worst_{name}") for name in shown}
+        Args:
+            config: the config of the paper's study.
+        """
+        paper = yaml.safe_load(config.read_text(encoding="utf-8"))
+        return self.study.differences_from(Study(paper))
 
     def benchmarks_by_rule(self) -> dict[str, list[str]]:
         """Return, by rule, the benchmark files of what sessions and folds go through."""

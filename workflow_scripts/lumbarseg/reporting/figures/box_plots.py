@@ -1,14 +1,33 @@
-"""Figure 8: the IoU of the test slices per class and experiment, with the significant differences."""
+"""Figure 8: IoU of the test slices by class and experiment, with significant differences."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lumbarseg.evaluation.metrics import SLICE
+from lumbarseg.evaluation.metrics import SLICE, read_rows
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
+from lumbarseg.reporting.registry import figure
+
+
+@figure(
+    "fig_8",
+    section="Comparison",
+    caption="IoU of each class over the test slices. A star marks a significant difference from the reference (Wilcoxon "
+    "signed-rank test, unadjusted, slices as units, as in the paper). Slices of one patient are not independent: check the "
+    "adjusted p-values and those with patients as units in the tables before relying on a star.",
+    needs={"per_slice": "metrics/iou_per_slice.csv", "wilcoxon": "metrics/wilcoxon.csv"},
+    when="compared",
+)
+def figure_8(
+    per_slice: Path, wilcoxon: Path, compared: Sequence[str], labels: LabelTable, significance: float
+) -> Figure:
+    """Draw Figure 8."""
+    rows = read_rows([per_slice], ["experiment", *SLICE, "class_id", "iou"])
+    return box_plots(rows, pd.read_csv(wilcoxon), compared, labels, significance)
 
 
 @styled
@@ -21,9 +40,9 @@ def box_plots(
 ) -> Figure:
     """Draw box plots of IoU_c over the test slices, a panel for each class (Figure 8).
 
-    A slice's IoU is averaged over the folds, as in the test. Boxes reach from quartile to quartile with the median
-    across, whiskers to the last slice within 1.5 times that range; a line goes on from the reference's median. A star marks
-    an experiment that differs from the reference (p below `significance`, unadjusted as in the paper; Wilcoxon over slices).
+    A slice's IoU is averaged over the folds, as in the test. Boxes span the quartiles with a line at the median, whiskers
+    reach the last slice within 1.5 times that range, and a thin line marks the reference's median. A star marks an experiment
+    that differs from the reference (p below `significance`, unadjusted as in the paper; Wilcoxon over slices).
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.

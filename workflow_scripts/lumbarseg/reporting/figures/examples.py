@@ -1,19 +1,19 @@
-"""Figure 2 (slices and their labels) and figure 3 (the steps of preprocessing)."""
+"""Figure 2 (slices with their labels) and Figure 3 (preprocessing steps)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import (
     LINE,
     PAGE_WIDTH,
     add_class_legend,
+    checkerboard,
     coloured,
     grey_levels,
     legend_rows,
@@ -23,28 +23,35 @@ from lumbarseg.reporting.figures.style import (
     show,
     styled,
 )
+from lumbarseg.reporting.registry import figure
+from lumbarseg.reporting.slices import LabelledSlice, Preprocessing, restore_slices
 
 _GAP = 0.06
 _LEGEND_COLUMNS = 6
 
 
-@dataclass(frozen=True)
-class LabelledSlice:
-    """One slice with its ground truth.
+@figure(
+    "fig_2",
+    section="Data",
+    caption="Two slices of one session with their ground truth in the colours of the label table.",
+    needs={"examples": "metrics/slices/examples.npz"},
+)
+def figure_2(examples: Path, labels: LabelTable) -> Figure:
+    """Draw Figure 2."""
+    return labelled_slices(restore_slices(examples, LabelledSlice), labels)
 
-    Attributes:
-        t2w: (H, W), any intensities.
-        t1w: (H, W) on the T2w grid, or None where the study does without.
-        truth: (H, W) uint8 class ids.
-        spacing: millimetres between rows and between columns.
-        name: shown beside it.
-    """
 
-    t2w: NDArray[np.floating]
-    t1w: NDArray[np.floating] | None
-    truth: NDArray[np.uint8]
-    spacing: tuple[float, float]
-    name: str = ""
+@figure(
+    "fig_3",
+    section="Data",
+    caption="From images to patches: T1w before and after registration, z-scores, and overlapping patches. In the checkerboards, "
+    "edges that continue from field to field are registered.",
+    needs={"steps": "metrics/slices/preprocessing.npz"},
+)
+def figure_3(steps: Path, labels: LabelTable) -> Figure:
+    """Draw Figure 3."""
+    (example,) = restore_slices(steps, Preprocessing)
+    return preprocessing_steps(example, labels)
 
 
 @styled
@@ -83,51 +90,6 @@ def labelled_slices(examples: Sequence[LabelledSlice], classes: LabelTable) -> F
         figure.text(beside, middle, example.name, rotation=90, ha="center", va="center")
     add_class_legend(figure, classes, range(len(classes)), _LEGEND_COLUMNS)
     return figure
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """One slice on its way to patches; all arrays (H, W).
-
-    Attributes:
-        t2w: as converted.
-        t1w_before: on the T2w grid by the headers' word alone; None where the study does without T1w.
-        t1w_after: on the T2w grid after registration; None with `t1w_before`.
-        normalised_t2w: z-scores.
-        normalised_t1w: z-scores; None with `t1w_before`.
-        truth: uint8 class ids.
-        spacing: millimetres between rows and between columns.
-        row_starts: first rows of the patches.
-        column_starts: first columns of the patches.
-        side: rows and columns of a patch.
-    """
-
-    t2w: NDArray[np.floating]
-    t1w_before: NDArray[np.floating] | None
-    t1w_after: NDArray[np.floating] | None
-    normalised_t2w: NDArray[np.floating]
-    normalised_t1w: NDArray[np.floating] | None
-    truth: NDArray[np.uint8]
-    spacing: tuple[float, float]
-    row_starts: Sequence[int]
-    column_starts: Sequence[int]
-    side: int
-
-
-def checkerboard(first: NDArray[np.floating], second: NDArray[np.floating], fields: int = 8) -> NDArray[np.float32]:
-    """Show two images in alternating fields, so that edges which do not meet can be seen.
-
-    Args:
-        first: (H, W), any intensities; has the upper left field.
-        second: (H, W), any intensities.
-        fields: along each side.
-
-    Returns:
-        (H, W) float32, 0 … 1.
-    """
-    rows, columns = (np.arange(length) * fields // length for length in first.shape)
-    odd = (rows[:, np.newaxis] + columns) % 2 == 1
-    return np.where(odd, grey_levels(second), grey_levels(first))
 
 
 @styled
