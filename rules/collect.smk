@@ -57,7 +57,7 @@ rule search:
         plan.with_sheet(
             paths.result("search/trials.csv"),
             *paths.table("table_search"),
-            *with_endings(paths.result("search/fig_search"), "svg", "png"),
+            *paths.figure("search"),
         ),
     localrule: True
 
