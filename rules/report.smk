@@ -1,24 +1,26 @@
 """Tables, figures and the page of results (Sections 5.5 and 6)."""
 
+CAPTION = "report/caption.rst"
+
 
 rule figure:
     input:
         library_inputs("figure"),
-        unpack(files_of("figure")),
+        unpack(results.inputs("figure")),
     output:
-        svg=report(figure("{figure}")[0], **in_report("figure", "SVG")),
-        png=report(figure("{figure}")[1], **in_report("figure", "PNG")),
+        svg=report(paths.figure("{figure}")[0], caption=CAPTION, **results.in_report("figure", "SVG")),
+        png=report(paths.figure("{figure}")[1], caption=CAPTION, **results.in_report("figure", "PNG")),
     log:
-        result("logs/figure/{figure}.log"),
+        paths.log("figure", "{figure}"),
     benchmark:
-        result("benchmarks/figure/{figure}.tsv")
+        paths.benchmark("figure", "{figure}")
     conda:
         "../envs/figures.yaml"
     params:
-        function=attribute_of("figure", "function"),
-        needs=lambda wildcards: list(entry_of("figure", wildcards).files),
-        settings=attribute_of("figure", "settings"),
-        caption=attribute_of("figure", "caption"),
+        function=results.parameter("figure", "function"),
+        needs=results.parameter("figure", "parameters_of_files"),
+        settings=results.parameter("figure", "settings"),
+        caption=results.parameter("figure", "caption"),
     message:
         "figure: {wildcards.figure}"
     script:
@@ -28,23 +30,23 @@ rule figure:
 rule table:
     input:
         library_inputs("table"),
-        unpack(files_of("table")),
+        unpack(results.inputs("table")),
     output:
-        csv=report(table("{table}")[0], **in_report("table", "CSV")),
-        md=report(table("{table}")[1], **in_report("table", "Markdown")),
-        tex=report(table("{table}")[2], **in_report("table", "LaTeX")),
-        json=printed_table("{table}"),
+        csv=report(paths.table("{table}")[0], caption=CAPTION, **results.in_report("table", "CSV")),
+        md=report(paths.table("{table}")[1], caption=CAPTION, **results.in_report("table", "Markdown")),
+        tex=report(paths.table("{table}")[2], caption=CAPTION, **results.in_report("table", "LaTeX")),
+        json=paths.printed_table("{table}"),
     log:
-        result("logs/table/{table}.log"),
+        paths.log("table", "{table}"),
     benchmark:
-        result("benchmarks/table/{table}.tsv")
+        paths.benchmark("table", "{table}")
     conda:
         "../envs/figures.yaml"
     params:
-        function=attribute_of("table", "function"),
-        needs=lambda wildcards: list(entry_of("table", wildcards).files),
-        settings=attribute_of("table", "settings"),
-        caption=attribute_of("table", "caption"),
+        function=results.parameter("table", "function"),
+        needs=results.parameter("table", "parameters_of_files"),
+        settings=results.parameter("table", "settings"),
+        caption=results.parameter("table", "caption"),
     message:
         "table: {wildcards.table}"
     script:
@@ -54,28 +56,24 @@ rule table:
 rule results_page:
     input:
         library_inputs("results_page"),
-        shown=page_items()[1],
-        cohort=result("metrics/cohort.csv"),
-        ranking=result("metrics/ranking.csv"),
-        worst_cases=result("metrics/worst_cases.csv"),
-        machine=result("metrics/machine.json"),
-        networks=result("metrics/networks.csv"),
+        shown=results.page_files,
+        cohort=paths.metrics("cohort.csv"),
+        ranking=paths.metrics("ranking.csv"),
+        worst_cases=paths.metrics("worst_cases.csv"),
+        machine=paths.metrics("machine.json"),
+        networks=paths.metrics("networks.csv"),
     output:
-        report(
-            result("report/results.html"),
-            caption="report/results.rst",
-            category="Results",
-        ),
+        report(paths.result("report/results.html"), caption="report/results.rst", category="Results"),
     log:
-        result("logs/results_page.log"),
+        paths.log("results_page"),
     benchmark:
-        result("benchmarks/results_page.tsv")
+        paths.benchmark("results_page")
     conda:
         "../envs/figures.yaml"
     params:
         study=config["study"],
-        shown=page_items()[0],
-        settings=contents.page_settings(STUDY),
+        shown=results.page_items,
+        settings=results.page_settings,
         differences_from=differences_from(),
     message:
         "results_page: tables and figures on one page"

@@ -7,7 +7,7 @@ from lumbarseg.workflow.joblog import job
 with job(snakemake.log[0]):
     files, patches = snakemake.input, snakemake.params.patches
     examples, steps = read_examples(
-        files.t2w[0], files.t1w, files.normalised, files.mask[0], patches["side"], patches["stride"]
+        files.t2w[0], files.t1w, files.normalised, files.mask[0], patches["patch_size"], patches["stride"]
     )
     store_slices(snakemake.output.labelled, examples)
     store_slices(snakemake.output.steps, [steps])

@@ -9,7 +9,7 @@ from lumbarseg.workflow.joblog import job
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
     histories = [pd.read_csv(path) for path in snakemake.input.histories]
-    criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.best_epoch_by]
+    criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.monitor]
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
     ranked = combinations(trials, params.present, criterion)
     for path, frame in ((snakemake.output.trials, trials), (snakemake.output.combinations, ranked)):

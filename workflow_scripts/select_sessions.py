@@ -8,6 +8,7 @@ from lumbarseg.atomic_io import atomic_write
 from lumbarseg.cohort.acquisition import describe_session
 from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, selection_rows
 from lumbarseg.cohort.sheet import read_sheet
+from lumbarseg.config.schema import Selection
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
@@ -20,7 +21,7 @@ with job(snakemake.log[0]) as logger:
         by_contrast = dict(zip(params.channels, map(Path, images), strict=False))
         paths = [Path(files[place]) for files in (snakemake.input.patches, snakemake.input.choices)]
         described.append(describe_session(sessions[tuple(label)], paths[0], by_contrast, paths[1]))
-    rows = selection_rows(described, params.lacking, params.criteria, params.class_names)
+    rows = selection_rows(described, params.lacking, Selection.model_validate(params.criteria), params.class_names)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     with atomic_write(snakemake.output.selection) as temporary:
         table.to_csv(temporary, index=False)

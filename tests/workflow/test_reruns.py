@@ -84,7 +84,7 @@ def test_another_split_trains_the_networks_of_its_folds_in_the_same_run(again):
     network = again / "results/small/networks/U1/fold-1/network.keras"
     before = network.stat().st_mtime_ns
     call = (network.relative_to(again), *DRY[:2])
-    assert "are now for training or validation in fold 1, 2, 3" in snakemake(again, *call, "--dry-run").output
+    assert "the split of fold 1, 2, 3 has changed" in snakemake(again, *call, "--dry-run").output
     run = snakemake(again, *call, "--cores", "2")
     assert run.status == 0, run.output[-3000:]
     assert network.stat().st_mtime_ns != before
@@ -160,7 +160,10 @@ def test_a_study_that_is_done_is_packed_without_training_anything_and_segments_i
     bundle = Bundle(again / "results/small/bundle/best.zip")
     bundle.check()
     assert bundle.manifest["experiment"].endswith("+TH")
-    assert bundle.manifest["patients"] == {"train": 3, "validation": 2, "test": 1}
+    # Which fold is packed depends on rounding; three folds of five patients validate on two, two and one.
+    patients = bundle.manifest["patients"]
+    assert patients["test"] == 1
+    assert (patients["train"], patients["validation"]) in [(3, 2), (4, 1)]
     given = ("--config", "bundle=results/small/bundle/best.zip", "sessions=cohort/sessions.tsv")
     run = snakemake(again, "results/small/segmented/best/sub-p0/ses-01/sub-p0_ses-01_measures.csv", *study, *given)
     assert run.status == 0, run.output[-3000:]

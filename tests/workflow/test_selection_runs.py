@@ -9,7 +9,7 @@ from factories.workflow import copy_workflow, small_study, snakemake, write_coho
 RANGES = {"Height": [40, 40], "Width": [40, 40], "PixelSpacing": [1, 1], "Slices": [3, 9], "SpacingBetweenSlices": None}
 SELECTION = {
     "acquisition": {"action": "exclude", "T2w": RANGES},
-    "cover": {"action": "ignore"},
+    "coverage": {"action": "ignore"},
     "quality": {"action": "ignore"},
 }
 

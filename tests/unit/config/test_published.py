@@ -16,8 +16,8 @@ from lumbarseg.reporting.tables.iou import iou_table, published_companion
 from lumbarseg.reporting.tables.settings import ensembles_table, stacking_table, topologies_table
 from lumbarseg.reporting.tables.writing import print_table
 
-PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()), ROOT / "rules/schemas/config.schema.yaml")
-CLASSES = LabelTable(PAPER["classes"])
+PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()))
+CLASSES = LabelTable(PAPER.as_dict()["classes"])
 NAMES = sorted({table for table, _, _ in published.cells()})
 AVERAGES = ("IoU without Bg.", "IoU with Bg.")
 
@@ -42,7 +42,7 @@ def test_the_papers_classes_are_those_of_the_config() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_config_asks_for_the_columns_the_paper_prints(name: str) -> None:
-    assert sorted(PAPER.columns(PAPER["tables"][name])) == sorted(printed_experiments(name))
+    assert sorted(PAPER.columns(PAPER.config.tables[name])) == sorted(printed_experiments(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,10 +126,10 @@ def test_table_5_and_6_come_out_of_the_config() -> None:
     table = ensembles_table(PAPER.ensembles).values
     assert table.iloc[0].tolist() == ["E4", "UAD UMD UQD UDD"]
     assert len(table) == 10
-    meta_learners = stacking_table(PAPER.stacking_combiners, PAPER["stacking"]).values.set_index("Stacking model ID")
+    meta_learners = stacking_table(PAPER.stacking_combiners, "adam", 0.00033).values.set_index("Stacking model ID")
     assert meta_learners.loc["NAD"].tolist() == ["Normalised", "Average", "Dense Layer", "Adam", "0.00033"]
     assert meta_learners.loc["TCD"].tolist() == ["Tensor", "Concatenate", "Dense Layer", "Adam", "0.00033"]
-    assert len(stacking_table([], PAPER["stacking"]).values) == 0
+    assert len(stacking_table([], "adam", 0.00033).values) == 0
 
 
 def test_measures_are_means_over_folds_with_the_slices_that_went_in() -> None:

@@ -49,7 +49,7 @@ def test_the_same_content_gives_the_same_bytes(made, tmp_path):
 def test_the_settings_are_those_of_the_training_but_new_patients_are_registered_without_fsl(made):
     settings = Bundle(made).settings
     assert settings["channels"] == ["T2w", "T1w"]
-    assert settings["patches"] == {"side": 32, "stride": 24}
+    assert settings["patches"] == {"patch_size": 32, "stride": 24}
     assert settings["registration"]["engine"] == "itk"
     assert settings["registration"]["degrees_of_freedom"] == 6
 
@@ -72,11 +72,11 @@ def manifest_with(**changes):
         (lambda contents: contents | {MANIFEST: b"[]"}, "found version None"),
         (
             lambda contents: contents | {META_LEARNER: contents[META_LEARNER][:-1] + b"x"},
-            "expected meta-learner.keras as it was packed, found another checksum",
+            "expected meta_learner.keras as it was packed, found another checksum",
         ),
         (
             lambda contents: {name: data for name, data in contents.items() if name != META_LEARNER},
-            "found a difference in meta-learner.keras",
+            "found a difference in meta_learner.keras",
         ),
         (lambda contents: contents | {"extra": b""}, "found a difference in extra"),
         (lambda contents: contents | {CARD: b"better than it is"}, "expected MODEL_CARD.md as it was packed"),

@@ -57,7 +57,7 @@ def test_the_manifest_tells_no_patient_and_refuses_thresholds_of_other_classes()
 
 
 def small_manifest_of_other_thresholds():
-    with mock.patch("small_bundles.NAMES", ["Background", "Int-Disc", "Else"]):
+    with mock.patch("factories.bundle.NAMES", ["Background", "Int-Disc", "Else"]):
         return small_manifest()
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_geometry import ORIENTATIONS, affine_of
 
+from factories.orientation import ORIENTATIONS, affine_of
 from factories.workflow import ROOT
 from lumbarseg.deployment.morphometry import COLUMNS, DICTIONARY, disc_heights, measure, separate_discs
 from lumbarseg.geometry import from_sagittal_view, sagittal_spacing, sagittal_view

@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import scipy.stats
-from test_geometry import ORIENTATIONS, affine_of
 
 from factories.bundle import MEAN, NETWORK, SIDE, STACKED, STRIDE, small_bundle, small_network
+from factories.orientation import ORIENTATIONS, affine_of
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.data.tiling import Tiling
 from lumbarseg.deployment.bundle import Bundle

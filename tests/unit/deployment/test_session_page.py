@@ -4,9 +4,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from test_geometry import affine_of
 
 from factories.bundle import CLASSES
+from factories.orientation import affine_of
 from lumbarseg.deployment.morphometry import COLUMNS, measure
 from lumbarseg.deployment.session_page import session_page, shown_slices
 from lumbarseg.deployment.session_results import write_results
@@ -73,9 +73,9 @@ def test_no_two_texts_of_the_page_overlap_and_all_lie_within_it(flags):
         tall[1:3, row : row + 5, 5:25] = 1
     tall[:, :, 30:35] = 2
     figure = page(tall, ["outside of training: field of view, height (mm) 500, in training 260 to 335"] * flags)
-    renderer = figure.raster.get_renderer()
+    renderer = figure.canvas.get_renderer()
     boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in figure.texts if text.get_text()]
-    width, height = figure.raster.get_width_height()
+    width, height = figure.canvas.get_width_height()
     for place, (text, box) in enumerate(boxes):
         assert box.x0 >= 0
         assert box.x1 <= width, text

@@ -1,4 +1,4 @@
-"""Which sessions a study uses, by the paper's criteria (Section 3.1.1, Table 2), and why others are left out.
+"""Selection of sessions by the paper's criteria (Section 3.1.1, Table 2), with the reason for each exclusion.
 
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
@@ -11,27 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lumbarseg.config.schema import Criteria, Selection
+
 LEFT_OUT, USED = "left out", "used"
 
 COLUMNS = ("participant_id", "session_id", "outcome", "criterion", "found", "expected")
-"""Of `metrics/selection.csv`: a row for each criterion that a session does not meet, and one for a session that meets all."""
+"""Columns of `metrics/selection.csv`: one row per criterion that a session fails, and one per session that meets all."""
 
 MILLISECONDS = ("RepetitionTime", "EchoTime")
-"""Fields that BIDS gives in seconds and Table 2 in milliseconds."""
+"""Fields in seconds in BIDS and in milliseconds in Table 2."""
 
-# Table 2 is rounded, and so are headers.
+# Relative tolerance: Table 2 and headers are rounded.
 _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A criterion that a session does not meet.
+    """A criterion that a session fails.
 
     Attributes:
-        criterion: as the config names it, with the contrast: `T2w RepetitionTime`.
+        criterion: its name in the config, with the contrast: `T2w RepetitionTime`.
         found: the session's value.
-        expected: the range, in words.
-        excludes: whether the session is left out for it.
+        expected: the accepted range, as text.
+        excludes: whether the session is left out because of it.
     """
 
     criterion: str
@@ -40,69 +42,72 @@ class Finding:
     excludes: bool
 
 
-def judge(session: Mapping[str, Any], criteria: Mapping[str, Any], class_names: Sequence[str]) -> list[Finding]:
-    """Compare a session with the criteria; what its headers do not say is not judged.
+def judge(session: Mapping[str, Any], criteria: Selection, class_names: Sequence[str]) -> list[Finding]:
+    """Compare a session with the criteria; values missing from its headers are not checked.
 
     Args:
         session: a row of `metrics/cohort.csv`: for each contrast `T2w_RepetitionTime` and the like (times in seconds,
             spacings in mm, Height and Width in pixels), `T2w_Brightness` and `T2w_Noise`, and `classes`, the ids in its
             mask.
         criteria: `selection` of the config.
-        class_names: in the order of their ids.
+        class_names: class names in the order of their ids.
 
     Returns:
-        What is out of range, in the order of the config.
+        The criteria that the session fails, in the order of the config.
     """
     findings: list[Finding] = []
 
-    def require(section: str, criterion: str, value: float | None, low: float, high: float, unit: str = "") -> None:
-        action = criteria[section]["action"]
-        if value is None or action == "ignore" or low * (1 - _ROUNDING) <= value <= high * (1 + _ROUNDING):
+    def require(
+        section: Criteria, criterion: str, value: float | None, low: float, high: float, unit: str = ""
+    ) -> None:
+        if value is None or section.action == "ignore" or low * (1 - _ROUNDING) <= value <= high * (1 + _ROUNDING):
             return
         wanted = f"at least {low:g}{unit}" if math.isinf(high) else f"{low:g} to {high:g}{unit}"
         wanted = f"at most {high:g}{unit}" if low == 0 else wanted
-        findings.append(Finding(criterion, f"{value:.4g}{unit}", wanted, action == "exclude"))
+        findings.append(Finding(criterion, f"{value:.4g}{unit}", wanted, section.action == "exclude"))
 
     contrasts = [contrast for contrast in ("T2w", "T1w") if _number(session, f"{contrast}_Height") is not None]
     for contrast in contrasts:
-        for field, limits in criteria["acquisition"][contrast].items():
+        for field, limits in getattr(criteria.acquisition, contrast):
             value = _number(session, f"{contrast}_{field}")
             times = 1000 if field in MILLISECONDS else 1
             if limits is not None and value is not None:
                 low, high = limits
-                require("acquisition", f"{contrast} {field}", value * times, low, high, " ms" if times > 1 else "")
-    cover = criteria["cover"]
+                require(
+                    criteria.acquisition, f"{contrast} {field}", value * times, low, high, " ms" if times > 1 else ""
+                )
+    coverage = criteria.coverage
     rows, spacing = _number(session, "T2w_Height"), _number(session, "T2w_PixelSpacing")
     if rows is not None and spacing is not None:
-        require("cover", "T2w height", rows * spacing, cover["height"], math.inf, " mm")
+        require(coverage, "T2w height", rows * spacing, coverage.min_height_mm, math.inf, " mm")
     present = {class_names[int(number)] for number in str(session.get("classes", "")).split()}
-    absent = [name for name in cover["classes"] if name in class_names and name not in present]
-    if absent and present and cover["action"] != "ignore":
-        wanted = ", ".join(name for name in cover["classes"] if name in class_names)
-        findings.append(Finding("classes of the mask", f"no {', '.join(absent)}", wanted, cover["action"] == "exclude"))
+    absent = [name for name in coverage.classes if name in class_names and name not in present]
+    if absent and present and coverage.action != "ignore":
+        wanted = ", ".join(name for name in coverage.classes if name in class_names)
+        findings.append(Finding("classes of the mask", f"no {', '.join(absent)}", wanted, coverage.action == "exclude"))
     for contrast in contrasts:
-        low, high = criteria["quality"]["brightness"]
-        require("quality", f"{contrast} brightness", _number(session, f"{contrast}_Brightness"), low, high)
-        require("quality", f"{contrast} noise", _number(session, f"{contrast}_Noise"), 0, criteria["quality"]["noise"])
+        quality = criteria.quality
+        require(quality, f"{contrast} brightness", _number(session, f"{contrast}_Brightness"), *quality.brightness)
+        require(quality, f"{contrast} noise", _number(session, f"{contrast}_Noise"), 0, quality.noise)
     return findings
 
 
 def selection_rows(
     sessions: Iterable[Mapping[str, Any]],
     lacking: Iterable[tuple[str, str, str]],
-    criteria: Mapping[str, Any],
+    criteria: Selection,
     class_names: Sequence[str],
 ) -> list[dict[str, str]]:
-    """Judge all sessions.
+    """Compare all sessions with the criteria.
 
     Args:
         sessions: rows of `metrics/cohort.csv`.
-        lacking: participant_id, session_id and the contrast that is not there, of sessions that were never converted.
+        lacking: participant_id, session_id and missing contrast of sessions that were not converted.
         criteria: as for `judge`.
         class_names: as for `judge`.
 
     Returns:
-        Rows with `COLUMNS`; those that are left out first.
+        Rows with `COLUMNS`; excluded sessions first.
     """
     rows = [
         dict(
@@ -123,13 +128,13 @@ def selection_rows(
     return sorted(rows, key=lambda row: row["outcome"] != LEFT_OUT)
 
 
-def excludes(criteria: Mapping[str, Any]) -> bool:
-    """Whether any criterion can leave a session out that has all its images."""
-    return any(criteria[section]["action"] == "exclude" for section in ("acquisition", "cover", "quality"))
+def excludes(criteria: Selection) -> bool:
+    """Return whether any criterion can exclude a session that has all its images."""
+    return any(one.action == "exclude" for one in (criteria.acquisition, criteria.coverage, criteria.quality))
 
 
 def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:
-    """Read which sessions were left out: participant_id and session_id; none where there is no such file yet."""
+    """Read the participant_id and session_id of the excluded sessions; none if the file does not exist yet."""
     if not Path(path).is_file():
         return set()
     with Path(path).open(encoding="utf-8", newline="") as lines:

@@ -1,36 +1,35 @@
-"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp a sample (Section 5.1)."""
+"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp per sample (Section 5.1)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.config.schema import Augmentation
 
-def draw_warps(
-    generator: np.random.Generator, number: int, side: int, settings: Mapping[str, Any]
-) -> NDArray[np.float32]:
-    """Draw one warp a sample.
 
-    A warp maps each pixel of the output to the place in the input it is read from: it turns about the patch's centre
-    by a uniform angle, divides distances by a uniform zoom (above 1 magnifies), shifts by a uniform share of the side,
-    and mirrors columns with a probability.
+def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:
+    """Draw one random warp per sample.
+
+    A warp maps each output pixel to the input position from which it is read: it rotates about the centre of the patch by
+    a uniformly distributed angle, divides distances by a uniform zoom (above 1 magnifies), shifts by a uniform fraction
+    of the side, and mirrors columns with a given probability.
 
     Args:
-        generator: where the random numbers come from.
-        number: how many warps.
+        generator: source of random numbers.
+        number: number of warps.
         side: rows and columns of a patch, in pixels.
-        settings: `training.augmentation` of the config: rotation (degrees), zoom (two factors), shift (share), flip.
+        settings: the config's `training.augmentation`.
 
     Returns:
         (number, 8) float32, the first eight entries of each 3 × 3 matrix on (column, row, 1).
     """
-    angle = np.radians(generator.uniform(-settings["rotation"], settings["rotation"], number))
-    least, greatest = settings["zoom"]
+    angle = np.radians(generator.uniform(-settings.rotation_deg, settings.rotation_deg, number))
+    least, greatest = settings.zoom
     zoom = generator.uniform(least, greatest, number)
-    shift = generator.uniform(-settings["shift"], settings["shift"], (number, 2)) * side
-    mirror = np.where(generator.random(number) < settings["flip"], -1.0, 1.0)
+    shift = generator.uniform(-settings.shift, settings.shift, (number, 2)) * side
+    mirror = np.where(generator.random(number) < settings.flip, -1.0, 1.0)
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     linear = np.stack([cosine * mirror, -sine, sine * mirror, cosine], axis=1).reshape(number, 2, 2)
     centre = np.full(2, (side - 1) / 2)
@@ -42,17 +41,17 @@ def draw_warps(
 
 
 def warp(images: Any, labels: Any, warps: Any) -> tuple[Any, Any]:
-    """Resample images (bilinear) and labels (nearest) once, on the device that trains.
+    """Resample images (bilinear) and labels (nearest neighbour) once, on the training device.
 
-    Outside the patch the nearest edge is repeated.
+    Outside the patch the edge pixels are repeated.
 
     Args:
         images: (batch, side, side, channels) float32.
-        labels: (batch, side, side) whole numbers.
+        labels: (batch, side, side) class ids.
         warps: (batch, 8) float32 from `draw_warps`.
 
     Returns:
-        Warped images (float32) and labels (int32), shapes unchanged. The values of the labels are among those given.
+        Warped images (float32) and labels (int32) of unchanged shape. Labels keep their set of values.
     """
     warped = keras.ops.image.affine_transform(images, warps, interpolation="bilinear", fill_mode="nearest")
     planes = keras.ops.cast(labels, "float32")[..., None]

@@ -1,4 +1,4 @@
-"""Which test slices stand for a study: the best, the median and the worst."""
+"""Selection of the test slices shown in Figure 7: the best, the median and the worst."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ from lumbarseg.evaluation.metrics import SLICE
 
 
 def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> pd.DataFrame:
-    """Choose the best, the median and the worst test slice by the mean IoU over the targets (equation 4).
+    """Choose the best, the median and the worst test slice by mean IoU without background (equation 4).
 
-    The slices of the first fold are ranked, since each fold has its own prediction of a slice and one is shown. Each case
-    is of another patient where there are enough; then the median is the slice nearest to it in rank.
+    Only the first fold is used, because each fold predicts the same test slices. The three cases come from different
+    patients if possible; the median is then the slice of another patient that is nearest to it in rank.
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.
-        experiment: the one whose IoU decides.
-        background: id of the class that is no target.
+        experiment: name of the experiment that is ranked.
+        background: id of the background class.
 
     Returns:
-        Up to three rows: case (best, median, worst), fold, participant_id, session_id, slice, mean_iou.
+        Up to three rows: case (best, median, worst), fold, participant_id, session_id, slice, mean_iou (0 … 1).
 
     Raises:
         ValueError: the experiment has no slice with an IoU.
@@ -31,7 +31,7 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     rows = rows[rows["fold"] == rows["fold"].min()]
     means = rows.groupby(["fold", *SLICE], observed=True)["iou"].mean().dropna()
     if means.empty:
-        raise ValueError(f"expected slices with an IoU of {experiment}, found none")
+        raise ValueError(f"no slice has an IoU of {experiment}")
     ranked = (
         means.rename("mean_iou")
         .reset_index()

@@ -43,7 +43,7 @@ class ReportSettings:
         units: of the statistical comparison, `slice` and `patient`.
         significance: the p-value below which a difference is marked.
         uncertain: the experiment whose uncertainty is mapped; empty if none is.
-        registration_limits: `unusual_shift` (mm) and `unusual_rotation` (degrees).
+        registration_limits: `unusual_shift_mm` and `unusual_rotation_deg`.
     """
 
     labels: Mapping[str, Any]
@@ -73,36 +73,38 @@ class ReportSettings:
 
 def report_settings(study: Study) -> ReportSettings:
     """Take out of a study what figures and tables ask for."""
-    figures, comparison, registration = study["figures"], study["comparison"], study["registration"]
-    columns = {name: study.columns(entries) for name, entries in study["tables"].items() if entries is not None}
-    shown = study.columns(figures["cases"])
-    names = {experiment.rpartition("+")[0] for experiment in shown}
-    shown_models = [model.name for model in study.models if model.name in names]
-    measured = comparison["measured"]
+    config = study.config
+    columns = {name: study.columns(entries) for name, entries in config.tables.items() if entries is not None}
+    shown = study.columns(config.figures.cases)
+    models = {experiment.rpartition("+")[0] for experiment in shown}
+    shown_models = [model.name for model in study.models if model.name in models]
+    measured = config.comparison.surface_distances_for
+    is_the_papers = [one.name for one in config.classes] == published.class_names()
+    plain = study.as_dict()
     return ReportSettings(
-        labels={"classes": study["classes"], "background": study["background"]},
-        channels=study["channels"],
-        with_t1w="T1w" in study["channels"],
-        patch_size=study["patches"]["side"],
+        labels={"classes": plain["classes"], "background": plain["background"]},
+        channels=plain["channels"],
+        with_t1w="T1w" in config.channels,
+        patch_size=config.patches.patch_size,
         folds=study.folds,
         topologies={name: study.topology(name) for name in study.networks},
         networks=study.networks,
         ensembles=study.ensembles,
         ensemble_sizes={name: len(members) for name, members in study.ensembles.items()},
         meta_learners=study.stacking_combiners,
-        stacking={key: study["stacking"][key] for key in ("optimiser", "learning_rate")},
-        monitor={"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[study["training"]["best_epoch_by"]],
+        stacking={key: plain["stacking"][key] for key in ("optimiser", "learning_rate")},
+        monitor={"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[config.training.monitor],
         columns=columns,
-        published_columns=columns if [one["name"] for one in study["classes"]] == published.class_names() else {},
+        published_columns=columns if is_the_papers else {},
         shown=shown,
         shown_models=shown_models,
-        threshold_models=shown_models if "TH" in study["labellings"] else [],
-        compared=study.columns(figures["box_plots"]),
+        threshold_models=shown_models if "TH" in config.labellings else [],
+        compared=study.columns(config.figures.box_plots),
         measured=shown if measured is None else study.columns(measured),
         units=["slice", "patient"],
-        significance=comparison["significance"],
-        uncertain=study["uncertainty"]["experiment"] or "",
-        registration_limits={key: registration[key] for key in ("unusual_shift", "unusual_rotation")},
+        significance=config.comparison.significance,
+        uncertain=config.uncertainty.experiment or "",
+        registration_limits={key: plain["registration"][key] for key in ("unusual_shift_mm", "unusual_rotation_deg")},
     )
 
 
@@ -137,6 +139,11 @@ class Entry:
     below: str = ""
     is_one_of_many: bool = False
     of_study: bool = True
+
+    @property
+    def parameters_of_files(self) -> list[str]:
+        """The parameters of the function that get files."""
+        return list(self.files)
 
 
 def contents(settings: ReportSettings, declared: Sequence[Declaration] | None = None) -> list[Entry]:
@@ -207,21 +214,21 @@ def title_of(name: str) -> str:
 
 def page_settings(study: Study) -> dict[str, str]:
     """Describe what was run, for the page of results: the settings that change a result, name and text."""
-    training, stacking, registration = study["training"], study["stacking"], study["registration"]
-    patches, split = study["patches"], study["split"]
+    config = study.config
+    training, registration, patches = config.training, config.registration, config.patches
     return {
-        "Channels": " and ".join(study["channels"]),
+        "Channels": " and ".join(config.channels),
         "Registration": (
-            f"{registration['engine']}, {registration['degrees_of_freedom']} degrees of freedom"
-            if "T1w" in study["channels"]
+            f"{registration.engine}, {registration.degrees_of_freedom} degrees of freedom"
+            if "T1w" in config.channels
             else "none, one contrast"
         ),
-        "Normalisation": f"z-score of each {study['normalisation']['scope']}, non-zero voxels",
-        "Patches": f"{patches['side']} × {patches['side']}, stride {patches['stride']}",
-        "Folds": f"{split['folds']}, seed {split['seed']}",
-        "Networks": f"{', '.join(study.networks)}; m = {training['width']}, {training['epochs']} epochs, batch size "
-        f"{training['batch_size']}, {training['precision']}, best epoch by {training['best_epoch_by']}, seed {training['seed']}",
+        "Normalisation": f"z-score of each {config.normalisation.scope}, non-zero voxels",
+        "Patches": f"{patches.patch_size} × {patches.patch_size}, stride {patches.stride}",
+        "Folds": f"{config.split.folds}, seed {config.split.seed}",
+        "Networks": f"{', '.join(study.networks)}; m = {training.base_filters}, {training.epochs} epochs, batch size "
+        f"{training.batch_size}, {training.precision}, best epoch by {training.monitor}, seed {training.seed}",
         "Ensembles": "; ".join(f"{name}: {' '.join(members)}" for name, members in study.ensembles.items()),
-        "Combiners": f"{', '.join(study['combine']['combiners'])}; meta-learners {stacking['epochs']} epochs",
-        "Labelling": ", ".join(study["labellings"]),
+        "Combiners": f"{', '.join(config.combine.combiners)}; meta-learners {config.stacking.epochs} epochs",
+        "Labelling": ", ".join(config.labellings),
     }

@@ -1,8 +1,8 @@
-"""Registration by FSL FLIRT through fslpy, as the paper."""
+"""Registration by FSL FLIRT through fslpy, as in the paper."""
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ import numpy as np
 from fsl.utils.platform import platform as fsl_platform
 from fsl.wrappers import flirt
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_flirt
 
 
-def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search: float = 0) -> dict[str, Any]:
-    """Give FLIRT's settings: its own default search and cost fail on thick slices by centimetres.
+def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search_deg: float = 0) -> dict[str, Any]:
+    """Return FLIRT's arguments; its default search and cost fail by centimetres on thick slices.
 
     Args:
         degrees_of_freedom: 6 or 12.
-        cost: FLIRT's cost function, of the search as well.
-        search: greatest angle about each axis that the search tries, degrees; 0 starts at the header's geometry alone.
+        cost: FLIRT's cost function, also used for the search.
+        search_deg: largest angle about each axis tried by the search, degrees; 0 starts at the header geometry only.
     """
     arguments = {
         "dof": degrees_of_freedom,
@@ -31,9 +32,9 @@ def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search: f
         "usesqform": True,
         "datatype": "float",
     }
-    if search == 0:
+    if search_deg == 0:
         return arguments | {"nosearch": True}
-    return arguments | {f"searchr{axis}": (-search, search) for axis in "xyz"}
+    return arguments | {f"searchr{axis}": (-search_deg, search_deg) for axis in "xyz"}
 
 
 def estimate(
@@ -41,46 +42,46 @@ def estimate(
     moving_path: str | Path,
     fixed: nib.Nifti1Image,
     moving: nib.Nifti1Image,
-    degrees_of_freedom: int,
-    settings: Mapping[str, Any],
+    settings: Registration,
 ) -> tuple[Matrix, str]:
-    """Register with FLIRT; 12 degrees of freedom start at FLIRT's own rigid result.
+    """Register with FLIRT; with 12 degrees of freedom it starts at its own rigid result.
 
     Args:
         fixed_path: the T2w image, for FLIRT.
         moving_path: the T1w image, for FLIRT.
         fixed: the T2w image.
         moving: the T1w image.
-        degrees_of_freedom: 6 or 12.
-        settings: `cost` and `search`, as `flirt_arguments` takes them.
+        settings: `degrees_of_freedom`, and `flirt` with FLIRT's cost function and search.
 
     Returns:
-        The world map from fixed to moving points (RAS, mm), and FSL's version.
+        The affine from fixed to moving points (4×4, RAS, mm), and FSL's version.
 
     Raises:
-        InputError: FSL is not there, or FLIRT fails.
+        InputError: FSL is not installed, or FLIRT fails.
     """
     folder = fsl_platform.fsldir
     if not folder or not Path(folder, "bin", "flirt").is_file():
         raise InputError(
-            f"config, registration: engine flirt expects FSL, found no {Path(folder or '$FSLDIR', 'bin', 'flirt')}; install "
-            "FSL and set FSLDIR, or choose registration: {engine: itk}"
+            f"config, registration.engine: flirt needs FSL, but there is no {Path(folder or '$FSLDIR', 'bin', 'flirt')}; install "
+            "FSL and set FSLDIR, or use `engine: itk`"
         )
     with tempfile.TemporaryDirectory(prefix="lumbarseg-flirt-") as scratch, _environment("FSLOUTPUTTYPE", "NIFTI_GZ"):
-        said: list[str] = []
-        log = {"tee": False, "stdout": said.append, "stderr": said.append}
+        output: list[str] = []
+        log = {"tee": False, "stdout": output.append, "stderr": output.append}
         result = Path(scratch, "6.mat")
+        cost = settings.flirt.cost
+        rigidly = flirt_arguments(6, cost, settings.flirt.search_deg)
         try:
-            flirt(str(moving_path), str(fixed_path), omat=str(result), log=log, **flirt_arguments(6, **settings))
-            if degrees_of_freedom == 12:  # straight away it fails; from the rigid result it does not
+            flirt(str(moving_path), str(fixed_path), omat=str(result), log=log, **rigidly)
+            if settings.degrees_of_freedom == 12:  # it fails on thick slices unless it starts at the rigid result
                 rigid, result = result, Path(scratch, "12.mat")
-                arguments = flirt_arguments(12, settings.get("cost", "mutualinfo"))
+                arguments = flirt_arguments(12, cost)
                 flirt(str(moving_path), str(fixed_path), init=str(rigid), omat=str(result), log=log, **arguments)
             matrix = np.loadtxt(result)
         except (RuntimeError, OSError, ValueError) as error:
-            reason = " ".join("".join(said).split())[-300:] or str(error)
+            reason = " ".join("".join(output).split())[-300:] or str(error)
             raise InputError(
-                f"{moving_path}: expected FLIRT to register it to {fixed_path}, found: {reason}; see whether both open in FSLeyes"
+                f"{moving_path}: FLIRT could not register it to {fixed_path} ({reason}); check that both images open in FSLeyes"
             ) from error
     return from_flirt(matrix, fixed, moving), f"FSL {fsl_platform.fslVersion or 'of unknown version'}"
 

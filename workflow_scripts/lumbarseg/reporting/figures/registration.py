@@ -31,7 +31,7 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
     Args:
         sessions: a row a session: session, shift_mm, rotation_degrees, before and after (mutual information, nats), flag
             (empty where there is none).
-        limits: `unusual_shift` (mm) and `unusual_rotation` (degrees), drawn as lines.
+        limits: `unusual_shift_mm` and `unusual_rotation_deg`, drawn as lines.
     """
     figure = new_figure(PAGE_WIDTH, 2.9)
     moved, alike = figure.subplots(
@@ -49,8 +49,8 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
         name = str(row.session).removeprefix("sub-")
         place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "va": "bottom"}
         moved.annotate(name, (row.shift_mm, row.rotation_degrees), **place)
-    moved.axvline(limits["unusual_shift"], color="0.6", linewidth=0.6, linestyle=":")
-    moved.axhline(limits["unusual_rotation"], color="0.6", linewidth=0.6, linestyle=":")
+    moved.axvline(limits["unusual_shift_mm"], color="0.6", linewidth=0.6, linestyle=":")
+    moved.axhline(limits["unusual_rotation_deg"], color="0.6", linewidth=0.6, linestyle=":")
     moved.set(xlabel="shift at the centre (mm)", ylabel="rotation (degrees)", title="How far T1w is moved")
     moved.set_xlim(left=0)
     moved.set_ylim(bottom=0)
