@@ -50,7 +50,7 @@ onstart:
 rule all:
     default_target: True
     input:
-        shown.tables(),
-        shown.figures(),
+        results.all_tables,
+        results.all_figures,
         paths.result("report/results.html"),
         [] if plan.metrics_only else paths.quality_page,

@@ -82,13 +82,13 @@ rule reconstruct:
 
 rule tables:
     input:
-        shown.tables(),
+        results.all_tables,
     localrule: True
 
 
 rule figures:
     input:
-        shown.figures(),
+        results.all_figures,
     localrule: True
 
 

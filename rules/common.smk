@@ -18,7 +18,7 @@ from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # no
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import FOLDER, LABEL, RUNS, ids_of, of_sessions, with_endings  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
-from lumbarseg.workflow.report_plan import ReportPlan  # noqa: E402
+from lumbarseg.workflow.report import Report  # noqa: E402
 from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
@@ -27,7 +27,7 @@ if config.get("training", {}).get("device") == "cpu":
     os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
 
-def read_plans():
+def read_plan():
     """Check the config and read the sheet; a mistake in either ends the run here, before any job."""
     home = Path(workflow.basedir)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
@@ -38,13 +38,12 @@ def read_plans():
         config.clear()
         config.update(study.as_dict())
         plan = Plan(study)
-        return plan, ReportPlan(plan)
+        return plan, Report(study, plan.paths)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
-# `shown`: the figures and tables of the study.
-plan, shown = read_plans()
+plan, results = read_plan()
 paths = plan.paths
 
 

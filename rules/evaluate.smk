@@ -59,7 +59,7 @@ rule assess_fold:
     input:
         library_inputs("assess_fold"),
         truth=plan.of_subset(paths.mask, "test"),
-        masks=[paths.masks(experiment) for experiment in shown.settings.measured],
+        masks=[paths.masks(experiment) for experiment in plan.measured],
     output:
         distances=paths.surface_distances,
         confusion=paths.confusion,
@@ -74,7 +74,7 @@ rule assess_fold:
         runtime=scale_with_attempt(120),
     params:
         sessions=plan.ids_of_subset("test"),
-        experiments=shown.settings.measured,
+        experiments=plan.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -113,12 +113,12 @@ rule case_slices:
         truth=of_sessions(plan.tested_sessions(), paths.mask),
         masks=[
             paths.result(f"masks/{experiment}/fold-{fold}")
-            for experiment in shown.settings.shown
+            for experiment in plan.worst_slices()
             for fold in plan.study.folds
         ],
     output:
         cases=paths.slices("cases"),
-        worst=[paths.slices(f"worst_{experiment}") for experiment in shown.settings.shown],
+        worst=plan.worst_slices().values(),
     log:
         paths.log("case_slices"),
     benchmark:
@@ -127,7 +127,7 @@ rule case_slices:
         "../envs/lumbarseg.yaml"
     params:
         sessions=[(session.participant_id, session.session_id) for session in plan.tested_sessions()],
-        experiments=shown.settings.shown,
+        experiments=list(plan.worst_slices()),
         folds=plan.study.folds,
         by_hand=config["figures"]["slices"],
         most=3,
@@ -170,7 +170,7 @@ rule uncertainty_slices:
         per_slice=paths.metrics("iou_per_slice.csv"),
         t2w=of_sessions(plan.subset(1, "test"), paths.nifti("T2w")),
         truth=of_sessions(plan.subset(1, "test"), paths.mask),
-        masks=paths.result(f"masks/{shown.settings.uncertain}/fold-1"),
+        masks=paths.result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
         maps=paths.result(f"uncertainty/{plan.uncertain_model}/fold-1"),
     output:
         paths.slices("uncertainty"),
@@ -182,7 +182,7 @@ rule uncertainty_slices:
         "../envs/lumbarseg.yaml"
     params:
         sessions=ids_of(plan.subset(1, "test")),
-        experiment=shown.settings.uncertain,
+        experiment=config["uncertainty"]["experiment"],
         fold=1,
         background=config["background"],
     message:

@@ -1,13 +1,15 @@
 """Tables, figures and the page of results (Sections 5.5 and 6)."""
 
+CAPTION = "report/caption.rst"
+
 
 rule figure:
     input:
         library_inputs("figure"),
-        unpack(shown.inputs("figure")),
+        unpack(results.inputs("figure")),
     output:
-        svg=report(paths.figure("{figure}")[0], **shown.in_report("figure", "SVG")),
-        png=report(paths.figure("{figure}")[1], **shown.in_report("figure", "PNG")),
+        svg=report(paths.figure("{figure}")[0], caption=CAPTION, **results.in_report("figure", "SVG")),
+        png=report(paths.figure("{figure}")[1], caption=CAPTION, **results.in_report("figure", "PNG")),
     log:
         paths.log("figure", "{figure}"),
     benchmark:
@@ -15,10 +17,10 @@ rule figure:
     conda:
         "../envs/figures.yaml"
     params:
-        function=shown.attribute("figure", "function"),
-        needs=shown.needs("figure"),
-        settings=shown.attribute("figure", "settings"),
-        caption=shown.attribute("figure", "caption"),
+        function=results.parameter("figure", "function"),
+        needs=results.parameter("figure", "parameters_of_files"),
+        settings=results.parameter("figure", "settings"),
+        caption=results.parameter("figure", "caption"),
     message:
         "figure: {wildcards.figure}"
     script:
@@ -28,11 +30,11 @@ rule figure:
 rule table:
     input:
         library_inputs("table"),
-        unpack(shown.inputs("table")),
+        unpack(results.inputs("table")),
     output:
-        csv=report(paths.table("{table}")[0], **shown.in_report("table", "CSV")),
-        md=report(paths.table("{table}")[1], **shown.in_report("table", "Markdown")),
-        tex=report(paths.table("{table}")[2], **shown.in_report("table", "LaTeX")),
+        csv=report(paths.table("{table}")[0], caption=CAPTION, **results.in_report("table", "CSV")),
+        md=report(paths.table("{table}")[1], caption=CAPTION, **results.in_report("table", "Markdown")),
+        tex=report(paths.table("{table}")[2], caption=CAPTION, **results.in_report("table", "LaTeX")),
         json=paths.printed_table("{table}"),
     log:
         paths.log("table", "{table}"),
@@ -41,10 +43,10 @@ rule table:
     conda:
         "../envs/figures.yaml"
     params:
-        function=shown.attribute("table", "function"),
-        needs=shown.needs("table"),
-        settings=shown.attribute("table", "settings"),
-        caption=shown.attribute("table", "caption"),
+        function=results.parameter("table", "function"),
+        needs=results.parameter("table", "parameters_of_files"),
+        settings=results.parameter("table", "settings"),
+        caption=results.parameter("table", "caption"),
     message:
         "table: {wildcards.table}"
     script:
@@ -54,18 +56,14 @@ rule table:
 rule results_page:
     input:
         library_inputs("results_page"),
-        shown=shown.page_files(),
+        shown=results.page_files,
         cohort=paths.metrics("cohort.csv"),
         ranking=paths.metrics("ranking.csv"),
         worst_cases=paths.metrics("worst_cases.csv"),
         machine=paths.metrics("machine.json"),
         networks=paths.metrics("networks.csv"),
     output:
-        report(
-            paths.result("report/results.html"),
-            caption="report/results.rst",
-            category="Results",
-        ),
+        report(paths.result("report/results.html"), caption="report/results.rst", category="Results"),
     log:
         paths.log("results_page"),
     benchmark:
@@ -74,8 +72,8 @@ rule results_page:
         "../envs/figures.yaml"
     params:
         study=config["study"],
-        shown=shown.page_items(),
-        settings=shown.page_settings,
+        shown=results.page_items,
+        settings=results.page_settings,
         differences_from=plan.differences_from_paper(Path(workflow.basedir) / "config.yaml"),
     message:
         "results_page: tables and figures on one page"

@@ -1,6 +1,6 @@
 """Hyper-parameter search: each topology with each optimiser, learning rate and activation (Section 5.2).
 
-Everything it makes stands below `search/`; the study itself never reads it.
+Trials are below `search/`; the study itself never reads them.
 """
 
 

@@ -42,13 +42,14 @@ def report_study(**changes: Any) -> Study:
         "figures": {"cases": ["U1+TH", "E3+TCD+TH"], "box_plots": ["U1+TH", "UMD+TH", "E3+TCD+TH"]},
         "tables": {"table_7": ["U1+TH", "UMD+TH", "E3+TCD+TH"], "table_A1": ["networks+MAP"]},
     }
-    return Study(config | changes, ROOT / "rules/schemas/config.schema.yaml")
+    return Study(config | changes)
 
 
 def write_metrics(results: Path, study: Study) -> None:
     """Write what figures, tables and the page of a study need: `metrics/`, `search/` and `folds.tsv`, made up."""
     generator = np.random.default_rng(1)
-    labels = LabelTable(study["classes"], study["background"])
+    plain = study.as_dict()
+    labels = LabelTable(plain["classes"], plain["background"])
     (results / "metrics/slices").mkdir(parents=True)
     (results / "search").mkdir()
     frames = _counts(study, labels, generator) | _of_models(study, labels) | _of_sessions() | _of_networks(study)
@@ -68,15 +69,15 @@ def _counts(study: Study, labels: LabelTable, generator: np.random.Generator) ->
     common = np.rint(true * generator.uniform(0.3, 0.95, len(counts))).astype(np.int64)
     counts = counts.assign(true_pixels=true, predicted_pixels=true + 20, common_pixels=common)
     per_slice, per_patient = slice_iou(counts), patient_iou(counts, labels)
-    shown = per_slice[per_slice["experiment"].isin(study["figures"]["cases"]) & (per_slice["class_id"] > 0)]
+    shown = per_slice[per_slice["experiment"].isin(study.config.figures.cases) & (per_slice["class_id"] > 0)]
     distances = shown.drop(columns=["common_pixels", "iou"]).assign(hausdorff_95_mm=3.0, average_distance_mm=1.0)
     matrix = np.full((len(labels), len(labels)), 5) + 200 * np.eye(len(labels), dtype=np.int64)
-    confusion = [confusion_rows(matrix, name, fold) for name in study["figures"]["cases"] for fold in FOLDS]
+    confusion = [confusion_rows(matrix, name, fold) for name in study.config.figures.cases for fold in FOLDS]
     return {
         "metrics/iou": fold_iou(counts, labels),
         "metrics/iou_per_slice": per_slice,
         "metrics/iou_per_patient": per_patient,
-        "metrics/wilcoxon": wilcoxon(per_slice, study["comparison"]["reference"], 20, 1),
+        "metrics/wilcoxon": wilcoxon(per_slice, study.config.comparison.reference, 20, 1),
         "metrics/ranking": rank_experiments(per_patient, labels.background, 20, 1),
         "metrics/worst_cases": worst_cases(per_slice, labels),
         "metrics/surface_distances": distances,
@@ -157,7 +158,7 @@ def _of_networks(study: Study) -> dict[str, pd.DataFrame]:
 def _write_slices(folder: Path, study: Study, classes: int) -> None:
     truth = np.broadcast_to(np.arange(32) * classes // 32, (48, 32)).astype(np.uint8)
     image, wrong = truth * 9.0, np.roll(truth, 3, axis=1)
-    cases = study["figures"]["cases"]
+    cases = study.config.figures.cases
     store_slices(folder / "cases.npz", [Case(name, image, image, truth, dict.fromkeys(cases, wrong), SPACING) for name in ("best", "worst")])  # fmt: skip
     for name in cases:
         store_slices(folder / f"worst_{name}.npz", [Case("p1, slice 0, fold 1", image, None, truth, {name: wrong}, SPACING)])  # fmt: skip

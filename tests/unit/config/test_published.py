@@ -126,12 +126,10 @@ def test_table_5_and_6_come_out_of_the_config() -> None:
     table = ensembles_table(PAPER.ensembles).values
     assert table.iloc[0].tolist() == ["E4", "UAD UMD UQD UDD"]
     assert len(table) == 10
-    meta_learners = stacking_table(PAPER.stacking_combiners, PAPER.config.stacking).values.set_index(
-        "Stacking model ID"
-    )
+    meta_learners = stacking_table(PAPER.stacking_combiners, "adam", 0.00033).values.set_index("Stacking model ID")
     assert meta_learners.loc["NAD"].tolist() == ["Normalised", "Average", "Dense Layer", "Adam", "0.00033"]
     assert meta_learners.loc["TCD"].tolist() == ["Tensor", "Concatenate", "Dense Layer", "Adam", "0.00033"]
-    assert len(stacking_table([], PAPER.config.stacking).values) == 0
+    assert len(stacking_table([], "adam", 0.00033).values) == 0
 
 
 def test_measures_are_means_over_folds_with_the_slices_that_went_in() -> None:

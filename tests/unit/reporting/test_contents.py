@@ -107,7 +107,7 @@ def test_report_settings_expand_entries_and_leave_out_tables_set_to_null() -> No
 
 
 def test_report_settings_compare_only_the_papers_classes_with_the_paper() -> None:
-    classes = report_study()["classes"]
+    classes = report_study().as_dict()["classes"]
     renamed = [{**classes[0], "name": "Air"}, *classes[1:]]
     assert report_settings(report_study(classes=renamed)).published_columns == {}
 

@@ -295,9 +295,7 @@ def test_topologies_table_prints_small_learning_rates_exactly() -> None:
     topologies = {"A": {**entry, "learning_rate": 5e-6}, "B": {**entry, "learning_rate": 1e-6}}
     table = topologies_table(topologies, pd.DataFrame({"topology": ["A"], "trainable_parameters": [1]}))
     assert table.values["Learning Rate"].tolist() == ["0.000005", "0.000001"]
-    assert (
-        stacking_table(["NAD"], {"optimiser": "adam", "learning_rate": 5e-6}).values["Learning Rate"][0] == "0.000005"
-    )
+    assert stacking_table(["NAD"], "adam", 5e-6).values["Learning Rate"][0] == "0.000005"
 
 
 def test_measures_table_names_the_experiment_in_each_row_of_the_csv_and_once_in_print(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class ReportSettings:
         units: of the statistical comparison, `slice` and `patient`.
         significance: the p-value below which a difference is marked.
         uncertain: the experiment whose uncertainty is mapped; empty if none is.
-        registration_limits: `unusual_shift` (mm) and `unusual_rotation` (degrees).
+        registration_limits: `unusual_shift_mm` and `unusual_rotation_deg`.
     """
 
     labels: Mapping[str, Any]
@@ -72,17 +72,18 @@ class ReportSettings:
 
 
 def report_settings(study: Study) -> ReportSettings:
-    """Return what figures and tables can ask for of a study."""
+    """Take out of a study what figures and tables ask for."""
     config = study.config
-    plain = config.model_dump(mode="json", include={"classes", "stacking", "registration"})
     columns = {name: study.columns(entries) for name, entries in config.tables.items() if entries is not None}
     shown = study.columns(config.figures.cases)
-    names = {experiment.rpartition("+")[0] for experiment in shown}
-    shown_models = [model.name for model in study.models if model.name in names]
+    models = {experiment.rpartition("+")[0] for experiment in shown}
+    shown_models = [model.name for model in study.models if model.name in models]
     measured = config.comparison.surface_distances_for
+    is_the_papers = [one.name for one in config.classes] == published.class_names()
+    plain = study.as_dict()
     return ReportSettings(
-        labels={"classes": plain["classes"], "background": config.background},
-        channels=list(config.channels),
+        labels={"classes": plain["classes"], "background": plain["background"]},
+        channels=plain["channels"],
         with_t1w="T1w" in config.channels,
         patch_size=config.patches.patch_size,
         folds=study.folds,
@@ -94,7 +95,7 @@ def report_settings(study: Study) -> ReportSettings:
         stacking={key: plain["stacking"][key] for key in ("optimiser", "learning_rate")},
         monitor={"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[config.training.monitor],
         columns=columns,
-        published_columns=columns if [one.name for one in config.classes] == published.class_names() else {},
+        published_columns=columns if is_the_papers else {},
         shown=shown,
         shown_models=shown_models,
         threshold_models=shown_models if "TH" in config.labellings else [],
@@ -138,6 +139,11 @@ class Entry:
     below: str = ""
     is_one_of_many: bool = False
     of_study: bool = True
+
+    @property
+    def parameters_of_files(self) -> list[str]:
+        """The parameters of the function that get files."""
+        return list(self.files)
 
 
 def contents(settings: ReportSettings, declared: Sequence[Declaration] | None = None) -> list[Entry]:

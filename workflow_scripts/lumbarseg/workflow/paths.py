@@ -235,7 +235,7 @@ class Paths:
         return with_endings(self.result(f"tables/{name}"), "csv", "md", "tex")
 
     def printed_table(self, name: str) -> str:
-        """Return a table as it is printed, cell by cell, for the page."""
+        """Return a table as it is printed, cell by cell."""
         return self.result(f"tables/{name}.json")
 
     def figure(self, name: str) -> list[str]:

@@ -31,7 +31,7 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
     Args:
         sessions: a row a session: session, shift_mm, rotation_degrees, before and after (mutual information, nats), flag
             (empty where there is none).
-        limits: `unusual_shift` (mm) and `unusual_rotation` (degrees), drawn as lines.
+        limits: `unusual_shift_mm` and `unusual_rotation_deg`, drawn as lines.
     """
     figure = new_figure(PAGE_WIDTH, 2.9)
     moved, alike = figure.subplots(

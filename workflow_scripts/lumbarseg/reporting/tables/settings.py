@@ -52,7 +52,7 @@ def table_5(ensembles: Mapping[str, Sequence[str]]) -> Table:
 )
 def table_6(meta_learners: Sequence[str], stacking: Mapping[str, Any]) -> Table:
     """Make Table 6."""
-    return stacking_table(meta_learners, stacking)
+    return stacking_table(meta_learners, stacking["optimiser"], stacking["learning_rate"])
 
 
 def topologies_table(topologies: Mapping[str, Mapping[str, Any]], networks: pd.DataFrame) -> Table:
@@ -100,12 +100,13 @@ def ensembles_table(ensembles: Mapping[str, Sequence[str]]) -> Table:
     return Table(frame, best_bold=False)
 
 
-def stacking_table(meta_learners: Sequence[str], stacking: Mapping[str, Any]) -> Table:
+def stacking_table(meta_learners: Sequence[str], optimiser: str, learning_rate: float) -> Table:
     """List the stacking models, as Table 6.
 
     Args:
         meta_learners: the combiners with weights, `NAD`.
-        stacking: optimiser and learning_rate.
+        optimiser: of their training.
+        learning_rate: of their training.
     """
     columns = ["Stacking model ID", "Input", "Merging Layers", "Meta-task", "Optimiser", "Learning Rate"]
     rows = [
@@ -114,8 +115,8 @@ def stacking_table(meta_learners: Sequence[str], stacking: Mapping[str, Any]) ->
             _INPUTS[name[0]],
             _MERGING[name[1]],
             "Dense Layer",
-            _OPTIMISERS.get(stacking["optimiser"], stacking["optimiser"]),
-            decimal(stacking["learning_rate"]),
+            _OPTIMISERS.get(optimiser, optimiser),
+            decimal(learning_rate),
         )
         for name in meta_learners
     ]

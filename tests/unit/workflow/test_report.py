@@ -7,7 +7,7 @@ import pytest
 
 from factories.workflow import ROOT, plan_of
 from lumbarseg.errors import InputError
-from lumbarseg.workflow.report_plan import ReportPlan
+from lumbarseg.workflow.report import Report
 
 
 class Wildcards(dict):
@@ -20,7 +20,13 @@ class Wildcards(dict):
 def shown(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("run"))
-        return ReportPlan(plan_of())
+        plan = plan_of()
+        return Report(plan.study, plan.paths)
+
+
+def names(paths):
+    """Stems of files, each once, in their order."""
+    return list(dict.fromkeys(Path(path).stem for path in paths))
 
 
 def modules(shown, kind, name):
@@ -30,19 +36,19 @@ def modules(shown, kind, name):
 
 
 def test_figures_and_tables_of_a_study_are_those_of_the_contracts(shown):
-    assert {"table_1", "table_2", "table_3", "table_4", "table_5", "table_6", "table_7"} <= set(shown.names("table"))
-    assert {"fig_2", "fig_3", "fig_7", "fig_8", "fig_9"} <= set(shown.names("figure"))
-    assert {Path(path).suffix for path in shown.figures()} == {".svg", ".png"}
-    assert {Path(path).suffix for path in shown.tables()} == {".csv", ".md", ".tex"}
+    assert {"table_1", "table_2", "table_3", "table_4", "table_5", "table_6", "table_7"} <= set(names(shown.all_tables))
+    assert {"fig_2", "fig_3", "fig_7", "fig_8", "fig_9"} <= set(names(shown.all_figures))
+    assert {Path(path).suffix for path in shown.all_figures} == {".svg", ".png"}
+    assert {Path(path).suffix for path in shown.all_tables} == {".csv", ".md", ".tex"}
 
 
 def test_every_figure_and_table_has_inputs_a_section_and_a_caption(shown):
     for kind in ("figure", "table"):
-        for name in shown.names(kind):
+        for name in names(getattr(shown, f"all_{kind}s")):
             wildcards = Wildcards({kind: name})
-            assert shown.attribute(kind, "section")(wildcards)
-            assert len(shown.attribute(kind, "caption")(wildcards)) > 20
-            assert set(shown.needs(kind)(wildcards)) <= set(shown.inputs(kind)(wildcards))
+            assert shown.parameter(kind, "section")(wildcards)
+            assert len(shown.parameter(kind, "caption")(wildcards)) > 20
+            assert set(shown.parameter(kind, "parameters_of_files")(wildcards)) <= set(shown.inputs(kind)(wildcards))
 
 
 def test_inputs_of_a_figure_are_its_module_and_what_that_imports(shown):
@@ -53,13 +59,13 @@ def test_inputs_of_a_figure_are_its_module_and_what_that_imports(shown):
 
 
 def test_entry_of_an_unknown_figure_names_those_there_are(shown):
-    with pytest.raises(InputError, match=r"figures/fig_99: this study has no such figure; it has .*fig_8"):
+    with pytest.raises(InputError, match=r"figures/fig_99: this study has no such figure; choose one of .*fig_8"):
         shown.inputs("figure")(Wildcards(figure="fig_99"))
 
 
 def test_page_has_a_file_for_each_item_in_its_order(shown):
-    items, files = shown.page_items(), shown.page_files()
-    assert len(items) == len(files) == len(shown.names("figure")) + len(shown.names("table"))
+    items, files = shown.page_items, shown.page_files
+    assert len(items) == len(files) == len(names(shown.all_figures)) + len(names(shown.all_tables))
     assert [Path(path).stem for path in files] == [item["name"] for item in items]
 
 
