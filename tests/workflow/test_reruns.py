@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.reporting.figures.style import new_figure, styled
+from lumbarseg.reporting.figures.style import new_figure
 from lumbarseg.reporting.registry import figure
 
 
 @figure("mine", section="Errors", title="Mine", caption="A figure of mine.", needs={"iou": "metrics/iou.csv"})
-@styled
 def figure_mine(iou: Path):
     drawn = new_figure(3, 2)
     drawn.subplots().hist(pd.read_csv(iou)["iou"])
