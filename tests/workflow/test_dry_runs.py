@@ -118,8 +118,8 @@ def test_a_study_that_says_nothing_of_uncertainty_maps_none(workflow):
     write_study(workflow, content)
     run = snakemake(workflow, "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
     assert run.status == 0, run.output
-    assert run.jobs["figure_calibration"] == 1
-    assert run.jobs["figure_uncertainty"] == 0
+    assert run.jobs["figure"] > 10
+    assert run.jobs["uncertainty_slices"] == 0
 
 
 def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_the_sheet(tmp_path):
