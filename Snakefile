@@ -16,7 +16,6 @@ container: "lumbarseg.sif"
 
 
 include: "rules/common.smk"
-include: "rules/results.smk"
 
 
 # Rules that make metrics are left out if there are only the metrics (README, "Figures and tables on a laptop").
@@ -45,13 +44,13 @@ include: "rules/collect.smk"
 
 
 onstart:
-    begin_run(log[0])
+    begin_run()
 
 
 rule all:
     default_target: True
     input:
-        all_tables(),
-        all_figures(),
+        results.all_tables,
+        results.all_figures,
         paths.result("report/results.html"),
         [] if plan.metrics_only else paths.quality_page,

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing
+from lumbarseg.reporting.figures.stored import store_slices
 from measured import ROOT, made_up_slices
 
 from lumbarseg.config.study import Study
@@ -28,8 +30,6 @@ from lumbarseg.evaluation.statistics import wilcoxon
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.environment import describe_machine
 from lumbarseg.reporting.figures.cases import Case
-from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing
-from lumbarseg.reporting.figures.stored import store_slices
 
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 PATIENTS, TESTED, SLICES = 181, 33, 12

@@ -56,8 +56,8 @@ rule search:
     input:
         plan.with_sheet(
             paths.result("search/trials.csv"),
-            *with_endings(paths.result("search/table_search"), "csv", "md", "tex"),
-            *with_endings(paths.result("search/fig_search"), "svg", "png"),
+            *paths.table("table_search"),
+            *paths.figure("search"),
         ),
     localrule: True
 
@@ -82,13 +82,13 @@ rule reconstruct:
 
 rule tables:
     input:
-        all_tables(),
+        results.all_tables,
     localrule: True
 
 
 rule figures:
     input:
-        all_figures(),
+        results.all_figures,
     localrule: True
 
 

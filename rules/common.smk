@@ -11,7 +11,6 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 # The library of this checkout, whatever is installed.
 sys.path.insert(0, str(SCRIPTS))
 
-from lumbarseg.config import published  # noqa: E402
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
@@ -19,6 +18,8 @@ from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # no
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import FOLDER, LABEL, RUNS, ids_of, of_sessions, with_endings  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
+from lumbarseg.workflow.report import Report  # noqa: E402
+from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -36,12 +37,13 @@ def read_plan():
         # Rules and scripts read the complete config from Snakemake's own `config`.
         config.clear()
         config.update(study.as_dict())
-        return Plan(study)
+        plan = Plan(study)
+        return plan, Report(study, plan.paths)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
-plan = read_plan()
+plan, results = read_plan()
 paths = plan.paths
 
 
@@ -54,6 +56,8 @@ wildcard_constraints:
     trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
     experiment=r"[A-Za-z0-9]+(\+[A-Za-z]+){0,2}",
+    figure="[^/]+",
+    table="[^/]+",
 
 
 def library_inputs(script):
@@ -69,7 +73,7 @@ def scale_with_attempt(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def begin_run(log):
+def begin_run():
     """Record this run for `watch` and `resume`; stop if an earlier one still has jobs in SLURM."""
     epochs = {
         "train_network": config["training"]["epochs"],
@@ -78,7 +82,7 @@ def begin_run(log):
     }
     try:
         slurm.require_no_orphans(Path.cwd(), RUNS)
-        slurm.begin(RUNS, log, results=paths.result("").rstrip("/"), epochs=epochs)
+        recorder.begin(RUNS, results=paths.result("").rstrip("/"), epochs=epochs)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
@@ -89,10 +93,15 @@ def report_sessions():
         print(line, file=sys.stderr)
 
 
-if not workflow.is_main_process:
+recorder = RunRecorder()
+if workflow.is_main_process:
+    logger.addHandler(recorder)
+    for warning in plan.study.warnings:
+        logger.warning(warning)
+    if changed := plan.changed_folds():
+        logger.info(
+            f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "
+            "dry run does not list them yet)"
+        )
+else:
     slurm.keep_going(workflow)
-elif changed := plan.changed_folds():
-    logger.info(
-        f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "
-        "dry run does not list them yet)"
-    )

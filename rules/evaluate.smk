@@ -162,3 +162,54 @@ rule example_slices:
         "example_slices: slices of Figures 2 and 3 from the images"
     script:
         "../workflow_scripts/example_slices.py"
+
+
+rule uncertainty_slices:
+    input:
+        library_inputs("uncertainty_slices"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        t2w=of_sessions(plan.subset(1, "test"), paths.nifti("T2w")),
+        truth=of_sessions(plan.subset(1, "test"), paths.mask),
+        masks=paths.result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
+        maps=paths.result(f"uncertainty/{plan.uncertain_model}/fold-1"),
+    output:
+        paths.slices("uncertainty"),
+    log:
+        paths.log("uncertainty_slices"),
+    benchmark:
+        paths.benchmark("uncertainty_slices")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=ids_of(plan.subset(1, "test")),
+        experiment=config["uncertainty"]["experiment"],
+        fold=1,
+        background=config["background"],
+    message:
+        "uncertainty_slices: slices of the figure of uncertainty from the images"
+    script:
+        "../workflow_scripts/uncertainty_slices.py"
+
+
+rule usage:
+    input:
+        library_inputs("usage"),
+        **plan.benchmarks_by_rule(),
+        networks=paths.metrics("networks.csv"),
+        histories=plan.of_folds(paths.history),
+        meta_learners=plan.of_folds(paths.meta_learner_history) if plan.study.meta_learners else [],
+    output:
+        paths.metrics("usage.csv"),
+    log:
+        paths.log("usage"),
+    benchmark:
+        paths.benchmark("usage")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        rules=list(plan.benchmarks_by_rule()),
+        topologies=[topology for fold in plan.study.folds for topology in plan.study.networks],
+    message:
+        "usage: what the study cost by stage"
+    script:
+        "../workflow_scripts/usage.py"

@@ -34,9 +34,7 @@ rule registration_quality:
         library_inputs("registration_quality"),
         reports=of_sessions(plan.sessions, paths.registration_report),
     output:
-        csv=paths.metrics("registration.csv"),
-        table=paths.table("table_registration"),
-        figure=paths.figure("registration"),
+        paths.metrics("registration.csv"),
     log:
         paths.log("registration_quality"),
     benchmark:
@@ -45,7 +43,6 @@ rule registration_quality:
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        limits={key: config["registration"][key] for key in ("unusual_shift_mm", "unusual_rotation_deg")},
         page=paths.quality_page,
     message:
         "registration_quality: how far each T1w was moved, and which to look at"

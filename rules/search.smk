@@ -1,6 +1,6 @@
 """Hyper-parameter search: each topology with each optimiser, learning rate and activation (Section 5.2).
 
-Everything it makes stands below `search/`; the study itself never reads it.
+Trials are below `search/`; the study itself never reads them.
 """
 
 
@@ -43,8 +43,7 @@ rule search_table:
         histories=plan.histories_of_trials,
     output:
         trials=paths.result("search/trials.csv"),
-        table=with_endings(paths.result("search/table_search"), "csv", "md", "tex"),
-        figure=with_endings(paths.result("search/fig_search"), "svg", "png"),
+        combinations=paths.result("search/combinations.csv"),
     log:
         paths.log("search_table"),
     benchmark:

@@ -19,7 +19,6 @@ rule select_sessions:
     output:
         cohort=paths.metrics("cohort.csv"),
         selection=paths.selection,
-        table=paths.table("table_selection"),
     log:
         paths.log("select_sessions"),
     benchmark:
@@ -59,7 +58,6 @@ checkpoint split:
         left_out=plan.left_out,
         lacking=plan.missing_images,
         assignments=[(row.participant_id, row.fold, row.subset) for row in plan.assignments],
-        table=paths.table("table_selection")[1],
     message:
         "split: patients into test and folds"
     script:

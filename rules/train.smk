@@ -22,7 +22,7 @@ rule networks:
             "side": config["patches"]["patch_size"],
             "channels": len(plan.channels),
             "classes": len(config["classes"]),
-            "width": config["training"]["base_filters"],
+            "base_filters": config["training"]["base_filters"],
         },
     message:
         "networks: parameters and operations of each topology"

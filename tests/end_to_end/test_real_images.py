@@ -209,7 +209,7 @@ def test_registration_finds_the_offset_between_the_two_series(pair):
     report = read_json(in_pair(pair, "registered", "from-T1w_to-T2w_xfm.json"))
     assert not report["fell_back_to_header"]
     assert report["after"]["mutual_information"] > report["before"]["mutual_information"]
-    # About 0.7 mm from front to back and 0.3 mm from meta-learner to foot, as measured when the pair was prepared.
+    # About 0.7 mm from front to back and 0.3 mm from head to foot, as measured when the pair was prepared.
     assert np.linalg.norm(np.subtract(report["shift_mm"], [0, -0.7, -0.3])) < 0.6
     assert report["rotation_degrees"] < 1
     registered, t2w = in_pair(pair, "registered", "space-T2w_T1w.nii.gz"), in_pair(pair, "nifti", "T2w.nii.gz")

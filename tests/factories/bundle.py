@@ -32,7 +32,9 @@ NETWORK, MEAN, STACKED = (
 
 
 def small_network(name, channels=2, classes=3, side=SIDE):
-    return build_network(TOPOLOGIES[name], side=side, channels=channels, classes=classes, width=2, seed=3, name=name)
+    return build_network(
+        TOPOLOGIES[name], side=side, channels=channels, classes=classes, base_filters=2, seed=3, name=name
+    )
 
 
 def tuned(model, fold=1, thresholds=(0.3, 0.35, 0.25), iou=0.8):
@@ -79,7 +81,7 @@ def small_bundle(folder: Path, model=MEAN, manifest=None, networks=None, name="s
         save_network(network, files[network_entry(topology)], _passport(topology, manifest))
     if model.is_stacked:
         files[META_LEARNER] = folder / "meta_learner.keras"
-        meta_learner = build_meta_learner(model, side=SIDE, classes=3, width=2, channels=4, seed=1)
+        meta_learner = build_meta_learner(model, side=SIDE, classes=3, base_filters=2, channels=4, seed=1)
         save_network(meta_learner, files[META_LEARNER], _passport(model.name, manifest))
     write_bundle(folder / name, manifest, files, model_card(manifest))
     return folder / name

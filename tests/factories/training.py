@@ -60,7 +60,7 @@ def train(
 ):
     """Train a narrow network on all sessions but the last, validated on that; give its file and history."""
     classes = len(schedule(**changes).class_names)
-    network = build_network(topology, side=32, channels=2, classes=classes, width=2, seed=1, name="UD")
+    network = build_network(topology, side=32, channels=2, classes=classes, base_filters=2, seed=1, name="UD")
     sessions = [folder / f"{name}_patches.json" for name in names]
     results = fit(
         [TrainTask("UD", network, optimiser(topology))], PatchSet(sessions[:-1]), PatchSet(sessions[-1:]), schedule(**changes),

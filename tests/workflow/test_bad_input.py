@@ -82,7 +82,7 @@ def bad_masks(folder, good):
         "shifted": ({"affine": half}, r"found a corner voxel 0\.5 mm away"),
         "mirrored": (
             {"change": lambda values: values[:, ::-1]},
-            r"times stronger under the mask mirrored from meta-learner to foot",
+            r"times stronger under the mask mirrored from head to foot",
         ),
         "smaller": (
             {"change": lambda values: values[:-1]},

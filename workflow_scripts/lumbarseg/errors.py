@@ -1,8 +1,8 @@
-"""The one exception meant for users: a sentence that names the file, what was expected, what was found, and what to do."""
+"""The one exception for users: a sentence that names the file or key, the problem, and the fix."""
 
 
 class InputError(ValueError):
-    """Something a user gave (a file, a sheet, a config entry) cannot be used.
+    """Something a user provided (a file, a sheet, a config entry) cannot be used.
 
-    The message is one sentence. It is shown without a traceback; the traceback goes to the job's log.
+    The message is one sentence: file or key, problem, fix. It is shown without a traceback, which goes to the job's log.
     """

@@ -1,4 +1,4 @@
-"""ITK-SNAP's label description file: numbers, colours and names of labels, read and written."""
+"""Reading and writing of ITK-SNAP's label description files: numbers, colours and names of labels."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _HEAD = """################################################
 """
 _LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"([^"]*)"\s*')
 CLEAR = "Clear Label"
-"""What ITK-SNAP calls label 0; it stands for the background."""
+"""ITK-SNAP's name of label 0, the background."""
 
 
 def write_descriptions(path: str | Path, classes: LabelTable) -> None:
@@ -41,30 +41,32 @@ def write_descriptions(path: str | Path, classes: LabelTable) -> None:
 
 
 def read_descriptions(path: str | Path) -> dict[int, str]:
-    """Read which label has which name.
+    """Read the names of labels.
 
     Args:
-        path: as ITK-SNAP writes it (Segmentation → Export Label Descriptions).
+        path: a file written by ITK-SNAP (Segmentation → Export Label Descriptions).
 
     Returns:
         Label → name, in the file's order.
 
     Raises:
-        InputError: no such file, or a line that is no label.
+        InputError: the file does not exist, a line is not a label, or a label is described twice.
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"{file}: expected ITK-SNAP's label descriptions, found no such file; correct the path")
+        raise InputError(f"{file}: ITK-SNAP label descriptions not found; fix `label_descriptions` in the config")
     names: dict[int, str] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = _LINE.fullmatch(line)
-        if not found or int(found[1]) in names:
+        if not found:
             raise InputError(
-                f'{file}, line {number}: expected a label of its own, as IDX R G B A VIS MSH "LABEL", found “{line.strip()}”; '
-                "export the label descriptions from ITK-SNAP again"
+                f'{file}, line {number}: “{line.strip()}” is not a label (IDX R G B A VIS MSH "LABEL"); export the label '
+                "descriptions from ITK-SNAP again"
             )
+        if int(found[1]) in names:
+            raise InputError(f"{file}, line {number}: label {found[1]} is described twice; remove one of the lines")
         names[int(found[1])] = found[5]
     return names
 
@@ -72,19 +74,19 @@ def read_descriptions(path: str | Path) -> dict[int, str]:
 def with_described_values(
     classes: Iterable[Mapping[str, Any]], background: int, descriptions: Mapping[int, str], path: str | Path
 ) -> list[dict[str, Any]]:
-    """Give each class the mask values that ITK-SNAP's descriptions name for it.
+    """Return the classes with the mask values that ITK-SNAP's descriptions name for them.
 
     Args:
         classes: `classes` of the config.
-        background: the id of the class that `Clear Label` stands for.
-        descriptions: as `read_descriptions` gives them; letter case and spaces at the ends do not matter.
+        background: the id of the class that `Clear Label` means.
+        descriptions: from `read_descriptions`; letter case and surrounding spaces are ignored.
         path: their file, for the message.
 
     Returns:
-        The classes with `values`; a class without a label keeps none, so that masks cannot hold it.
+        The classes with `values`; a class without a label gets none, so masks cannot contain it.
 
     Raises:
-        InputError: no class but the background has a label.
+        InputError: only the background has a label.
     """
     named: dict[str, list[int]] = {}
     for label, name in descriptions.items():
@@ -97,7 +99,7 @@ def with_described_values(
         described.append({**entry, "values": values})
     if not any(entry["values"] for entry in described if entry["id"] != background):
         raise InputError(
-            f"{path}: expected labels named as the classes of the config, found {', '.join(descriptions.values())}; rename "
-            "them in ITK-SNAP or in the config"
+            f"{path}: no label has the name of a class in the config (labels: {', '.join(descriptions.values())}); rename the "
+            "labels in ITK-SNAP or the classes in the config"
         )
     return described

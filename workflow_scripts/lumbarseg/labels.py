@@ -1,4 +1,4 @@
-"""The label table: which tissue classes there are, their ids, names and colours, and the mask values that mean them."""
+"""The label table: ids, names and colours of the tissue classes, and the mask values that belong to each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class TissueClass:
 
     Attributes:
         id: 0 … number of classes − 1; the value in every mask this project writes.
-        name: as the paper prints it, for example `Epi-Fat`.
+        name: as printed in the paper, for example `Epi-Fat`.
         colour: `#rrggbb`.
-        values: the values of a user's mask that mean this class; `(id,)` unless the config says otherwise.
+        values: the values of this class in a user's masks; `(id,)` unless the config says otherwise.
     """
 
     id: int
@@ -34,7 +34,7 @@ class LabelTable(Sequence[TissueClass]):
         """Make the table from `classes` and `background` of the config.
 
         Raises:
-            InputError: ids are not 0, 1, 2 … in order, a name or a mask value stands twice, or there is no such background.
+            InputError: the ids are not 0, 1, 2 … in order, a name or mask value is used twice, or the background is no id.
         """
         self._classes = tuple(
             TissueClass(
@@ -45,13 +45,9 @@ class LabelTable(Sequence[TissueClass]):
         self.background = background
         ids = [tissue.id for tissue in self]
         if ids != list(range(len(ids))):
-            raise InputError(
-                f"config, classes: the ids must be 0, 1, 2 … in order, but are {ids}; number the classes anew"
-            )
+            raise InputError(f"config, classes: the ids are {ids}, not 0, 1, 2 … in order; renumber the classes")
         if background not in ids:
-            raise InputError(
-                f"config, background: expected one of the ids {ids}, found {background}; name a class that exists"
-            )
+            raise InputError(f"config, background: {background} is none of the class ids {ids}; name an existing class")
         for what, found in (
             ("name", self.names),
             ("mask value", [value for tissue in self for value in tissue.values]),
@@ -59,7 +55,7 @@ class LabelTable(Sequence[TissueClass]):
             twice = sorted({str(item) for item in found if list(found).count(item) > 1})
             if twice:
                 raise InputError(
-                    f"config, classes: the {what} {', '.join(twice)} stands twice; give each class its own"
+                    f"config, classes: the {what} {', '.join(twice)} is used twice; give each class its own"
                 )
 
     def __len__(self) -> int:
@@ -70,20 +66,20 @@ class LabelTable(Sequence[TissueClass]):
 
     @property
     def names(self) -> list[str]:
-        """The class names in the order of their ids."""
+        """Class names in the order of their ids."""
         return [tissue.name for tissue in self]
 
     @property
     def foreground_ids(self) -> list[int]:
-        """The ids of all classes except the background: C* of equation 4."""
+        """Ids of all classes except the background: C* of equation 4."""
         return [tissue.id for tissue in self if tissue.id != self.background]
 
     def colours(self) -> NDArray[np.uint8]:
-        """The colours as (classes, 3) uint8 RGB."""
+        """Return the colours as (classes, 3) uint8 RGB."""
         return np.array([[int(t.colour[i : i + 2], 16) for i in (1, 3, 5)] for t in self], dtype=np.uint8)
 
     def to_classes(self, mask: NDArray[Any], source: str) -> NDArray[np.uint8]:
-        """Turn the values of a user's mask into class ids.
+        """Convert the values of a user's mask to class ids.
 
         Args:
             mask: any shape, whole numbers in any dtype.
@@ -93,7 +89,7 @@ class LabelTable(Sequence[TissueClass]):
             Class ids, uint8, the same shape.
 
         Raises:
-            InputError: a value that is no class of the table.
+            InputError: a value belongs to no class of the table.
         """
         meaning = {value: tissue.id for tissue in self for value in tissue.values}
         found, places = np.unique(mask, return_inverse=True)
@@ -101,8 +97,8 @@ class LabelTable(Sequence[TissueClass]):
         if unknown:
             shown = ", ".join(f"{value:g}" for value in unknown[:8])
             raise InputError(
-                f"{source}: expected only the mask values {sorted(meaning)}, found {shown} in {int(np.isin(mask, unknown).sum())} "
-                "voxels; mend the mask, or add the value to its class under `classes` in the config"
+                f"{source}: mask values {shown} in {int(np.isin(mask, unknown).sum())} voxels belong to no class (known values: "
+                f"{', '.join(map(str, sorted(meaning)))}); fix the mask, or add the values under `classes` in the config"
             )
         lookup = np.array([meaning[value] for value in found.tolist()], dtype=np.uint8)
         return lookup[places].reshape(mask.shape)

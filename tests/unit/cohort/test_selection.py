@@ -32,14 +32,14 @@ def criteria(**actions):
         ({"T2w_Noise": 0.31}, "T2w noise", "0.31", "at most 0.1"),
     ],
 )
-def test_what_is_out_of_the_papers_range_is_found_with_value_and_range(changes, criterion, found, expected):
+def test_judge_reports_values_outside_the_papers_ranges(changes, criterion, found, expected):
     [finding] = judge(GOOD | changes, criteria(), NAMES)
     assert (finding.criterion, finding.found, finding.expected) == (criterion, found, expected)
     assert not finding.excludes
     assert not judge(GOOD | changes, criteria(acquisition="ignore", coverage="ignore", quality="ignore"), NAMES)
 
 
-def test_a_session_within_all_ranges_and_what_headers_do_not_say_are_not_listed():
+def test_judge_accepts_values_in_range_and_missing_headers():
     assert not judge(GOOD, criteria(), NAMES)
     assert not judge(
         GOOD | {"T2w_RepetitionTime": float("nan"), "T2w_Noise": None, "T1w_EchoTime": ""}, criteria(), NAMES
@@ -49,12 +49,12 @@ def test_a_session_within_all_ranges_and_what_headers_do_not_say_are_not_listed(
     assert not judge(GOOD | {"classes": "0 1"}, criteria(), ["Background", "Vert"])  # a study without a sacrum
 
 
-def test_a_range_of_null_is_not_looked_at():
+def test_judge_ignores_ranges_of_null():
     changed = Selection.model_validate({"acquisition": {"T2w": {"Width": None}}})
     assert not judge(GOOD | {"T2w_Width": 2000}, changed, NAMES)
 
 
-def test_those_left_out_stand_first_each_with_every_reason_and_are_read_again(tmp_path):
+def test_selection_rows_list_excluded_sessions_first_with_every_reason(tmp_path):
     noisy = GOOD | {"participant_id": "b", "T2w_Noise": 0.2, "T2w_Width": 2000}
     wide = GOOD | {"participant_id": "c", "T2w_Width": 2000}
     rows = selection_rows([GOOD, noisy, wide], [("d", "02", "T1w")], criteria(quality="exclude"), NAMES)
@@ -71,6 +71,6 @@ def test_those_left_out_stand_first_each_with_every_reason_and_are_read_again(tm
     assert left_out(tmp_path / "none.csv") == set()
 
 
-def test_only_an_exclusion_can_leave_out_what_has_its_images():
+def test_excludes_is_true_only_with_an_exclude_action():
     assert not excludes(criteria())
     assert excludes(criteria(coverage="exclude"))

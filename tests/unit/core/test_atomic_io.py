@@ -1,11 +1,13 @@
-"""Whole files or none."""
+"""Atomic writes."""
+
+import os
 
 import pytest
 
 from lumbarseg.atomic_io import atomic_copy, atomic_write, read_json, write_json
 
 
-def test_a_file_appears_only_when_it_is_complete(tmp_path):
+def test_atomic_write_shows_a_file_only_when_complete(tmp_path):
     target = tmp_path / "new" / "table.csv"
     with atomic_write(target) as temporary:
         temporary.write_text("half")
@@ -13,7 +15,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path):
     assert target.read_text() == "half"
 
 
-def test_what_was_there_stays_when_writing_fails(tmp_path):
+def test_atomic_write_keeps_the_previous_file_when_writing_fails(tmp_path):
     target = tmp_path / "table.csv"
     target.write_text("old")
     with pytest.raises(RuntimeError), atomic_write(target) as temporary:
@@ -23,7 +25,19 @@ def test_what_was_there_stays_when_writing_fails(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
-def test_json_comes_back_as_it_was_written(tmp_path):
+def test_atomic_write_gives_every_writer_its_own_temporary_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 4711)  # two nodes may give two jobs the same process id
+    with atomic_write(tmp_path / "table.csv") as first, atomic_write(tmp_path / "table.csv") as second:
+        assert first != second
+        assert first.name.startswith(".part-")
+        assert first.name.endswith("-table.csv")
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "table.csv").read_text() == "first"  # the outer block ends last
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_write_json_is_read_back_after_atomic_copy(tmp_path):
     content = {"Vert": 0.45, "Größe": [1, 2]}
     write_json(tmp_path / "a.json", content)
     atomic_copy(tmp_path / "a.json", tmp_path / "b.json")

@@ -25,6 +25,6 @@ def test_docs_requirements_are_pinned_with_hashes_and_name_no_index():
     assert "://" not in text
 
 
-def test_gallery_page_lists_the_pictures_that_are_there():
+def test_gallery_page_lists_existing_pictures():
     page = runpy.run_path(str(ROOT / "docs/gallery.py"))["page"]()
     assert page == (ROOT / "docs/gallery.md").read_text(encoding="utf-8"), "make docs"

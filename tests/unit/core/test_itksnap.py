@@ -1,4 +1,4 @@
-"""ITK-SNAP's label descriptions, read and written."""
+"""Reading and writing of ITK-SNAP's label descriptions."""
 
 import pytest
 
@@ -24,7 +24,7 @@ EXPORTED = """################################################
 """
 
 
-def test_what_is_written_is_read_again_with_the_colours_of_the_table(tmp_path):
+def test_write_descriptions_is_read_back_by_read_descriptions(tmp_path):
     write_descriptions(tmp_path / "labels.txt", LabelTable(CLASSES))
     assert read_descriptions(tmp_path / "labels.txt") == {0: "Clear Label", 1: "Vert", 2: "Epi-Fat"}
     lines = (tmp_path / "labels.txt").read_text().splitlines()
@@ -33,25 +33,28 @@ def test_what_is_written_is_read_again_with_the_colours_of_the_table(tmp_path):
     assert lines[-3].split()[4:7] == ["0", "0", "0"]
 
 
-def test_labels_mean_the_classes_of_their_names(tmp_path):
+def test_with_described_values_assigns_labels_by_name(tmp_path):
     (tmp_path / "labels.txt").write_text(EXPORTED)
     described = with_described_values(CLASSES, 0, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
     assert [entry["values"] for entry in described] == [[0], [3], [4]]
-    with pytest.raises(InputError, match=r"mask\.nii\.gz: .* found 9 in 1 voxels"):
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: mask values 9 in 1 voxels"):
         LabelTable(described).to_classes([0, 3, 9], "mask.nii.gz")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (EXPORTED + "not a label\n", r"labels\.txt, line 10: expected a label of its own"),
-        (EXPORTED + EXPORTED.splitlines()[-1], r"line 10: expected a label of its own"),
-        (EXPORTED.replace("vert", "bone").replace("Epi-Fat", "fat"), "found Clear Label, bone , fat, Cyst"),
+        (EXPORTED + "not a label\n", r"labels\.txt, line 10: “not a label” is not a label"),
+        (EXPORTED + EXPORTED.splitlines()[-1], r"line 10: label 9 is described twice"),
+        (
+            EXPORTED.replace("vert", "bone").replace("Epi-Fat", "fat"),
+            "no label has the name of a class .*Clear Label, bone , fat, Cyst",
+        ),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_in_one_sentence(tmp_path, content, message):
+def test_read_descriptions_rejects_files_that_do_not_fit(tmp_path, content, message):
     (tmp_path / "labels.txt").write_text(content)
     with pytest.raises(InputError, match=message):
         with_described_values(CLASSES, 0, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
-    with pytest.raises(InputError, match="found no such file"):
+    with pytest.raises(InputError, match="label descriptions not found"):
         read_descriptions(tmp_path / "none.txt")

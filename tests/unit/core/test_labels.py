@@ -13,13 +13,13 @@ ENTRIES = [
 ]
 
 
-def test_mask_values_become_the_classes_that_name_them():
+def test_to_classes_maps_mask_values_to_their_classes():
     mask = np.array([[0, 1, 2], [20, 100, 0]], np.int16)
     assert LabelTable(ENTRIES).to_classes(mask, "mask.nii.gz").tolist() == [[0, 1, 1], [1, 2, 0]]
 
 
-def test_an_unknown_mask_value_is_named_with_its_file_and_number_of_voxels():
-    with pytest.raises(InputError, match=r"mask\.nii\.gz: expected only .*found 7 in 2 voxels"):
+def test_to_classes_names_unknown_values_with_file_and_voxel_count():
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: mask values 7 in 2 voxels belong to no class"):
         LabelTable(ENTRIES).to_classes(np.array([0, 7, 7, 1]), "mask.nii.gz")
 
 
@@ -28,23 +28,23 @@ def test_foreground_ids_are_all_classes_but_the_background():
     assert LabelTable(ENTRIES, background=2).foreground_ids == [0, 1]
 
 
-def test_colours_are_read_as_red_green_blue():
+def test_colours_are_rgb():
     assert LabelTable(ENTRIES).colours().tolist() == [[0, 0, 0], [255, 128, 0], [0, 0, 255]]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": 5}, "ids must be 0, 1, 2"),
-        ({"name": "Vert"}, "the name Vert stands twice"),
-        ({"values": [1]}, "the mask value 1 stands twice"),
+        ({"id": 5}, "not 0, 1, 2"),
+        ({"name": "Vert"}, "the name Vert is used twice"),
+        ({"values": [1]}, "the mask value 1 is used twice"),
     ],
 )
-def test_a_table_that_contradicts_itself_is_refused(change, message):
+def test_label_table_rejects_inconsistent_entries(change, message):
     with pytest.raises(InputError, match=message):
         LabelTable([*ENTRIES[:2], ENTRIES[2] | change])
 
 
-def test_a_background_that_is_no_class_is_refused():
-    with pytest.raises(InputError, match="background: expected one of the ids"):
+def test_label_table_rejects_a_background_that_is_no_class():
+    with pytest.raises(InputError, match="background: 3 is none of the class ids"):
         LabelTable(ENTRIES, background=3)

@@ -19,14 +19,14 @@ def patches(side=48, number=6, seed=0):
     return images, labels
 
 
-def test_no_change_asked_for_leaves_every_pixel_as_it_was():
+def test_warp_without_changes_keeps_every_pixel():
     images, labels = patches()
     warped, classes = warp(images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL))
     assert np.array_equal(keras.ops.convert_to_numpy(warped), images)
     assert np.array_equal(keras.ops.convert_to_numpy(classes), labels)
 
 
-def test_a_flip_mirrors_columns_of_image_and_labels_exactly():
+def test_warp_flip_mirrors_columns_of_image_and_labels_exactly():
     images, labels = patches()
     warped, classes = warp(
         images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL.model_copy(update={"flip": 1}))
@@ -35,7 +35,7 @@ def test_a_flip_mirrors_columns_of_image_and_labels_exactly():
     assert np.array_equal(keras.ops.convert_to_numpy(classes), labels[:, :, ::-1])
 
 
-def test_a_zoom_above_one_magnifies():
+def test_warp_with_zoom_above_one_magnifies():
     disc = np.hypot(*(np.indices((64, 64)) - 31.5)) < 10
     warps = draw_warps(np.random.default_rng(0), 1, 64, STILL.model_copy(update={"zoom": (1.5, 1.5)}))
     _, classes = warp(np.zeros((1, 64, 64, 1), np.float32), disc[None].astype(np.uint8), warps)
@@ -43,7 +43,7 @@ def test_a_zoom_above_one_magnifies():
     assert area == pytest.approx(disc.sum() * 1.5**2, rel=0.05)
 
 
-def test_the_warp_agrees_with_scipy():
+def test_warp_agrees_with_scipy():
     images, labels = patches()
     warps = draw_warps(np.random.default_rng(3), len(images), 48, PAPER)
     warped, classes = (keras.ops.convert_to_numpy(part) for part in warp(images, labels, warps))
@@ -56,14 +56,14 @@ def test_the_warp_agrees_with_scipy():
         assert (classes[number] == nearest).mean() > 0.995  # half-way pixels may be rounded either way
 
 
-def test_labels_keep_to_the_classes_there_were():
+def test_warp_keeps_the_set_of_labels():
     images, labels = patches()
     for seed in range(5):
         _, classes = warp(images, labels * 5, draw_warps(np.random.default_rng(seed), 6, 48, PAPER))
         assert set(np.unique(keras.ops.convert_to_numpy(classes))) <= set(np.unique(labels * 5).tolist())
 
 
-def test_angles_zooms_and_shifts_keep_to_the_papers_ranges():
+def test_draw_warps_keeps_to_the_papers_ranges():
     warps = draw_warps(np.random.default_rng(0), 2000, 256, PAPER).astype(float)
     linear = warps[:, [0, 1, 3, 4]].reshape(-1, 2, 2)
     determinant = np.linalg.det(linear)

@@ -1,4 +1,4 @@
-"""Array files: what is written is read, piece by piece, and broken files are refused."""
+"""Array files: chunk-wise reading, and rejection of broken files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from lumbarseg.errors import InputError
     ("shape", "dtype"),
     [((5, 32, 32, 2), "float32"), ((5, 32, 32), "uint8"), ((1, 32, 32), "uint8"), ((0, 32, 32, 2), "float32")],
 )
-def test_an_array_is_read_as_it_was_written_item_by_item_and_in_slices(tmp_path, shape, dtype):
+def test_open_array_reads_written_arrays_by_item_and_slice(tmp_path, shape, dtype):
     array = (np.random.default_rng(1).normal(size=shape) * 50).astype(dtype)
     write_array(tmp_path / "deep" / "patches.b2nd", array)
     opened = open_array(tmp_path / "deep" / "patches.b2nd")
@@ -25,18 +25,18 @@ def test_an_array_is_read_as_it_was_written_item_by_item_and_in_slices(tmp_path,
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "patches.b2nd"]
 
 
-def test_every_item_is_one_chunk_so_that_reading_one_does_not_unpack_others(tmp_path):
+def test_write_array_stores_one_chunk_per_item(tmp_path):
     write_array(tmp_path / "patches.b2nd", np.zeros((7, 64, 64, 2), "float32"))
     assert open_array(tmp_path / "patches.b2nd").chunks == (1, 64, 64, 2)
 
 
-def test_an_array_that_is_no_contiguous_piece_of_memory_is_written_in_its_own_order(tmp_path):
+def test_write_array_accepts_non_contiguous_arrays(tmp_path):
     array = np.arange(4 * 6 * 8, dtype="float32").reshape(4, 6, 8)[:, ::-1].transpose(0, 2, 1)
     write_array(tmp_path / "patches.b2nd", array)
     np.testing.assert_array_equal(open_array(tmp_path / "patches.b2nd")[:], array)
 
 
-def test_the_same_array_gives_the_same_bytes_smaller_than_its_own(tmp_path):
+def test_write_array_is_reproducible_and_compresses(tmp_path):
     array = np.rint(np.random.default_rng(0).normal(size=(4, 64, 64, 2)) * 300).astype("float32") / 300
     for name in ("a", "b"):
         write_array(tmp_path / f"{name}.b2nd", array)
@@ -44,12 +44,12 @@ def test_the_same_array_gives_the_same_bytes_smaller_than_its_own(tmp_path):
     assert (tmp_path / "a.b2nd").stat().st_size < 0.8 * array.nbytes
 
 
-def test_a_missing_empty_cut_or_foreign_file_is_refused_in_one_sentence(tmp_path):
+def test_open_array_rejects_unusable_files_in_one_sentence(tmp_path):
     write_array(tmp_path / "whole.b2nd", np.random.default_rng(0).normal(size=(4, 64, 64)))
     whole = (tmp_path / "whole.b2nd").read_bytes()
     (tmp_path / "cut.b2nd").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.b2nd").touch()
     (tmp_path / "text.b2nd").write_text("no array " * 1000)
     for name in ("none", "cut", "empty", "text"):
-        with pytest.raises(InputError, match=rf"{name}\.b2nd: expected an array file, found [^\n]*; [^\n]*$"):
+        with pytest.raises(InputError, match=rf"{name}\.b2nd: [^\n]*array file[^\n]*; [^\n]*$"):
             open_array(tmp_path / f"{name}.b2nd")

@@ -1,4 +1,4 @@
-"""The one file: what goes in comes out, and what is damaged, old or does not fit is refused with a sentence."""
+"""Bundles: content, reproducibility, and rejection of damaged or inconsistent files."""
 
 import json
 import zipfile
@@ -6,14 +6,10 @@ import zipfile
 import pytest
 
 from factories.bundle import CLASSES, MEAN, STACKED, small_bundle, small_manifest, small_network
-from lumbarseg.deployment.bundle import CARD, MANIFEST, META_LEARNER, Bundle
+from lumbarseg.deployment.bundle import CARD, MANIFEST, META_LEARNER, Bundle, write_bundle
+from lumbarseg.deployment.model_card import model_card
 from lumbarseg.deployment.segmenter import Segmenter
 from lumbarseg.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return small_bundle(tmp_path_factory.mktemp("bundle"), STACKED)
 
 
 def altered(path, folder, change):
@@ -26,28 +22,29 @@ def altered(path, folder, change):
     return target
 
 
-def test_networks_head_and_card_come_out_as_they_went_in(made, tmp_path):
-    bundle = Bundle(made)
+def test_bundle_returns_networks_meta_learner_and_card_unchanged(stacked_bundle, tmp_path):
+    bundle = Bundle(stacked_bundle)
     networks, meta_learners = bundle.extract(tmp_path)
     assert [file.name for file in networks] == ["U1.keras", "UD.keras"]
     for file in [*networks, *meta_learners]:
-        assert file.read_bytes() == (made.parent / file.name).read_bytes()
+        assert file.read_bytes() == (stacked_bundle.parent / file.name).read_bytes()
     assert bundle.model == STACKED
     assert "Not a medical device" in bundle.card()
 
 
-def test_the_same_content_gives_the_same_bytes(made, tmp_path):
-    files = {name: made.parent / name.rpartition("/")[2] for name in Bundle(made).manifest["files"] if name != CARD}
-    from lumbarseg.deployment.bundle import write_bundle
-    from lumbarseg.deployment.model_card import model_card
-
+def test_write_bundle_is_reproducible_to_the_byte(stacked_bundle, tmp_path):
+    files = {
+        name: stacked_bundle.parent / name.rpartition("/")[2]
+        for name in Bundle(stacked_bundle).manifest["files"]
+        if name != CARD
+    }
     manifest = small_manifest(STACKED)
     write_bundle(tmp_path / "again.zip", manifest, files, model_card(manifest))
-    assert (tmp_path / "again.zip").read_bytes() == made.read_bytes()
+    assert (tmp_path / "again.zip").read_bytes() == stacked_bundle.read_bytes()
 
 
-def test_the_settings_are_those_of_the_training_but_new_patients_are_registered_without_fsl(made):
-    settings = Bundle(made).settings
+def test_bundle_settings_are_those_of_the_training_with_registration_by_itk(stacked_bundle):
+    settings = Bundle(stacked_bundle).settings
     assert settings["channels"] == ["T2w", "T1w"]
     assert settings["patches"] == {"patch_size": 32, "stride": 24}
     assert settings["registration"]["engine"] == "itk"
@@ -62,41 +59,41 @@ def manifest_with(**changes):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (manifest_with(format=7), "expected a bundle of version 1, found version 7; make it anew"),
+        (manifest_with(format=7), "bundle format 7, but this version reads format 1"),
         (
             lambda contents: {name: data for name, data in contents.items() if name != MANIFEST},
-            "damaged or something else",
+            "damaged, or not a bundle",
         ),
-        (lambda contents: contents | {MANIFEST: b"[]"}, "found version None"),
+        (lambda contents: contents | {MANIFEST: b"[]"}, "bundle format None"),
         (
             lambda contents: contents | {META_LEARNER: contents[META_LEARNER][:-1] + b"x"},
-            "expected meta-learner.keras as it was packed, found another checksum",
+            "the checksum of meta_learner.keras differs",
         ),
         (
             lambda contents: {name: data for name, data in contents.items() if name != META_LEARNER},
-            "found a difference in meta-learner.keras",
+            r"missing or additional files \(meta_learner.keras\)",
         ),
-        (lambda contents: contents | {"extra": b""}, "found a difference in extra"),
-        (lambda contents: contents | {CARD: b"better than it is"}, "expected MODEL_CARD.md as it was packed"),
+        (lambda contents: contents | {"extra": b""}, r"missing or additional files \(extra\)"),
+        (lambda contents: contents | {CARD: b"better than it is"}, "the checksum of MODEL_CARD.md differs"),
     ],
 )
-def test_a_bundle_that_was_altered_is_refused_with_a_sentence(made, tmp_path, change, said):
-    path = altered(made, tmp_path, change)
-    with pytest.raises(InputError, match=said) as refusal:
+def test_bundle_rejects_altered_content(stacked_bundle, tmp_path, change, message):
+    path = altered(stacked_bundle, tmp_path, change)
+    with pytest.raises(InputError, match=message) as refusal:
         Bundle(path).check()
     assert str(path) in str(refusal.value)
 
 
-def test_a_file_that_is_cut_short_something_else_or_not_there_is_refused(made, tmp_path):
-    whole = made.read_bytes()
+def test_bundle_rejects_truncated_foreign_and_missing_files(stacked_bundle, tmp_path):
+    whole = stacked_bundle.read_bytes()
     cases = {"short.zip": whole[: len(whole) // 2], "text.zip": b"hello", "empty.zip": b""}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"{name}: expected a bundle, found a file that is damaged"):
+        with pytest.raises(InputError, match=f"{name}: damaged, or not a bundle"):
             Bundle(tmp_path / name)
-    with pytest.raises(InputError, match="found no such file; make one with"):
+    with pytest.raises(InputError, match=r"none\.zip: bundle not found; make one with"):
         Bundle(tmp_path / "none.zip")
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 1
@@ -106,15 +103,18 @@ def test_a_file_that_is_cut_short_something_else_or_not_there_is_refused(made, t
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("parts", "message"),
     [
-        ({"networks": {"U1": small_network("U1"), "UD": small_network("UD", classes=4)}}, "expected UD from patches"),
-        ({"networks": {"U1": small_network("U1", channels=1), "UD": small_network("UD")}}, "expected U1 from patches"),
-        ({"networks": {"UD": small_network("UD")}}, "found no networks/U1.keras"),
-        ({"manifest": small_manifest(classes=[*CLASSES[:2], CLASSES[2] | {"name": "Canal"}])}, "expected thresholds of Background"),
+        (lambda: {"networks": {"U1": small_network("U1"), "UD": small_network("UD", classes=4)}}, r"UD maps .* instead of"),
+        (lambda: {"networks": {"U1": small_network("U1", channels=1), "UD": small_network("UD")}}, r"U1 maps .* instead of"),
+        (lambda: {"networks": {"UD": small_network("UD")}}, r"networks/U1\.keras of E2\+Geo missing"),
+        (
+            lambda: {"manifest": small_manifest(classes=[*CLASSES[:2], CLASSES[2] | {"name": "Canal"}])},
+            "thresholds of Background, Int-Disc, Spinal-Cavity instead of Background, Int-Disc, Canal",
+        ),
     ],
 )  # fmt: skip
-def test_a_bundle_whose_parts_do_not_fit_together_is_refused(tmp_path, given, said):
-    path = small_bundle(tmp_path, MEAN, **given)
-    with pytest.raises(InputError, match=said):
+def test_segmenter_rejects_bundles_whose_parts_do_not_fit_together(tmp_path, parts, message):
+    path = small_bundle(tmp_path, MEAN, **parts())
+    with pytest.raises(InputError, match=message):
         Segmenter(Bundle(path))

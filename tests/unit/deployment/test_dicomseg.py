@@ -1,4 +1,4 @@
-"""DICOM-SEG: labels come back at the same place in the world, whatever the order of slices and axes, and without a name."""
+"""DICOM-SEG: position of labels, references, identity, and empty results."""
 
 import warnings
 
@@ -7,12 +7,13 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from test_geometry import ORIENTATIONS
 
-from lumbarseg.deployment.dicomseg import sample_planes, write_dicomseg
+from factories.orientation import ORIENTATIONS
+from lumbarseg.deployment.dicomseg import labels_on_slices, write_dicomseg
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, volume
 from lumbarseg.imaging.conversion import convert
+from lumbarseg.imaging.dicom_series import find_series
 from lumbarseg.labels import LabelTable
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import dicom_slice, identity
@@ -79,7 +80,7 @@ def corner_labels(image, corner):
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::3])
-def test_a_corner_voxel_comes_back_at_its_place_from_dicom_seg_and_nifti_in_every_orientation(series, tmp_path, codes):
+def test_write_dicomseg_keeps_the_position_of_labels_in_every_orientation(series, tmp_path, codes):
     folder, _, t2w = series
     turn = nib.orientations.ornt_transform(nib.io_orientation(t2w.affine), nib.orientations.axcodes2ornt(tuple(codes)))
     turned = t2w.as_reoriented(turn)
@@ -94,7 +95,7 @@ def test_a_corner_voxel_comes_back_at_its_place_from_dicom_seg_and_nifti_in_ever
 
 
 @pytest.mark.parametrize("order", ["reversed", "shuffled"])
-def test_the_order_of_the_files_does_not_matter(series, tmp_path, order):
+def test_write_dicomseg_is_independent_of_the_order_of_files(series, tmp_path, order):
     folder, _, t2w = series
     files = sorted((folder / "dicom/T2w").glob("*.dcm"))
     (tmp_path / "dicom").mkdir()
@@ -109,7 +110,7 @@ def test_the_order_of_the_files_does_not_matter(series, tmp_path, order):
         assert places_of(made, number) == pytest.approx(np.array([place]), abs=0.01)
 
 
-def test_it_refers_to_the_slices_of_the_t2w_series_and_not_of_the_other_on_the_same_grid(series, tmp_path):
+def test_write_dicomseg_refers_to_the_slices_of_the_t2w_series_only(series, tmp_path):
     folder, _, t2w = series
     label_map, _ = corner_labels(t2w, (0, 0, 0))
     made = write(tmp_path / "seg.dcm", label_map, folder / "dicom")
@@ -123,7 +124,7 @@ def test_it_refers_to_the_slices_of_the_t2w_series_and_not_of_the_other_on_the_s
     assert made.FrameOfReferenceUID == slices[0].FrameOfReferenceUID
 
 
-def test_a_reader_finds_the_segments_with_names_codes_and_colours(series, tmp_path):
+def test_write_dicomseg_describes_segments_by_name_code_and_colour(series, tmp_path):
     folder, _, t2w = series
     label_map, _ = corner_labels(t2w, (1, 1, 1))
     write(tmp_path / "seg.dcm", label_map, folder / "dicom")
@@ -142,7 +143,7 @@ def test_a_reader_finds_the_segments_with_names_codes_and_colours(series, tmp_pa
     assert shown is None or shown.to_rgb() == pytest.approx((232, 201, 125), abs=3)
 
 
-def test_nothing_of_the_persons_identity_is_in_any_byte(series, tmp_path):
+def test_write_dicomseg_contains_nothing_of_the_patients_identity(series, tmp_path):
     folder, patient, t2w = series
     label_map, _ = corner_labels(t2w, (0, 0, 0))
     write(tmp_path / "seg.dcm", label_map, folder / "dicom")
@@ -158,7 +159,7 @@ def test_nothing_of_the_persons_identity_is_in_any_byte(series, tmp_path):
             assert word.encode() not in content, word
 
 
-def test_the_same_labels_keep_their_identity_and_others_get_another(series, tmp_path):
+def test_write_dicomseg_derives_its_identifier_from_the_labels(series, tmp_path):
     folder, _, t2w = series
     label_map, _ = corner_labels(t2w, (0, 0, 0))
     uids = [write(tmp_path / f"{n}.dcm", label_map, folder / "dicom").SOPInstanceUID for n in range(2)]
@@ -166,19 +167,28 @@ def test_the_same_labels_keep_their_identity_and_others_get_another(series, tmp_
     assert uids[0] == uids[1] != write(tmp_path / "2.dcm", other, folder / "dicom").SOPInstanceUID
 
 
-def test_a_series_that_is_not_the_images_and_a_label_map_of_background_are_refused(series, tmp_path):
+def test_write_dicomseg_rejects_slices_that_are_not_those_of_the_label_map(series, tmp_path):
     folder, _, t2w = series
     moved = t2w.affine.copy()
     moved[:3, 3] += 0.4 * moved[:3, 0]
     label_map, _ = corner_labels(volume(np.asarray(t2w.dataobj), moved), (0, 0, 0))
-    with pytest.raises(InputError, match="expected the slices on which the label map lies, found others"):
+    with pytest.raises(InputError, match="dicom: the slices are not those of the label map"):
         write(tmp_path / "seg.dcm", label_map, folder / "dicom")
-    with pytest.raises(InputError, match="found background alone"):
-        write(tmp_path / "seg.dcm", volume(np.zeros(t2w.shape, np.uint8), t2w.affine), folder / "dicom")
     assert not (tmp_path / "seg.dcm").exists()
 
 
-def test_no_warning_of_a_library_reaches_the_user(series, tmp_path):
+def test_write_dicomseg_of_background_alone_describes_all_classes_with_empty_frames(series, tmp_path):
+    folder, _, t2w = series
+    write(tmp_path / "seg.dcm", volume(np.zeros(t2w.shape, np.uint8), t2w.affine), folder / "dicom")
+    read = hd.seg.segread(tmp_path / "seg.dcm")
+    names = [read.get_segment_description(number).segment_label for number in read.segment_numbers]
+    assert names == TABLE.names[1:]
+    assert read.NumberOfFrames == 3 * 5
+    assert not read.pixel_array.any()
+    assert read.get_volume().spatial_shape == (5, 64, 64)
+
+
+def test_write_dicomseg_shows_no_warning_of_libraries(series, tmp_path):
     folder, _, t2w = series
     label_map, _ = corner_labels(t2w, (0, 0, 0))
     with warnings.catch_warnings():
@@ -186,12 +196,42 @@ def test_no_warning_of_a_library_reaches_the_user(series, tmp_path):
         write(tmp_path / "seg.dcm", label_map, folder / "dicom")
 
 
-def test_planes_beyond_a_volume_or_between_its_voxels_are_no_part_of_it():
-    voxels, affine = np.arange(24).reshape(2, 3, 4), np.eye(4)
-    plane = np.eye(4)
-    assert (sample_planes(voxels, affine, [(plane, 2, 3)])[0] == voxels[:, :, 0]).all()
-    for shift in ([0, 0, 4, 0], [0, 0.5, 0, 0]):
-        moved = plane.copy()
-        moved[:, 3] += shift
-        with pytest.raises(ValueError, match="plane"):
-            sample_planes(voxels, affine, [(moved, 2, 3)])
+def test_labels_on_slices_rejects_neighbouring_larger_and_uneven_grids(series):
+    folder, _, t2w = series
+    [slices] = [list(one.slices) for one in find_series(folder / "dicom/T2w")]
+    labels = np.arange(t2w.dataobj.size, dtype=np.uint8).reshape(t2w.shape)
+    found = labels_on_slices(volume(labels, t2w.affine), slices)
+    assert sorted(found.ravel()) == sorted(labels.ravel())
+    one_further = t2w.affine.copy()
+    one_further[:3, 3] += one_further[:3, 2]
+    for label_map, chosen, message in (
+        (volume(labels, one_further), slices, "a corner lies .* mm away"),
+        (volume(labels[:-1], t2w.affine), slices, r"\(5, 64, 64\) instead of \(5, 64, 63\)"),
+        (volume(labels, t2w.affine), slices[:-1], r"\(4, 64, 64\) instead of \(5, 64, 64\)"),
+        (volume(labels, t2w.affine), [slices[0], slices[1], slices[4]], "not evenly spaced"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            labels_on_slices(label_map, chosen)
+
+
+@pytest.mark.parametrize("tilt", [0, 5e-4], ids=["perpendicular", "rounded"])
+def test_labels_on_slices_accepts_axes_tilted_by_rounding(series, tilt):
+    folder, _, t2w = series
+    [slices] = [list(one.slices) for one in find_series(folder / "dicom/T2w")]
+    affine = t2w.affine.copy()
+    affine[:3, 1] += tilt * affine[:3, 0]
+    labels = np.arange(t2w.dataobj.size, dtype=np.uint8).reshape(t2w.shape)
+    expected = labels_on_slices(volume(labels, t2w.affine), slices)
+    np.testing.assert_array_equal(labels_on_slices(volume(labels, affine), slices), expected)
+
+
+def test_write_dicomseg_reads_slices_without_preamble(series, tmp_path):
+    folder, _, t2w = series
+    (tmp_path / "dicom").mkdir()
+    for file in (folder / "dicom/T2w").glob("*.dcm"):
+        bare = pydicom.Dataset()
+        bare.update(pydicom.dcmread(file))
+        bare.save_as(tmp_path / "dicom" / file.name, implicit_vr=True, little_endian=True)
+    label_map, corners = corner_labels(t2w, (0, 1, 0))
+    made = write(tmp_path / "seg.dcm", label_map, tmp_path / "dicom")
+    assert places_of(made, 1) == pytest.approx(np.array([corners[0]]), abs=0.01)

@@ -1,4 +1,4 @@
-"""What can be segmented at all."""
+"""Checks of new images before segmentation."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import dicom_slice
 
 
-def test_ct_is_refused_and_mr_with_a_few_negative_values_is_not():
+def test_require_mr_rejects_ct_but_accepts_few_negative_values():
     voxels = np.full((6, 6, 6), 100, np.int16)
     voxels[:, :, 0] = -20
     require_mr(volume(voxels, np.diag([4.0, 0.7, 0.7, 1.0])), "p1")
     voxels[:, :, :2] = -1000
-    with pytest.raises(InputError, match="p1: expected an MR image, found 33 % of the voxels below -500, as in CT"):
+    with pytest.raises(InputError, match="p1: 33 % of the voxels are below -500, as in CT"):
         require_mr(volume(voxels, np.diag([4.0, 0.7, 0.7, 1.0])), "p1")
 
 
-def test_contrasts_of_two_patients_are_refused(tmp_path):
+def test_require_one_patient_rejects_contrasts_of_two_patients(tmp_path):
     for number in (1, 2):
         patient = draw_patient(number, f"phantom0{number}", 1, [64], (3, 3))
         for contrast in ("T2w", "T1w"):
@@ -29,7 +29,7 @@ def test_contrasts_of_two_patients_are_refused(tmp_path):
                 tmp_path / f"{number}{contrast}/1.dcm", enforce_file_format=True
             )
     require_one_patient({"T2w": tmp_path / "1T2w", "T1w": tmp_path / "1T1w"})
-    with pytest.raises(InputError, match="expected the images of one patient, found those of 2; give both") as refusal:
+    with pytest.raises(InputError, match="images of 2 patients; use both contrasts of one session") as refusal:
         require_one_patient({"T2w": tmp_path / "1T2w", "T1w": tmp_path / "2T1w"})
     assert "SIP" not in str(refusal.value)
     require_one_patient({"T2w": tmp_path / "1T2w", "T1w": tmp_path / "t1w.nii.gz"})

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_geometry import ORIENTATIONS, affine_of
 
+from factories.orientation import ORIENTATIONS, affine_of
 from factories.workflow import ROOT
 from lumbarseg.deployment.morphometry import COLUMNS, DICTIONARY, disc_heights, measure, separate_discs
 from lumbarseg.geometry import from_sagittal_view, sagittal_spacing, sagittal_view
@@ -33,7 +33,7 @@ def value_of(measures, what, tissue, plane=None, disc=None):
 
 @given(st.integers(0, 1000))
 @settings(max_examples=5, deadline=None)
-def test_areas_volumes_and_fat_fraction_are_counted_pixels(seed):
+def test_measure_counts_pixels_for_areas_volumes_and_fat_fraction(seed):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 12, (3, 7, 8)).astype(np.uint8)
     spacing = (4.5, 0.7, 0.8)
@@ -69,7 +69,7 @@ def rectangle(shape, spacing, centre, length, height, degrees):
     st.sampled_from([(0.5, 0.5), (0.6, 0.4)]),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_tilted_disc_measures_across_its_own_axis(degrees, side, height, length, spacing):
+def test_disc_heights_are_perpendicular_to_the_disc(degrees, side, height, length, spacing):
     centre = (160 * spacing[0] / 2, 160 * spacing[1] / 2)
     found = disc_heights(rectangle((160, 160), spacing, centre, length, height, side * degrees), spacing)
     # Drawn on a grid, a disc is a row of pixels higher or lower than it was.
@@ -77,7 +77,7 @@ def test_a_tilted_disc_measures_across_its_own_axis(degrees, side, height, lengt
         assert value == pytest.approx(height, abs=spacing[0] + 0.02 * height)
 
 
-def test_a_wedge_is_higher_in_front_and_columns_run_to_posterior():
+def test_disc_heights_distinguish_anterior_and_posterior():
     section = np.zeros((60, 60), bool)
     for column in range(10, 50):
         section[10 : 30 - column // 4, column] = True
@@ -86,7 +86,7 @@ def test_a_wedge_is_higher_in_front_and_columns_run_to_posterior():
     assert found["disc_height"] == pytest.approx(section.sum() / 40, rel=0.1)
 
 
-def test_discs_are_counted_from_the_lowest_and_splinters_are_none():
+def test_separate_discs_orders_from_the_lowest_and_drops_fragments():
     mask = np.zeros((5, 60, 30), bool)
     for row in (10, 30, 50):
         mask[1:4, row : row + 4, 5:25] = True
@@ -96,7 +96,7 @@ def test_discs_are_counted_from_the_lowest_and_splinters_are_none():
     assert separate_discs(np.zeros((2, 3, 4), bool)) == []
 
 
-def test_the_signal_of_a_disc_is_compared_with_the_canal_at_its_height():
+def test_measure_compares_disc_signal_with_the_canal_at_its_height():
     labels = np.zeros((1, 40, 40), np.uint8)
     labels[0, 5:10, 5:25], labels[0, 25:30, 5:25] = IDS["Int-Disc"], IDS["Int-Disc"]
     labels[0, :, 28:32] = IDS["Spinal-Cavity"]
@@ -110,7 +110,7 @@ def test_the_signal_of_a_disc_is_compared_with_the_canal_at_its_height():
     assert "disc_signal_ratio" not in set(measure(labels, t2w, (4, 1, 1), TABLE)["measure"])
 
 
-def test_an_empty_label_map_and_a_table_without_the_papers_names_measure_what_there_is():
+def test_measure_handles_empty_label_maps_and_other_classes():
     empty = measure(np.zeros((2, 8, 8), np.uint8), np.ones((2, 8, 8)), (4, 1, 1), TABLE)
     assert set(empty["measure"]) == {"area", "volume"}
     assert (empty["value"] == 0).all()
@@ -119,7 +119,7 @@ def test_an_empty_label_map_and_a_table_without_the_papers_names_measure_what_th
     assert value_of(measures, "volume", "b") == pytest.approx(2 * 64 * 4 / 1000)
 
 
-def test_the_dictionary_names_every_column_and_measure():
+def test_dictionary_describes_every_column_and_measure():
     labels = np.tile(np.arange(12, dtype=np.uint8).repeat(4), (2, 8, 1))
     measures = measure(labels, np.ones(labels.shape), (4, 1, 1), TABLE)
     assert set(DICTIONARY) == {"participant_id", "session_id", *COLUMNS}
@@ -142,7 +142,7 @@ def phantom():
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::9])
-def test_volumes_of_a_phantom_agree_with_its_anatomy_within_two_per_cent(codes):
+def test_measure_agrees_with_the_phantoms_anatomy_within_two_per_cent(codes):
     labels, affine, truth = phantom()
     turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt(tuple(codes)))
     image = nib.Nifti1Image(labels, affine).as_reoriented(turn)
@@ -153,7 +153,7 @@ def test_volumes_of_a_phantom_agree_with_its_anatomy_within_two_per_cent(codes):
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::5])
-def test_a_disc_measures_the_same_in_every_orientation_of_the_file(codes):
+def test_measure_is_independent_of_the_orientation_of_the_file(codes):
     affine = affine_of(codes)
     view = np.zeros((3, 50, 50), np.uint8)
     view[1] = rectangle((50, 50), (0.6, 0.7), (15, 17), 25, 8, 20) * np.uint8(IDS["Int-Disc"])

@@ -1,20 +1,28 @@
-"""New patients with a bundle: the same labels as by hand, what cannot be segmented, and what is flagged."""
+"""Segmentation of new patients: labels, uncertainty, orientations and flags."""
 
 import keras
 import nibabel as nib
 import numpy as np
 import pytest
 import scipy.stats
-from test_geometry import ORIENTATIONS, affine_of
 
-from factories.bundle import MEAN, NETWORK, SIDE, STACKED, STRIDE, small_bundle, small_network
+from factories.bundle import MEAN, NETWORK, SIDE, STRIDE, small_bundle, small_network
+from factories.orientation import ORIENTATIONS, affine_of
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.data.tiling import Tiling
 from lumbarseg.deployment.bundle import Bundle
-from lumbarseg.deployment.segmenter import Segmenter, SessionImages, SessionOutputs, in_float32, segment_session
+from lumbarseg.deployment.segmenter import (
+    Segmentation,
+    Segmenter,
+    SessionImages,
+    SessionOutputs,
+    in_float32,
+    segment_session,
+)
 from lumbarseg.evaluation.labelling import label_by_threshold
 from lumbarseg.geometry import from_sagittal_view, sagittal_view, volume
 from lumbarseg.imaging.normalisation import zscore
+from lumbarseg.inference.uncertainty import MEASURES
 
 SHAPE = (3, 40, 45)
 
@@ -51,7 +59,7 @@ def by_hand(networks, image, combine):
     return (total / times[..., None]).astype(np.float32)
 
 
-def test_labels_entropy_and_disagreement_are_those_of_a_plain_loop(segmenter):
+def test_segmenter_agrees_with_a_plain_loop_over_patches(segmenter):
     images, parts = channels(), []
     found = segmenter.segment(images, parts.append)
     networks = list(segmenter.networks()[0].values())
@@ -71,16 +79,21 @@ def test_labels_entropy_and_disagreement_are_those_of_a_plain_loop(segmenter):
     assert parts[-1] == 1
 
 
-@pytest.mark.parametrize(("model", "labelling"), [(NETWORK, "MAP"), (STACKED, "TH"), (STACKED, "MAP")])
-def test_single_networks_and_stacking_heads_segment_too(tmp_path, model, labelling):
-    made = Segmenter(Bundle(small_bundle(tmp_path, model, labelling=labelling)))
-    found = made.segment(channels())
+def require_labels(found, networks):
     assert found.labels.shape == SHAPE
     assert set(np.unique(found.labels)) <= {0, 1, 2}
-    assert (found.uncertainty["mutualinformation"] == 0).all() == (len(model.networks) == 1)
+    assert (found.uncertainty["mutualinformation"] == 0).all() == (networks == 1)
 
 
-def test_networks_of_mixed_precision_compute_in_float32_with_the_same_weights():
+def test_segmenter_accepts_single_networks_labelled_by_score(tmp_path):
+    require_labels(Segmenter(Bundle(small_bundle(tmp_path, NETWORK, labelling="MAP"))).segment(channels()), 1)
+
+
+def test_segmenter_accepts_meta_learners(stacked_bundle):
+    require_labels(Segmenter(Bundle(stacked_bundle)).segment(channels()), 2)
+
+
+def test_in_float32_keeps_the_weights_of_mixed_precision_networks():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -116,7 +129,7 @@ def outputs(folder):
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::11])
-def test_labels_lie_where_the_image_does_in_every_orientation(segmenter, tmp_path, codes):
+def test_segment_session_places_labels_on_the_image_in_every_orientation(segmenter, tmp_path, codes):
     images = write_session(tmp_path, codes)
     record = segment_session(segmenter, images, outputs(tmp_path))
     t2w, t1w = (nib.load(images.aligned[contrast]) for contrast in ("T2w", "T1w"))
@@ -133,12 +146,21 @@ def test_labels_lie_where_the_image_does_in_every_orientation(segmenter, tmp_pat
     assert record["experiment"] == "E2+Geo+TH"
 
 
-def test_what_is_unlike_the_training_or_oddly_registered_is_flagged_and_segmented_all_the_same(tmp_path):
-    made = Segmenter(Bundle(small_bundle(tmp_path, MEAN, ranges={"distance of slices (mm)": [3.0, 3.5]})))
+def test_segment_session_flags_foreign_and_badly_registered_sessions(segmenter, tmp_path, monkeypatch):
+    monkeypatch.setitem(segmenter.bundle.manifest, "ranges", {"slice spacing (mm)": [3.0, 3.5]})
     images = write_session(tmp_path, "LPS")
-    report = {"fell_back_to_header": True, "reason": "a shift of 40.0 mm", "unusual": True, "shift_length_mm": 40.0}
+    report = {"fell_back_to_header": True, "reason": "shift of 40.0 mm", "unusual": True, "shift_length_mm": 40.0}
     write_json(tmp_path / "registration.json", report)
-    record = segment_session(made, images, outputs(tmp_path))
-    assert record["flags"][0] == "outside of training: distance of slices (mm) 4.4, in training 3 to 3.5"
-    assert "a shift of 40.0 mm" in record["flags"][1]
+    record = segment_session(segmenter, images, outputs(tmp_path))
+    assert record["flags"][0] == "outside the training range: slice spacing (mm) 4.4, training 3 to 3.5"
+    assert record["flags"][1].startswith("T1w registration rejected (shift of 40.0 mm), header geometry used")
+    assert record["outside_training_range"] == [{"name": "slice spacing (mm)", "value": 4.4, "low": 3.0, "high": 3.5}]
     assert (tmp_path / "dseg.nii.gz").exists()
+
+
+def test_segment_session_flags_results_without_any_class(segmenter, tmp_path, monkeypatch):
+    nothing = Segmentation(np.zeros(SHAPE, np.uint8), {name: np.zeros(SHAPE, np.uint8) for name in MEASURES})
+    monkeypatch.setattr(segmenter, "segment", lambda channels, on_progress: nothing)
+    record = segment_session(segmenter, write_session(tmp_path, "LPS"), outputs(tmp_path))
+    assert "no class found, all pixels are background; check the images" in record["flags"]
+    assert record["mean_entropy"] is None

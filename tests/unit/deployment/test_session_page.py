@@ -1,12 +1,12 @@
-"""The one page of a session and its table: drawn for what there is, however little."""
+"""The page of a session, and its table."""
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from test_geometry import affine_of
 
 from factories.bundle import CLASSES
+from factories.orientation import affine_of
 from lumbarseg.deployment.morphometry import COLUMNS, measure
 from lumbarseg.deployment.session_page import session_page, shown_slices
 from lumbarseg.deployment.session_results import write_results
@@ -37,16 +37,16 @@ def texts(figure):
     return [text.get_text() for text in figure.texts]
 
 
-def test_four_slices_are_spread_over_the_stack_and_fewer_slices_are_all_shown():
+def test_shown_slices_are_four_evenly_spaced_or_all():
     assert shown_slices(12) == [1, 4, 7, 10]
     assert shown_slices(3) == [0, 1, 2]
     assert shown_slices(1) == [0]
 
 
-def test_the_page_tells_volumes_discs_and_that_all_is_within_the_training():
+def test_session_page_shows_volumes_discs_and_the_absence_of_flags():
     figure = page(labels())
     shown = texts(figure)
-    assert "Within the ranges of the training." in shown
+    assert "Within the training range." in shown
     assert "Not a medical device" in shown
     assert shown[shown.index("Int-Disc") + 1] == f"{3 * 3 * 6 * 25 * 4 / 1000:.1f}"
     assert [text for text in shown if text in ("1", "2", "3")] == ["3", "2", "1"]
@@ -54,28 +54,28 @@ def test_the_page_tells_volumes_discs_and_that_all_is_within_the_training():
 
 
 @pytest.mark.parametrize("number", [1, 40])
-def test_what_is_unusual_stands_at_the_top_and_many_lines_are_cut_with_a_word(number):
-    shown = texts(page(labels(), [f"outside of training: thing {place}" for place in range(number)]))
-    assert "Look closer:" in shown
-    assert "outside of training: thing 0" in shown
+def test_session_page_shows_flags_and_truncates_many(number):
+    shown = texts(page(labels(), [f"outside the training range: thing {place}" for place in range(number)]))
+    assert "Please check:" in shown
+    assert "outside the training range: thing 0" in shown
     assert any("more lines" in text for text in shown) == (number > 8)
 
 
-def test_a_page_of_nothing_and_of_one_slice_can_be_drawn():
+def test_session_page_draws_empty_and_single_slice_sessions():
     page(np.zeros((3, 20, 30), np.uint8))
     page(labels()[2:3])
 
 
 @pytest.mark.parametrize("flags", [0, 1, 40])
-def test_no_two_texts_of_the_page_overlap_and_all_lie_within_it(flags):
+def test_session_page_has_no_overlapping_or_clipped_text(flags):
     tall = np.zeros((4, 150, 50), np.uint8)
     for row in range(5, 145, 15):
         tall[1:3, row : row + 5, 5:25] = 1
     tall[:, :, 30:35] = 2
-    figure = page(tall, ["outside of training: field of view, height (mm) 500, in training 260 to 335"] * flags)
-    renderer = figure.raster.get_renderer()
+    figure = page(tall, ["outside the training range: field of view height (mm) 500, training 260 to 335"] * flags)
+    renderer = figure.canvas.get_renderer()
     boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in figure.texts if text.get_text()]
-    width, height = figure.raster.get_width_height()
+    width, height = figure.canvas.get_width_height()
     for place, (text, box) in enumerate(boxes):
         assert box.x0 >= 0
         assert box.x1 <= width, text
@@ -88,7 +88,7 @@ def test_no_two_texts_of_the_page_overlap_and_all_lie_within_it(flags):
             )
 
 
-def test_table_and_page_are_written_with_the_same_bytes_each_time(tmp_path):
+def test_write_results_is_reproducible_to_the_byte(tmp_path):
     affine, content = affine_of("LPS"), labels()
     images = {
         "labels": content,

@@ -1,4 +1,4 @@
-"""Real DICOM series of several vendors: the images they become are those of their references, or they are refused."""
+"""Conversion of real DICOM series of several vendors."""
 
 import shutil
 
@@ -18,7 +18,7 @@ def out(tmp_path):
 
 
 @pytest.mark.parametrize(("contrast", "reference"), [("T2w", "t2"), ("T1w", "t1")])
-def test_a_real_study_gives_its_two_images(shared_data, out, contrast, reference):
+def test_convert_gives_the_two_images_of_a_real_study(shared_data, out, contrast, reference):
     image, sidecar = out.convert(shared_data / "lumbar_pair" / "dicom", contrast)
     expected = load_image(shared_data / "lumbar_pair" / f"{reference}.nii.gz")
     views = [sagittal_view(np.asanyarray(one.dataobj), one.affine) for one in (image, expected)]
@@ -64,7 +64,7 @@ def require_fields_of_header(sidecar, header):
 
 
 @pytest.mark.parametrize("folder", REFERENCES)
-def test_vendors_series_become_the_images_of_their_reference(shared_data, out, folder):
+def test_convert_gives_the_reference_images_of_vendors_series(shared_data, out, folder):
     source = shared_data / "vendors" / "dicom2nifti" / folder
     image, sidecar = out.convert(source, "T1w")
     reference = nib.load(source.with_name(f"{source.name}_ground_truth.nii.gz"))
@@ -75,7 +75,7 @@ def test_vendors_series_become_the_images_of_their_reference(shared_data, out, f
     require_fields_of_header(sidecar, pydicom.dcmread(find_series(source)[0].files[0], stop_before_pixels=True))
 
 
-def test_a_siemens_series_lies_where_its_headers_say(shared_data, out):
+def test_convert_places_a_siemens_series_as_its_headers_say(shared_data, out):
     source = shared_data / "vendors" / "dcm_qa_decubitus" / "HFS"
     image, sidecar = out.convert(source, "T1w")
     files = [pydicom.dcmread(file) for file in find_series(source)[0].files]
@@ -97,21 +97,19 @@ def test_a_siemens_series_lies_where_its_headers_say(shared_data, out):
         ("hyperfine/anatomical/001", "8 slices, axial, TR 4000 ms, TE 194.4 ms"),
         ("philips/anatomical/001", "4 slices, coronal"),
         ("generic/anatomical/002_non_isotropic", "4 slices, axial"),
-        ("generic/rgb/001", "expected DICOM files with MR images, found none"),
+        ("generic/rgb/001", "no DICOM file with an MR image"),
         ("failing/sliceincrement/001", ""),
         ("failing/notavolume/001", ""),
         ("failing/gantrytilting/001", ""),
     ],
 )
-def test_vendors_series_that_are_no_sagittal_volume_are_refused(shared_data, out, folder, found):
+def test_convert_rejects_vendors_series_that_are_not_sagittal_volumes(shared_data, out, folder, found):
     for contrast in ("T1w", "T2w"):
         assert found in out.refusal(shared_data / "vendors" / "dicom2nifti" / folder, contrast)
 
 
 @pytest.mark.parametrize(("name", "slices", "times"), [("T1", 10, (4.3641, 2.081)), ("T2", 10, (1000.0, 80.0))])
-def test_a_real_enhanced_file_that_is_turned_to_sagittal_keeps_its_frames(
-    shared_data, out, tmp_path, name, slices, times
-):
+def test_convert_keeps_the_frames_of_real_enhanced_files(shared_data, out, tmp_path, name, slices, times):
     data = pydicom.dcmread(shared_data / "vendors" / "philips_enhanced" / f"{name}.dcm")
     frames, pixels = data.PerFrameFunctionalGroupsSequence, data.pixel_array
     for number, frame in enumerate(frames):
@@ -129,12 +127,12 @@ def test_a_real_enhanced_file_that_is_turned_to_sagittal_keeps_its_frames(
         np.testing.assert_allclose(np.corrcoef(view[number].ravel(), frame.ravel())[0, 1], 1, atol=1e-6)
 
 
-def test_a_real_slice_that_is_cut_short_is_named(shared_data, out):
+def test_convert_names_a_truncated_slice(shared_data, out):
     message = out.refusal(shared_data / "vendors" / "dicom2nifti" / "philips" / "anatomical" / "002", "T1w")
-    assert "008.dcm: expected 1179648 bytes of pixels, found 1176724" in message
+    assert "008.dcm: 1176712 bytes of pixels instead of 1179648" in message
 
 
-def test_a_compressed_slice_that_is_cut_short_is_refused(shared_data, out, tmp_path):
+def test_convert_rejects_a_truncated_compressed_slice(shared_data, out, tmp_path):
     folder = tmp_path / "cut"
     shutil.copytree(shared_data / "vendors" / "dicom2nifti" / "generic" / "compressed_rle" / "001", folder)
     broken = sorted(folder.iterdir())[2]

@@ -130,7 +130,7 @@ with filler.open("wb", buffering=0) as file:
 try:
     train(sessions, state, epochs=4)
 except InputError as error:
-    assert "found none (No space left on device); make room" in str(error), str(error)
+    assert "no space left to write it (No space left on device); free some space" in str(error), str(error)
 else:
     raise AssertionError("the disk was not full")
 assert saved.read_bytes() == written

@@ -9,8 +9,7 @@ import yaml
 
 from factories.workflow import ROOT
 from lumbarseg.config.study import Study
-from lumbarseg.reporting.figures.search import search_results
-from lumbarseg.training.search import combinations, search_table, trial_rows
+from lumbarseg.training.search import combinations, trial_rows
 
 PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
 
@@ -82,19 +81,3 @@ def test_the_best_combination_is_that_of_the_highest_mean_and_never_one_that_div
     assert means["best"].tolist() == [True, False, False]
     assert means["present"].tolist() == [False, True, False]
     assert means["val_accuracy"].iloc[0] == pytest.approx(0.75)
-
-
-def test_the_table_says_what_to_write_to_take_the_best(ranked):
-    table, footnotes = search_table(ranked[1])
-    assert table["Choice"].tolist() == ["best", "in the config", "diverged"]
-    assert table["Learning rate"].tolist() == ["0.1", "0.001", "1"]
-    assert "{optimiser: adam, learning_rate: 0.1, activation: relu}" in footnotes[0]
-
-
-def test_the_figure_marks_the_best_the_present_and_what_diverged(ranked):
-    (axes,) = search_results(ranked[1]).axes
-    markers = [line.get_marker() for line in axes.lines]
-    assert markers.count("x") == 1
-    assert markers.count("s") == 1
-    ring = next(line for line in axes.lines if line.get_markersize() == 9)
-    assert ring.get_ydata()[0] == pytest.approx(75)

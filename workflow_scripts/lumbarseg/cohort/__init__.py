@@ -1,1 +1,1 @@
-"""Who is in a study: the sheet of sessions, folder layouts, selection, acquisition, and the split into folds."""
+"""The sessions of a study: sheet, folder layouts, selection, acquisition, and the split into folds."""

@@ -1,4 +1,4 @@
-"""What is known of each session: the sheet's facts, the images' grid and acquisition; the matter of Tables 1 to 3."""
+"""Description of sessions: demographics, image grid and acquisition, from which Tables 1 to 3 are made."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +18,13 @@ def describe_session(session: Session, patches: Path, images: Mapping[str, Path]
     Args:
         session: a row of the sheet.
         patches: its `…_patches.json`.
-        images: by contrast, its converted NIfTI; the sidecar lies beside it. Only headers are read.
-        choice: its `…_series.json`, as `dicom.convert` gives it by contrast.
+        images: by contrast, its converted NIfTI, with the sidecar next to it. Only headers are read.
+        choice: its `…_series.json`, by contrast what `conversion.convert` returned.
 
     Returns:
-        participant_id, session_id, the sheet's facts (where it is silent, those of the DICOM headers), slices, patches,
-        classes (ids in the mask), and for each contrast (`T2w_RepetitionTime`) the sidecar's fields in units of BIDS,
-        Slices, Height and Width in pixels, PixelSpacing in mm, Brightness and Noise.
+        participant_id, session_id, the demographics of the sheet (or of the DICOM headers where the sheet has none),
+        slices, patches, classes (ids in the mask), and for each contrast (`T2w_RepetitionTime`) the fields of the sidecar
+        in BIDS units, Slices, Height and Width in pixels, PixelSpacing in mm, Brightness and Noise.
     """
     description, chosen = read_json(patches), read_json(choice)
     row = {"participant_id": session.participant_id, "session_id": session.session_id, **session.demographics}
@@ -34,7 +34,7 @@ def describe_session(session: Session, patches: Path, images: Mapping[str, Path]
     row["classes"] = " ".join(str(number) for number, pixels in enumerate(description["pixels"]) if pixels)
     for contrast, path in images.items():
         image: Any = nib.load(path)
-        # The grid is looked at through an array that takes no memory.
+        # An array without memory of its own is enough to find the grid's shape.
         slices, rows, columns = sagittal_view(np.broadcast_to(0, image.shape), image.affine).shape
         grid = {"Slices": slices, "Height": rows, "Width": columns, "PixelSpacing": sagittal_spacing(image.affine)[1]}
         quality = {name.capitalize(): value for name, value in chosen[contrast]["quality"].items()}

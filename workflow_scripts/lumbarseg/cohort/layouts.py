@@ -1,4 +1,4 @@
-"""Sheets of sessions from folders that are laid out in a known way: MIDS or BIDS, SPIDER, exports of DICOM."""
+"""Sheets of sessions for folders with a known layout: MIDS or BIDS, SPIDER, DICOM exports."""
 
 import csv
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.cohort.sheet import DEMOGRAPHICS
+from lumbarseg.cohort.table import read_table
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS
 
@@ -23,31 +24,31 @@ _MASKS = re.compile(r"(^|_)(dseg|seg|mask|label[s]?)$")
 
 
 def write_sheet(path: str | Path, layout: str, folder: str | Path, masks: str | Path | None = None) -> int:
-    """Write the sheet of a folder's sessions; an existing sheet is left alone.
+    """Write the sheet of a folder's sessions; an existing sheet is never overwritten.
 
     Args:
         path: the sheet.
         layout: `mids`, `spider` or `dicom`.
-        folder: of the images.
-        masks: of the masks; None where the layout says where they are.
+        folder: the folder of the images.
+        masks: the folder of the masks; None if the layout defines it.
 
     Returns:
         The number of sessions.
 
     Raises:
-        InputError: there is a sheet already, no such folder, or nothing in it that is laid out so.
+        InputError: the sheet exists already, the folder does not, or it holds nothing in this layout.
     """
     sheet, folder = Path(path), Path(folder)
     if sheet.exists():
-        raise InputError(f"{sheet}: expected to write a new sheet, found one; edit it, or move it away first")
+        raise InputError(f"{sheet}: the sheet exists already; edit it, or move it away first")
     for place in [folder, *([Path(masks)] if masks else [])]:
         if not place.is_dir():
-            raise InputError(f"{place}: expected the folder that `layout` names, found no folder; correct the path")
+            raise InputError(f"{place}: folder not found; fix the path in `layout` of the config")
     rows = list(_LAYOUTS[layout](folder.resolve(), Path(masks).resolve() if masks else None))
     if not rows:
         raise InputError(
-            f"{folder}: expected images laid out as `{layout}`, found none (docs/layouts/{layout}.md shows the layout); choose "
-            "another layout, or write the sheet by hand"
+            f"{folder}: no images in the layout `{layout}` (see docs/layouts/{layout}.md); choose another layout, or write "
+            "the sheet by hand"
         )
     with atomic_write(sheet) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
@@ -57,7 +58,7 @@ def write_sheet(path: str | Path, layout: str, folder: str | Path, masks: str | 
 
 
 def _mids(folder: Path, masks: Path | None) -> Iterator[Row]:
-    """`sub-<p>/ses-<s>/…/sub-<p>_ses-<s>_…_T2w.nii.gz`, masks beside the images, in `derivatives` or in a folder of their own."""
+    """Yield rows of `sub-<p>/ses-<s>/…/sub-<p>_ses-<s>_…_T2w.nii.gz`, masks next to them, in `derivatives` or apart."""
     demographics = _participants(folder)
     found: dict[tuple[str, str], dict[str, list[Path]]] = {}
     places = [*sorted(folder.rglob("sub-*_ses-*")), *(sorted(masks.rglob("sub-*_ses-*")) if masks else [])]
@@ -78,29 +79,28 @@ def _mids(folder: Path, masks: Path | None) -> Iterator[Row]:
             sagittal = [path for path in paths if "sag" in path.name.lower()] or paths
             if len(sagittal) > 1:
                 logger.warning(
-                    "sub-%s ses-%s: expected one %s, found %d; %s stands in the sheet, look at it",
-                    participant, session, column, len(sagittal), sagittal[0].name,
+                    "sub-%s ses-%s: %d files could be the %s; the sheet names %s, please check",
+                    participant, session, len(sagittal), column, sagittal[0].name,
                 )  # fmt: skip
             row[column] = str(sagittal[0])
         yield row
 
 
 def _participants(folder: Path) -> dict[str, Row]:
-    """What `participants.tsv` says of age, sex, weight and site, by participant."""
+    """Read age, sex, weight and site by participant from `participants.tsv`, if there is one."""
     table = folder / "participants.tsv"
     if not table.is_file():
         return {}
-    with table.open(encoding="utf-8-sig", newline="") as lines:
-        return {
-            str(row.get("participant_id", "")).removeprefix("sub-"): {
-                fact: row[fact] for fact in DEMOGRAPHICS if row.get(fact) not in (None, "n/a")
-            }
-            for row in csv.DictReader(lines, delimiter="\t")
+    return {
+        row["participant_id"].removeprefix("sub-"): {
+            name: row[name] for name in DEMOGRAPHICS if row.get(name, "n/a") != "n/a"
         }
+        for _, row in read_table(table, ["participant_id"])
+    }
 
 
 def _spider(folder: Path, masks: Path | None) -> Iterator[Row]:
-    """`images/<n>_t2.mha` and `<n>_t1.mha`, masks of the same names in `masks`."""
+    """Yield rows of `images/<n>_t2.mha` and `<n>_t1.mha`, with masks of the same names in `masks`."""
     images, masks = folder / "images", masks or folder / "masks"
     numbers = [path.name.split("_")[0] for path in images.glob("*_t2.mha")]
     for number in sorted(numbers, key=lambda text: (not text.isdigit(), text.zfill(9))):
@@ -111,7 +111,7 @@ def _spider(folder: Path, masks: Path | None) -> Iterator[Row]:
 
 
 def _dicom(folder: Path, masks: Path | None) -> Iterator[Row]:
-    """A folder a patient, whatever lies in it; masks named as the folders. Patients get numbers, not their folders' names."""
+    """Yield one row per patient's folder, masks named like the folders. Patients get numbers instead of folder names."""
     patients = sorted(path for path in folder.iterdir() if path.is_dir() and path != masks)
     by_stem: dict[str, Path] = {}
     for path in sorted(masks.iterdir()) if masks else []:
@@ -126,7 +126,7 @@ def _dicom(folder: Path, masks: Path | None) -> Iterator[Row]:
         }  # fmt: skip
     if unused:
         logger.warning(
-            "%s: %d masks have no patient's folder of their name and are not in the sheet", masks, len(unused)
+            "%s: %d masks have no patient folder of the same name and are not in the sheet", masks, len(unused)
         )
 
 
@@ -134,7 +134,7 @@ _LAYOUTS: dict[str, Callable[[Path, Path | None], Iterator[Row]]] = {"mids": _mi
 
 
 def _stem(path: Path) -> str:
-    """A name without the ending of an image; empty for anything else."""
+    """Return a file name without its image ending; empty if it has none."""
     for ending in sorted((*NIFTI_ENDINGS, *ITK_ENDINGS), key=len, reverse=True):
         if path.name.endswith(ending):
             return path.name.removesuffix(ending)

@@ -1,4 +1,4 @@
-"""Which sessions a study uses, by the paper's criteria (Section 3.1.1, Table 2), and why others are left out.
+"""Selection of sessions by the paper's criteria (Section 3.1.1, Table 2), with the reason for each exclusion.
 
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
@@ -16,24 +16,24 @@ from lumbarseg.config.schema import Criteria, Selection
 LEFT_OUT, USED = "left out", "used"
 
 COLUMNS = ("participant_id", "session_id", "outcome", "criterion", "found", "expected")
-"""Of `metrics/selection.csv`: a row for each criterion that a session does not meet, and one for a session that meets all."""
+"""Columns of `metrics/selection.csv`: one row per criterion that a session fails, and one per session that meets all."""
 
 MILLISECONDS = ("RepetitionTime", "EchoTime")
-"""Fields that BIDS gives in seconds and Table 2 in milliseconds."""
+"""Fields in seconds in BIDS and in milliseconds in Table 2."""
 
-# Table 2 is rounded, and so are headers.
+# Relative tolerance: Table 2 and headers are rounded.
 _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A criterion that a session does not meet.
+    """A criterion that a session fails.
 
     Attributes:
-        criterion: as the config names it, with the contrast: `T2w RepetitionTime`.
+        criterion: its name in the config, with the contrast: `T2w RepetitionTime`.
         found: the session's value.
-        expected: the range, in words.
-        excludes: whether the session is left out for it.
+        expected: the accepted range, as text.
+        excludes: whether the session is left out because of it.
     """
 
     criterion: str
@@ -43,17 +43,17 @@ class Finding:
 
 
 def judge(session: Mapping[str, Any], criteria: Selection, class_names: Sequence[str]) -> list[Finding]:
-    """Compare a session with the criteria; what its headers do not say is not judged.
+    """Compare a session with the criteria; values missing from its headers are not checked.
 
     Args:
         session: a row of `metrics/cohort.csv`: for each contrast `T2w_RepetitionTime` and the like (times in seconds,
             spacings in mm, Height and Width in pixels), `T2w_Brightness` and `T2w_Noise`, and `classes`, the ids in its
             mask.
         criteria: `selection` of the config.
-        class_names: in the order of their ids.
+        class_names: class names in the order of their ids.
 
     Returns:
-        What is out of range, in the order of the config.
+        The criteria that the session fails, in the order of the config.
     """
     findings: list[Finding] = []
 
@@ -98,16 +98,16 @@ def selection_rows(
     criteria: Selection,
     class_names: Sequence[str],
 ) -> list[dict[str, str]]:
-    """Judge all sessions.
+    """Compare all sessions with the criteria.
 
     Args:
         sessions: rows of `metrics/cohort.csv`.
-        lacking: participant_id, session_id and the contrast that is not there, of sessions that were never converted.
+        lacking: participant_id, session_id and missing contrast of sessions that were not converted.
         criteria: as for `judge`.
         class_names: as for `judge`.
 
     Returns:
-        Rows with `COLUMNS`; those that are left out first.
+        Rows with `COLUMNS`; excluded sessions first.
     """
     rows = [
         dict(
@@ -129,12 +129,12 @@ def selection_rows(
 
 
 def excludes(criteria: Selection) -> bool:
-    """Whether any criterion can leave a session out that has all its images."""
+    """Return whether any criterion can exclude a session that has all its images."""
     return any(one.action == "exclude" for one in (criteria.acquisition, criteria.coverage, criteria.quality))
 
 
 def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:
-    """Read which sessions were left out: participant_id and session_id; none where there is no such file yet."""
+    """Read the participant_id and session_id of the excluded sessions; none if the file does not exist yet."""
     if not Path(path).is_file():
         return set()
     with Path(path).open(encoding="utf-8", newline="") as lines:

@@ -3,21 +3,26 @@
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-import csv
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lumbarseg.cohort.sheet import Session
+from lumbarseg.cohort.table import read_table
 from lumbarseg.errors import InputError
+
+SUBSETS = ("train", "validation", "test")
+
+_COLUMNS = ("participant_id", "fold", "subset")
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A row of `folds.tsv`: in this fold this patient belongs to this subset (train, validation, test)."""
+    """A row of `folds.tsv`: the subset (train, validation, test) of a patient in a fold."""
 
     participant_id: str
     fold: int
@@ -29,19 +34,19 @@ def split_patients(
 ) -> list[Assignment]:
     """Split patients into test and development, and development into folds (Section 3, Table 3).
 
-    Every patient stands in one subset a fold, whatever the number of sessions. The order in which patients are dealt
-    comes from a hash of seed and patient, so it depends neither on the order of the sheet nor on a library's
-    generator. Within a stratum patients are dealt one after the other, so each stratum is spread evenly.
+    A patient belongs to one subset per fold, whatever the number of sessions. Patients are ordered by a hash of seed and
+    patient, so the split depends neither on the order of the sheet nor on a library's generator. Patients of a stratum
+    are dealt to the folds in turn, so each stratum is spread evenly.
 
     Args:
-        sessions: those with a mask; others are left out.
+        sessions: the sheet; sessions without a mask are ignored.
         folds: number of folds, at least 2.
-        test_patients: how many are kept for the test; `auto` for the paper's 33 of 181, else a fifth, rounded.
-        stratify: a fact of the sheet (`site`, `sex`), or None.
-        seed: any whole number.
+        test_patients: number of test patients; `auto` for the paper's 33 of 181, otherwise a fifth, rounded.
+        stratify: a column of the sheet (`site`, `sex`), or None.
+        seed: any integer.
 
     Returns:
-        One row for each patient and fold.
+        One row per patient and fold.
 
     Raises:
         InputError: too few patients for that many folds.
@@ -55,17 +60,17 @@ def split_patients(
     number = (33 if len(known) == 181 else round(0.2 * len(known))) if test_patients == "auto" else int(test_patients)
     if len(known) - number < folds or number < 1:
         raise InputError(
-            f"the sheet of sessions: expected at least {folds} patients with a mask for the {folds} folds and one for the "
-            f"test, found {len(known)} of whom {number} are for the test; add patients or lower `split.folds`"
+            f"sheet of sessions: {len(known)} patients with a mask, {number} of them for the test, are too few for {folds} "
+            "folds (one patient per fold and one for the test are needed); add patients or lower `split.folds`"
         )
 
     def order(patient: str) -> bytes:
         return hashlib.sha256(f"{seed}:{patient}".encode()).digest()
 
-    dealt = [patient for stratum in sorted(strata) for patient in sorted(strata[stratum], key=order)]
-    # Every (n / number)-th of the dealt patients is for the test: an even share of each stratum.
-    test = {dealt[int((index + 0.5) * len(dealt) / number)] for index in range(number)}
-    development = [patient for patient in dealt if patient not in test]
+    ordered = [patient for stratum in sorted(strata) for patient in sorted(strata[stratum], key=order)]
+    # Every (n / number)-th patient is a test patient: an even share of each stratum.
+    test = {ordered[int((index + 0.5) * len(ordered) / number)] for index in range(number)}
+    development = [patient for patient in ordered if patient not in test]
     validation_fold = {patient: 1 + index % folds for index, patient in enumerate(development)}
     return [
         Assignment(patient, fold, "test" if patient in test else _subset(validation_fold[patient], fold))
@@ -79,53 +84,53 @@ def _subset(validation_fold: int, fold: int) -> str:
 
 
 def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds: int) -> list[Assignment]:
-    """Read a split made elsewhere: a `folds.tsv` with participant_id, fold and subset.
+    """Read a split made elsewhere: a table with participant_id, fold and subset.
 
     Args:
-        path: tab-separated; as this project writes it.
+        path: tab-separated, as this project writes it; what spreadsheets change is accepted (`read_table`, folds such as
+            2.0, capital letters in subset names).
         sessions: the sheet; every patient with a mask must be assigned in every fold.
-        folds: how many folds the config says there are.
+        folds: number of folds in the config.
+
+    Returns:
+        One row per patient and fold, ordered by fold and patient.
 
     Raises:
-        InputError: a column is missing, a patient is unknown, unassigned, stands in two subsets of a fold, is for the
-            test in one fold only, or a subset is empty.
+        InputError: the file does not exist or a column is missing, a fold is not one of 1 to `folds`, a subset has another
+            name, a patient is unknown, unassigned, in two subsets of a fold, or a test patient in some folds only, or a
+            subset is empty.
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"{file}: expected the split named as `split.file`, found no such file; correct the path")
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    if not rows or not {"participant_id", "fold", "subset"} <= set(rows[0]):
-        raise InputError(
-            f"{file}: expected the columns participant_id, fold, subset; found {list(rows[0]) if rows else 'none'}; add them"
-        )
+        raise InputError(f"{file}: split not found; fix `split.file` in the config")
     patients = {session.participant_id for session in sessions if session.mask}
     subsets: dict[tuple[str, int], str] = {}
-    for row in rows:
-        key = (row["participant_id"].removeprefix("sub-"), int(row["fold"]))
-        if key[0] not in patients:
+    for place, row in _assignments(file):
+        key = (row.participant_id, row.fold)
+        if not 1 <= row.fold <= folds:
             raise InputError(
-                f"{file}: expected patients of the sheet that have a mask, found {key[0]}; take the row out"
+                f"{place}: fold {row.fold} is not one of 1 to {folds}; remove the row or change `split.folds` in the config"
             )
-        if row["subset"] not in ("train", "validation", "test") or key in subsets:
+        if row.participant_id not in patients:
             raise InputError(
-                f"{file}: expected each patient once a fold as train, validation or test, found patient {key[0]} of fold "
-                f"{key[1]} as “{row['subset']}”{' after ' + subsets[key] if key in subsets else ''}; mend the row"
+                f"{place}: patient {row.participant_id} has no mask in the sheet of sessions; remove the row"
             )
-        subsets[key] = row["subset"]
+        if key in subsets:
+            raise InputError(
+                f"{place}: patient {row.participant_id} is already in fold {row.fold}, as {subsets[key]}; remove one of the rows"
+            )
+        subsets[key] = row.subset
     for fold in range(1, folds + 1):
         for patient in sorted(patients):
             if (patient, fold) not in subsets:
-                raise InputError(
-                    f"{file}: expected every patient in every fold, found no row for {patient} in fold {fold}; add it"
-                )
+                raise InputError(f"{file}: no row for patient {patient} in fold {fold}; add it")
             if (subsets[patient, fold] == "test") != (subsets[patient, 1] == "test"):
                 raise InputError(
-                    f"{file}: expected the same test patients in every fold, found {patient} for the test in some; mend it"
+                    f"{file}: patient {patient} is a test patient in some folds only; use the same test patients in all folds"
                 )
-        for subset in ("train", "validation", "test"):
+        for subset in SUBSETS:
             if subset not in {subsets[patient, fold] for patient in patients}:
-                raise InputError(f"{file}: expected a {subset} patient in fold {fold}, found none; assign one")
+                raise InputError(f"{file}: no {subset} patient in fold {fold}; assign one")
     return [
         Assignment(patient, fold, subsets[patient, fold])
         for fold in range(1, folds + 1)
@@ -134,21 +139,39 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
 
 
 def changed_folds(path: str | os.PathLike[str], assignments: Iterable[Assignment]) -> list[int]:
-    """Say in which folds a split differs from the one that was written, as far as networks see it.
+    """Find the folds whose training or validation patients differ from a written split.
 
     Args:
         path: a `folds.tsv` of this project, which may not exist yet.
-        assignments: the split as it is now.
+        assignments: the present split.
 
     Returns:
-        The folds whose patients for training or validation are not those of the file, in order; none without a file.
+        The changed folds in order; none without a file.
+
+    Raises:
+        InputError: the file was damaged since it was written.
     """
     file = Path(path)
     if not file.is_file():
         return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        written = {
-            (row["participant_id"], int(row["fold"]), row["subset"]) for row in csv.DictReader(lines, delimiter="\t")
-        }
-    now = {(row.participant_id, row.fold, row.subset) for row in assignments}
-    return sorted({fold for _, fold, subset in written ^ now if subset != "test"})
+    written = {row for _, row in _assignments(file)}
+    return sorted({row.fold for row in written ^ set(assignments) if row.subset != "test"})
+
+
+def _assignments(file: Path) -> Iterable[tuple[str, Assignment]]:
+    """Yield the rows of a `folds.tsv`, each with its place for messages."""
+    rows = read_table(file, _COLUMNS)
+    if not rows:
+        raise InputError(f"{file}: no rows below the header; add one row per patient and fold")
+    for line, row in rows:
+        place = f"{file}, line {line}"
+        # Spreadsheets write whole numbers as 2.0.
+        if not re.fullmatch(r"\d+([.,]0*)?", row["fold"]):
+            raise InputError(f"{place}: fold “{row['fold']}” is not a whole number; write 1, 2, 3 …")
+        subset = row["subset"].lower()
+        if subset not in SUBSETS:
+            raise InputError(f"{place}: subset “{row['subset']}” is not one of {', '.join(SUBSETS)}; rename it")
+        yield (
+            place,
+            Assignment(row["participant_id"].removeprefix("sub-"), int(re.split("[.,]", row["fold"])[0]), subset),
+        )

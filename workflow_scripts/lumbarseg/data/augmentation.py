@@ -1,4 +1,4 @@
-"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp a sample (Section 5.1)."""
+"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp per sample (Section 5.1)."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from lumbarseg.config.schema import Augmentation
 
 
 def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:
-    """Draw one warp a sample.
+    """Draw one random warp per sample.
 
-    A warp maps each pixel of the output to the place in the input it is read from: it turns about the patch's centre
-    by a uniform angle, divides distances by a uniform zoom (above 1 magnifies), shifts by a uniform share of the side,
-    and mirrors columns with a probability.
+    A warp maps each output pixel to the input position from which it is read: it rotates about the centre of the patch by
+    a uniformly distributed angle, divides distances by a uniform zoom (above 1 magnifies), shifts by a uniform fraction
+    of the side, and mirrors columns with a given probability.
 
     Args:
-        generator: where the random numbers come from.
-        number: how many warps.
+        generator: source of random numbers.
+        number: number of warps.
         side: rows and columns of a patch, in pixels.
         settings: the config's `training.augmentation`.
 
@@ -41,17 +41,17 @@ def draw_warps(generator: np.random.Generator, number: int, side: int, settings:
 
 
 def warp(images: Any, labels: Any, warps: Any) -> tuple[Any, Any]:
-    """Resample images (bilinear) and labels (nearest) once, on the device that trains.
+    """Resample images (bilinear) and labels (nearest neighbour) once, on the training device.
 
-    Outside the patch the nearest edge is repeated.
+    Outside the patch the edge pixels are repeated.
 
     Args:
         images: (batch, side, side, channels) float32.
-        labels: (batch, side, side) whole numbers.
+        labels: (batch, side, side) class ids.
         warps: (batch, 8) float32 from `draw_warps`.
 
     Returns:
-        Warped images (float32) and labels (int32), shapes unchanged. The values of the labels are among those given.
+        Warped images (float32) and labels (int32) of unchanged shape. Labels keep their set of values.
     """
     warped = keras.ops.image.affine_transform(images, warps, interpolation="bilinear", fill_mode="nearest")
     planes = keras.ops.cast(labels, "float32")[..., None]

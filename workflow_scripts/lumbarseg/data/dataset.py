@@ -1,4 +1,4 @@
-"""The patches of sessions on disk: written session by session, read as one list."""
+"""Patches on disk: written session by session, read as one list."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ def write_patches(
 ) -> int:
     """Cut a session's slices into patches and write them (Section 3.1.3).
 
-    The description says how a slice is rebuilt: patches stand slice by slice, each slice's in the order of
-    `Tiling(rows, columns, side, stride).positions`. Its `digest` changes whenever an image or a label does.
+    Patches are stored slice by slice, those of a slice in the order of `Tiling(rows, columns, side, stride).positions`.
+    The `digest` in the description changes whenever an image or a label does.
 
     Args:
         images: (slices, rows, columns, channels) float32 z-scores, in sagittal view.
         labels: (slices, rows, columns) uint8 class ids.
-        side: rows and columns of a patch.
-        stride: greatest step between patches.
-        background: class id that fills up labels of slices smaller than a patch.
-        description: where the JSON goes: slices, rows, columns, side, stride, patches, pixels (of the patches, by class
-            id), images, labels, digest.
-        images_path: where (patches, side, side, channels) float32 goes; in the folder of `description`.
-        labels_path: where (patches, side, side) uint8 goes; in the folder of `description`.
+        side: rows and columns of a patch, pixels.
+        stride: largest step between patches, pixels.
+        background: class id with which labels of slices smaller than a patch are padded.
+        description: the JSON to write: slices, rows, columns, side, stride, patches, pixels (of the patches, by class id),
+            images, labels, digest.
+        images_path: the array file to write, (patches, side, side, channels) float32; in the folder of `description`.
+        labels_path: the array file to write, (patches, side, side) uint8; in the folder of `description`.
 
     Returns:
         The number of patches.
@@ -62,27 +62,27 @@ def write_patches(
 
 
 class PatchSet:
-    """The patches of several sessions as one list, read from disk when asked for.
+    """The patches of several sessions as one list, read from disk on demand.
 
     Attributes:
         side: rows and columns of a patch.
         channels: number of channels.
         digest: changes whenever a patch, a label or a group does.
-        groups: the group of each patch, (patches,) int64; patches of different groups do not meet in a batch.
+        groups: the group of each patch, (patches,) int64; a batch holds patches of one group.
     """
 
     def __init__(self, descriptions: Sequence[str | Path], groups: Sequence[int] | None = None) -> None:
-        """Open the patches that `patch` wrote.
+        """Open the patches of sessions.
 
         Args:
-            descriptions: each session's `…_patches.json`; images and labels lie beside it.
-            groups: each session's group; all are of group 0 when left out.
+            descriptions: each session's `…_patches.json`, with images and labels next to it.
+            groups: each session's group; group 0 for all by default.
 
         Raises:
-            InputError: there is none, or a file is missing or damaged.
+            InputError: there are no sessions, or a file is missing or damaged.
         """
         if not descriptions:
-            raise InputError("the fold's subset: expected at least one session, found none; see folds.tsv")
+            raise InputError("folds.tsv: no session in this subset of the fold; assign a patient to it")
         self._descriptions = [Path(description) for description in descriptions]
         self._images, self._labels, self._pixels, digests = [], [], [], []
         for description in self._descriptions:
@@ -103,16 +103,16 @@ class PatchSet:
         return int(self._ends[-1])
 
     def pixels(self, classes: int) -> NDArray[np.int64]:
-        """Pixels of each class in all patches, overlaps counted as often as they are there: (classes,) int64.
+        """Count the pixels of each class in all patches, repeatedly where patches overlap: (classes,) int64.
 
         Raises:
-            InputError: a label is none of the classes.
+            InputError: a label is not one of the classes.
         """
         total = np.zeros(classes, np.int64)
         for description, counts in zip(self._descriptions, self._pixels, strict=True):
             if any(counts[classes:]):
                 raise InputError(
-                    f"{description}: expected labels 0 … {classes - 1}, found {len(counts) - 1}; run `snakemake patch` again"
+                    f"{description}: label {len(counts) - 1} is not one of 0 … {classes - 1}; run `snakemake patch` again"
                 )
             total[: len(counts)] += counts[:classes]
         return total
@@ -121,13 +121,13 @@ class PatchSet:
         """Read some patches.
 
         Args:
-            indices: positions in the list, each 0 … len − 1.
+            indices: positions in the list, 0 … len − 1.
 
         Returns:
             Images (n, side, side, channels) float32 z-scores and labels (n, side, side) uint8.
 
         Raises:
-            InputError: a patch holds a value that is not finite, or cannot be read.
+            InputError: a patch contains values that are not finite, or cannot be read.
         """
         images = np.empty((len(indices), self.side, self.side, self.channels), np.float32)
         labels = np.empty((len(indices), self.side, self.side), np.uint8)
@@ -138,15 +138,15 @@ class PatchSet:
                 images[place] = self._images[session][within]
                 labels[place] = self._labels[session][within]
             except RuntimeError as error:
-                raise self._unusable(session, within, f"damaged data ({error})") from error
-            # A sum is finite if, and but for overflow only if, all its terms are; it is the cheapest such test.
+                raise self._unusable(session, within, f"is damaged ({error})") from error
+            # The sum is finite only if all values are; this is the cheapest test.
             if not np.isfinite(images[place].sum()):
-                raise self._unusable(session, within, "NaN or infinite values")
+                raise self._unusable(session, within, "has NaN or infinite values")
         return images, labels
 
-    def _unusable(self, session: int, within: int, found: str) -> InputError:
+    def _unusable(self, session: int, within: int, problem: str) -> InputError:
         description = self._descriptions[session]
         return InputError(
-            f"{description}: expected finite z-scores in every patch, found {found} in patch {within}; delete this file and "
-            "run `snakemake patch` again, and look at the session's images if it comes back"
+            f"{description}: patch {within} {problem}; delete this file and run `snakemake patch` again, and check the "
+            "session's images if it happens again"
         )

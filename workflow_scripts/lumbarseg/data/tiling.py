@@ -1,4 +1,4 @@
-"""Patches: square pieces of a slice, taken in regular overlapping steps, and the slice put together again from them."""
+"""Tiling: cutting slices into regularly spaced, overlapping square patches, and stitching them together again."""
 
 import itertools
 import math
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 
 def window_starts(length: int, side: int, stride: int) -> list[int]:
-    """Give the first pixels of the patches along one side of a slice (Section 3.1.3, "shifting approximately S pixels").
+    """Return the first pixels of the patches along one side of a slice (Section 3.1.3, "shifting approximately S pixels").
 
-    There are as many patches as steps of at most `stride` need to reach the other end, n = ⌈(L − D) / S⌉ + 1, and they
-    are spread evenly, start_i = round(i · (L − D) / (n − 1)), so that the first and the last touch the borders.
+    The number of patches is the smallest with steps of at most `stride`, n = ⌈(L − D) / S⌉ + 1. They are evenly spaced,
+    start_i = round(i · (L − D) / (n − 1)), so that the first and the last touch the borders.
 
     Args:
         length: pixels along the side of the slice, L.
@@ -23,7 +23,7 @@ def window_starts(length: int, side: int, stride: int) -> list[int]:
         stride: largest step, S, pixels.
 
     Returns:
-        Increasing; `[0]` where the slice is not longer than a patch.
+        The starts in increasing order; `[0]` if the slice is not longer than a patch.
     """
     count = max(1, math.ceil((length - side) / stride) + 1)
     if count == 1:
@@ -33,15 +33,15 @@ def window_starts(length: int, side: int, stride: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How one slice is cut into patches.
+    """The division of a slice into patches.
 
-    A slice that is shorter than a patch is filled up at its end (inferior, posterior), so that positions are always
-    pixels of the slice itself.
+    A slice shorter than a patch is padded at its end (inferior, posterior), so that positions are always pixels of the
+    slice itself.
 
     Attributes:
-        rows: of the slice.
-        columns: of the slice.
-        side: of a patch, pixels.
+        rows: rows of the slice.
+        columns: columns of the slice.
+        side: rows and columns of a patch, pixels.
         stride: largest step between patches, pixels.
     """
 
@@ -52,7 +52,7 @@ class Tiling:
 
     @cached_property
     def positions(self) -> list[tuple[int, int]]:
-        """First row and first column of every patch, row by row."""
+        """First row and first column of every patch, in row-major order."""
         return [
             (row, column)
             for row in window_starts(self.rows, self.side, self.stride)
@@ -66,22 +66,22 @@ class Tiling:
 
     @cached_property
     def columns_of_patches(self) -> tuple[int, ...]:
-        """First columns of the patches of a row of patches."""
+        """First columns of the patches in one row of patches."""
         return tuple(window_starts(self.columns, self.side, self.stride))
 
     @cached_property
     def row_blocks(self) -> list[tuple[int, int]]:
-        """For each row of patches, the first pixel row and the end of what no later patch covers: finished with it."""
+        """For each row of patches, its first pixel row and the end of the pixel rows that no later patch covers."""
         return list(itertools.pairwise([*window_starts(self.rows, self.side, self.stride), self.rows]))
 
     @property
     def padded(self) -> tuple[int, int]:
-        """Rows and columns of the slice once it is filled up to at least one patch."""
+        """Rows and columns of the slice, padded to at least one patch."""
         return max(self.rows, self.side), max(self.columns, self.side)
 
     @cached_property
     def coverage(self) -> NDArray[np.uint16]:
-        """How many patches cover each pixel, (rows, columns), at least 1."""
+        """Number of patches that cover each pixel, (rows, columns), at least 1."""
         covered = []
         for length, padded in zip((self.rows, self.columns), self.padded, strict=True):
             times = np.zeros(padded, dtype=np.uint16)
@@ -96,9 +96,9 @@ def extract(image: NDArray[Any], tiling: Tiling, padding: float = 0) -> NDArray[
 
     Args:
         image: (rows, columns) or (rows, columns, channels), any dtype.
-        tiling: of a slice of this size.
-        padding: what a slice shorter than a patch is filled up with: 0 is the mean of a normalised image, and the
-            background of a mask whose background is 0.
+        tiling: the tiling of a slice of this size.
+        padding: value with which a slice shorter than a patch is padded: 0 for a normalised image, where it is the mean,
+            or the background's class id for a mask.
 
     Returns:
         (count, side, side) or (count, side, side, channels), the same dtype.
@@ -113,24 +113,24 @@ def extract(image: NDArray[Any], tiling: Tiling, padding: float = 0) -> NDArray[
 
 
 def stitch(patches: Iterable[NDArray[np.floating]], tiling: Tiling) -> NDArray[np.floating]:
-    """Put a slice together from its patches; where they overlap, the arithmetic mean (Section 4.3).
+    """Stitch the patches of a slice together, with the arithmetic mean where they overlap (Section 4.3).
 
     Args:
-        patches: (count, side, side, channels) scores, or the patches one by one in the order of `tiling.positions`.
-        tiling: the one they were cut with.
+        patches: (count, side, side, channels) scores, or an iterable of patches in the order of `tiling.positions`.
+        tiling: the tiling with which they were cut.
 
     Returns:
-        (rows, columns, channels), the dtype of the patches (at least float32).
+        (rows, columns, channels), in the dtype of the patches, at least float32.
 
     Raises:
-        ValueError: not as many patches as the tiling has.
+        ValueError: the number of patches is not that of the tiling.
     """
     total: NDArray[np.floating] | None = None
     for (row, column), patch in zip(tiling.positions, patches, strict=True):
         if total is None:
             total = np.zeros((*tiling.padded, *patch.shape[2:]), dtype=np.result_type(patch.dtype, np.float32))
         total[row : row + tiling.side, column : column + tiling.side] += patch
-    assert total is not None  # a tiling has at least one patch
+    assert total is not None  # every tiling has at least one patch
     total = total[: tiling.rows, : tiling.columns]
     total /= tiling.coverage.reshape(tiling.rows, tiling.columns, *[1] * (total.ndim - 2))
     return total

@@ -1,1 +1,1 @@
-"""Bundles, and the segmentation of new patients with them."""
+"""Bundles of trained networks, and the segmentation of new patients with them."""

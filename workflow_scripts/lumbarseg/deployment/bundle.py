@@ -1,8 +1,8 @@
-"""A bundle: all that it takes to segment new patients with an experiment of a study, in one file.
+"""Bundles: everything needed to segment new patients with an experiment of a study, in one file.
 
-A ZIP archive, not compressed further: `bundle.json` (what everything is, and a checksum of every other file), `MODEL_CARD.md`,
-the networks and the meta-learner as Keras saved them. This module is read each time Snakemake parses the workflow for
-`segment`, so it imports nothing heavy.
+A bundle is an uncompressed ZIP archive of `bundle.json` (the manifest, with a checksum of every other file),
+`MODEL_CARD.md`, and the networks and meta-learner as saved by Keras. This module is read each time Snakemake parses the
+workflow for `segment`, so it imports nothing heavy.
 """
 
 import hashlib
@@ -18,19 +18,19 @@ from lumbarseg.config.study import Model
 from lumbarseg.errors import InputError
 
 FORMAT = 1
-"""Version of the layout; a bundle of another one is refused."""
+"""Version of the format; bundles of other versions are rejected."""
 
 MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
 META_LEARNER = "meta_learner.keras"
 
-# Entries carry no time, so that the same networks give the same bytes.
+# A fixed time stamp, so that the same networks give the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-_PIECE = 1 << 22  # bytes read at a time
+_CHUNK = 1 << 22  # bytes read at a time
 
 
 def network_entry(topology: str) -> str:
-    """Name a network's file within a bundle."""
+    """Return the name of a network's file within a bundle."""
     return f"networks/{topology}.keras"
 
 
@@ -38,32 +38,29 @@ class Bundle:
     """An opened bundle.
 
     Attributes:
-        path: of the file.
-        manifest: the content of `bundle.json`, see `packing.describe`.
+        path: the file.
+        manifest: the content of `bundle.json`, see `manifest.build_manifest`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Read what a bundle says of itself; `check` and `extract` read the rest.
+        """Read the manifest of a bundle; `check` and `extract` read the rest.
 
         Raises:
-            InputError: there is no such file, it is no bundle or damaged, or of another version.
+            InputError: the file does not exist, is damaged or no bundle, or has another version.
         """
         self.path = Path(path)
         if not self.path.is_file():
-            raise InputError(f"{path}: expected a bundle, found no such file; make one with `snakemake bundle`")
+            raise InputError(f"{path}: bundle not found; make one with `snakemake bundle`, or fix the path")
         try:
             with zipfile.ZipFile(self.path) as archive:
                 self.manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-            raise InputError(
-                f"{path}: expected a bundle, found a file that is damaged or something else ({error}); copy it again, or make "
-                "it anew with `snakemake bundle`"
-            ) from error
+            raise self.unusable(f"damaged, or not a bundle ({error})") from error
         found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
         if found != FORMAT:
             raise InputError(
-                f"{path}: expected a bundle of version {FORMAT}, found version {found}; make it anew with `snakemake bundle`, or "
-                "take the version of this workflow that made it"
+                f"{path}: bundle format {found}, but this version reads format {FORMAT}; make the bundle again with `snakemake "
+                "bundle`, or use the version of the workflow that made it"
             )
 
     @property
@@ -74,42 +71,42 @@ class Bundle:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a config has to say for images to be prepared as those of the training were.
+        """The config with which images are prepared as those of the training were.
 
-        Registration is by ITK, which comes with the workflow: new patients are segmented where FSL is not installed.
+        Registration is by ITK, which is part of the environment, because new patients are segmented where FSL may be missing.
         """
         keys = ("channels", "classes", "background", "normalisation", "patches")
         registration = self.manifest["registration"] | {"engine": "itk"}
         return {key: self.manifest[key] for key in keys} | {"registration": registration}
 
     def card(self) -> str:
-        """The model card, Markdown."""
+        """Return the model card, Markdown."""
         with self._opened() as archive:
             return archive.read(CARD).decode()
 
     def check(self) -> None:
-        """Require that all files are there and are those that were packed.
+        """Require that the files are those that were packed.
 
         Raises:
-            InputError: one is missing, too much, or its checksum differs.
+            InputError: a file is missing, was added, or has another checksum.
         """
         with self._opened() as archive:
             found, listed = set(archive.namelist()) - {MANIFEST}, self.manifest["files"]
             if found != set(listed):
                 names = ", ".join(sorted(found ^ set(listed)))
-                raise self.unusable(f"the files that {MANIFEST} lists", f"a difference in {names}")
+                raise self.unusable(f"missing or additional files ({names})")
             for name, checksum in listed.items():
                 if self._digest(archive, name) != checksum:
-                    raise self.unusable(f"{name} as it was packed", "another checksum")
+                    raise self.unusable(f"the checksum of {name} differs")
 
     def extract(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Write the networks and the meta-learner to a folder.
 
         Args:
-            folder: an empty one.
+            folder: an empty folder.
 
         Returns:
-            The networks' files in the order of `model.networks`, and the meta-learner's, if there is one.
+            The files of the networks in the order of `model.networks`, and that of the meta-learner, if there is one.
 
         Raises:
             InputError: as `check`.
@@ -120,7 +117,7 @@ class Bundle:
         with self._opened() as archive:
             missing = [name for name in names + meta_learners if name not in self.manifest["files"]]
             if missing:
-                raise self.unusable(f"everything {self.model.name} is made of", f"no {', '.join(missing)}")
+                raise self.unusable(f"{', '.join(missing)} of {self.model.name} missing")
             for name in names + meta_learners:
                 archive.extract(name, folder)
         return [folder / name for name in names], [folder / name for name in meta_learners]
@@ -129,34 +126,32 @@ class Bundle:
         try:
             return zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, OSError) as error:
-            raise self.unusable("a whole archive", str(error)) from error
+            raise self.unusable(f"damaged archive ({error})") from error
 
     def _digest(self, archive: zipfile.ZipFile, name: str) -> str:
         checksum = hashlib.sha256()
         try:
             with archive.open(name) as file:
-                while piece := file.read(_PIECE):
-                    checksum.update(piece)
+                while chunk := file.read(_CHUNK):
+                    checksum.update(chunk)
         except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise self.unusable(f"{name} as it was packed", str(error)) from error
+            raise self.unusable(f"{name} is damaged ({error})") from error
         return checksum.hexdigest()
 
-    def unusable(self, expected: str, found: str) -> InputError:
-        """Make the error that says what in the bundle is damaged or does not fit together."""
-        return InputError(
-            f"{self.path}: expected {expected}, found {found}; copy the bundle again, or make it anew with `snakemake bundle`"
-        )
+    def unusable(self, problem: str) -> InputError:
+        """Return the error for a bundle that is damaged or inconsistent."""
+        return InputError(f"{self.path}: {problem}; copy the bundle again, or make it again with `snakemake bundle`")
 
 
 def write_bundle(
     path: str | os.PathLike[str], manifest: Mapping[str, Any], files: Mapping[str, Path], card: str
 ) -> None:
-    """Write a bundle, whole or not at all. The same content gives the same bytes.
+    """Write a bundle atomically. The same content gives the same bytes.
 
     Args:
         path: the file.
-        manifest: what `packing.describe` gives; `format` and `files` are added.
-        files: by name within the bundle, the networks and the meta-learner.
+        manifest: from `manifest.build_manifest`; `format` and `files` are added.
+        files: networks and meta-learner by their name within the bundle.
         card: the model card, Markdown.
     """
     checksums = {CARD: hashlib.sha256(card.encode()).hexdigest()}
@@ -173,5 +168,5 @@ def write_bundle(
 
 
 def models_for_uncertainty(model: Model) -> Iterable[Model]:
-    """The model itself, and each network of an ensemble by itself, whose scores tell how far they disagree."""
+    """Return the model and, for an ensemble, each of its networks, whose disagreement is part of the uncertainty."""
     return [model] if not model.combiner else [*(Model(name, (name,)) for name in model.networks), model]

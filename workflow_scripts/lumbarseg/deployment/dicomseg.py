@@ -1,14 +1,13 @@
-"""A label map as DICOM-SEG that refers to the T2w series (DICOM PS3.3, A.51), so that viewers and archives show it there.
+"""Label maps as DICOM-SEG with references to the T2w series (DICOM PS3.3, A.51), for viewers and archives.
 
-Identity: the references to study, series, slices and frame of reference are those of the T2w series, or a viewer could not lay
-one over the other; name, id, dates and every free text are left empty.
+Study, series, slices and frame of reference are those of the T2w series, because a viewer overlays the two by them; name,
+id, dates and all free text are left empty.
 """
 
 import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import highdicom as hd
 import nibabel as nib
@@ -21,12 +20,12 @@ from pydicom.uid import UID
 import lumbarseg
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import corner_displacement
-from lumbarseg.imaging.dicom_series import find_series
+from lumbarseg.geometry import corner_displacement, nearest_perpendicular
+from lumbarseg.imaging.dicom_series import Slice, find_series
 from lumbarseg.imaging.series_selection import choose_series
 from lumbarseg.labels import LabelTable
 
-# SNOMED CT's codes for the paper's classes; any other class is a tissue with its name as label.
+# SNOMED CT codes of the paper's classes; other classes are coded as tissue, with their name as label.
 _TYPES = {
     "Vert": codes.SCT.Vertebra,
     "Sacrum": codes.SCT.Sacrum,
@@ -41,65 +40,68 @@ _TYPES = {
     "Muscle": codes.SCT.Muscle,
 }
 _STRUCTURES = ("Vert", "Sacrum", "Int-Disc", "Spinal-Cavity", "Nerve-Root", "Blood-Vessels")
-# All that is taken from the T2w series: what it is, where it lies, and whose study it belongs to by number alone.
-_TAKEN = (
+# All attributes copied from the T2w series: type, geometry, and identifiers without a name.
+_COPIED = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "ImageType",
     "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SliceThickness",
     "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation",
 )  # fmt: skip
-# What DICOM wants to be there, though it may be empty (type 2).
+# Attributes that DICOM requires but allows to be empty (type 2).
 _LEFT_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
     "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
-_NEAR = 0.2  # voxels; what rounding in headers may move a corner of a plane
+_NEAR = 0.2  # voxels; displacement of a corner that rounding in headers may cause
+_UNEVEN = 0.05  # relative deviation of slice distances that rounding in headers may cause
 
 
 def write_dicomseg(
     path: str | Path, label_map: nib.Nifti1Image, source: Path, labels: LabelTable, algorithm: str
 ) -> None:
-    """Write a label map as a binary DICOM-SEG, a segment a class.
+    """Write a label map as a binary DICOM-SEG with one segment per class.
+
+    Only the classes that were found are segments. If the whole label map is background, all classes are segments whose
+    frames are empty: the object then says what was searched for and not found.
 
     Args:
         path: the `.dcm` to write.
         label_map: class ids on the grid of the T2w image that was converted from `source`.
-        source: the folder of the T2w series; of several in it, the one that conversion takes.
+        source: the folder of the T2w series; of several series, the one that conversion selects.
         labels: the classes; the background is no segment.
-        algorithm: the experiment's name.
+        algorithm: name of the experiment.
 
     Raises:
-        InputError: the folder's T2w series does not lie where the label map does, or there is nothing but background.
+        InputError: the slices of the folder's T2w series are not the grid of the label map.
     """
-    # The series that the conversion took.
-    series = choose_series(source, find_series(source), "T2w").series
-    datasets = [pydicom.dcmread(file) for file in series.files]
+    found = find_series(source)
+    files = choose_series(source, found, "T2w").series.files
+    # All frames of these files in their order, because highdicom expects one plane for each.
+    slices = sorted(
+        (one for series in found for one in series.slices if one.file in files), key=lambda s: (s.file, s.frame)
+    )
+    datasets = [pydicom.dcmread(file, force=True) for file in files]
     try:
-        frames = sample_planes(np.asarray(label_map.dataobj, dtype=np.uint8), label_map.affine, _all_planes(datasets))
+        planes = labels_on_slices(label_map, slices)
     except ValueError as error:
         raise InputError(
-            f"{source}: expected the slices on which the label map lies, found others ({error}); has the folder changed since it "
-            "was converted?"
+            f"{source}: the slices are not those of the label map ({error}); restore the folder as it was when it was converted"
         ) from error
-    present = [tissue for tissue in labels.foreground_ids if (frames == tissue).any()]
-    if not present:
-        raise InputError(
-            f"{path}: expected at least one class in the label map, found background alone; look at the image"
-        )
+    segments = [c for c in labels.foreground_ids if (planes == c).any()] or labels.foreground_ids
     # Segments are numbered 1, 2 … without gaps.
     numbers = np.zeros(len(labels), np.uint8)
-    numbers[present] = np.arange(1, len(present) + 1)
+    numbers[segments] = np.arange(1, len(segments) + 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pydicom and highdicom, on the small irregularities of vendors
+        warnings.simplefilter("ignore")  # pydicom and highdicom warn of small irregularities of vendors
         made = hd.seg.Segmentation(
-            source_images=[_nameless(dataset) for dataset in datasets],
-            pixel_array=numbers[frames],
+            source_images=[_without_identity(dataset) for dataset in datasets],
+            pixel_array=numbers[planes],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_segment(int(numbers[c]), labels, c, algorithm) for c in present],
+            segment_descriptions=[_segment(int(numbers[c]), labels, c, algorithm) for c in segments],
             series_instance_uid=_uid(datasets, algorithm, "series"),
             series_number=1000 + int(datasets[0].get("SeriesNumber") or 0),
-            sop_instance_uid=_uid(datasets, algorithm, hashlib.sha256(frames.tobytes()).hexdigest()),
+            sop_instance_uid=_uid(datasets, algorithm, hashlib.sha256(planes.tobytes()).hexdigest()),
             instance_number=1,
             manufacturer="lumbarseg",
             manufacturer_model_name="lumbarseg",
@@ -113,69 +115,51 @@ def write_dicomseg(
             made.save_as(temporary)
 
 
-Plane = tuple[NDArray[np.float64], int, int]
-
-
-def _all_planes(datasets: Sequence[pydicom.Dataset]) -> list[Plane]:
-    """Where the pixels of each frame lie: 4×4 from (row, column, 0) to world mm (RAS), rows, columns."""
-    planes = []
-    for dataset in datasets:
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [dataset])[0]
-        for frame in dataset.get("PerFrameFunctionalGroupsSequence") or [dataset]:
-            planes.append((_plane(frame, shared, dataset), int(dataset.Rows), int(dataset.Columns)))
-    return planes
-
-
-def _plane(frame: pydicom.Dataset, shared: pydicom.Dataset, dataset: pydicom.Dataset) -> NDArray[np.float64]:
-    def said(sequence: str, name: str) -> Any:
-        for place in (frame, shared):
-            for item in place.get(sequence) or []:
-                if name in item:
-                    return item[name].value
-        return dataset[name].value
-
-    along, down = np.reshape([float(x) for x in said("PlaneOrientationSequence", "ImageOrientationPatient")], (2, 3))
-    between_rows, between_columns = (float(x) for x in said("PixelMeasuresSequence", "PixelSpacing"))
-    affine = np.eye(4)
-    affine[:3, 0] = down * between_rows
-    affine[:3, 1] = along * between_columns
-    affine[:3, 2] = np.cross(along, down)
-    affine[:3, 3] = [float(x) for x in said("PlanePositionSequence", "ImagePositionPatient")]
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-
-
-def sample_planes(voxels: NDArray[Any], affine: NDArray[np.floating], planes: Sequence[Plane]) -> NDArray[Any]:
-    """Give a volume's voxels on the pixels of planes that lie on its grid, whatever the order and direction of either.
+def labels_on_slices(label_map: nib.Nifti1Image, slices: Sequence[Slice]) -> NDArray[np.uint8]:
+    """Return the labels on the pixels of DICOM slices, whatever the order and direction of the axes of either.
 
     Args:
-        voxels: (i, j, k).
-        affine: 4×4 of the volume, RAS mm.
-        planes: each 4×4 from (row, column, 0) to RAS mm, its rows and columns.
+        label_map: class ids, (i, j, k).
+        slices: the slices of one stack, in any order; several may lie at the same position.
 
     Returns:
-        (planes, rows, columns), the dtype of `voxels`.
+        (slices, rows, columns) uint8, in the order of `slices`.
 
     Raises:
-        ValueError: a pixel that is no voxel of the volume.
+        ValueError: the slices are not the grid of the label map.
     """
-    sampled = []
-    for plane, rows, columns in planes:
-        to_voxels = np.linalg.inv(affine) @ plane
-        exact = to_voxels.copy()
-        exact[:3, [0, 1]] = np.rint(to_voxels[:3, [0, 1]])
-        exact[:3, 3] = np.rint(to_voxels[:3, 3])
-        # Directions come rounded in headers; what counts is where the corners end up.
-        if corner_displacement((rows, columns, 1), to_voxels, exact) > _NEAR:
-            raise ValueError("the plane does not lie on the grid")
-        corners = np.array([exact @ [r, c, 0, 1] for r in (0, rows - 1) for c in (0, columns - 1)])[:, :3]
-        if corners.min() < 0 or (corners > np.array(voxels.shape) - 1).any():
-            raise ValueError("the plane reaches beyond the grid")
-        row, column = np.mgrid[:rows, :columns]
-        places = np.einsum("ij,jrc->irc", exact[:3, :2], [row, column]) + exact[:3, 3, None, None]
-        sampled.append(voxels[tuple(places.astype(np.intp))])
-    if len({one.shape for one in sampled}) > 1:
-        raise ValueError("the planes differ in size")
-    return np.stack(sampled)
+    one = slices[0]
+    orientation = nearest_perpendicular(np.reshape(one.orientation, (2, 3)).T).T.ravel().tolist()
+    spacing, places = hd.spatial.get_volume_positions(
+        [each.position for each in slices], orientation, rtol=_UNEVEN, allow_duplicate_positions=True
+    )
+    if spacing is None or places is None:
+        raise ValueError("they are not evenly spaced")
+    grid = hd.VolumeGeometry.from_attributes(
+        image_position=slices[places.index(0)].position,
+        image_orientation=orientation,
+        rows=one.size[0],
+        columns=one.size[1],
+        pixel_spacing=one.pixel_spacing,
+        spacing_between_slices=spacing,
+        number_of_frames=max(places) + 1,
+        coordinate_system=hd.CoordinateSystemNames.PATIENT,
+    )
+    affine = label_map.affine.copy()
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    affine[:3, :3] = nearest_perpendicular(affine[:3, :3] / lengths) * lengths
+    volume = hd.Volume(
+        np.asarray(label_map.dataobj, dtype=np.uint8),
+        affine,
+        hd.CoordinateSystemNames.PATIENT,
+        from_reference_convention="RAS",
+    ).match_orientation(grid)
+    if volume.spatial_shape != grid.spatial_shape:
+        raise ValueError(f"{grid.spatial_shape} instead of {volume.spatial_shape} slices, rows and columns")
+    displacement = corner_displacement(grid.spatial_shape, volume.affine, grid.affine)
+    if displacement > _NEAR * min(grid.spacing):
+        raise ValueError(f"a corner lies {displacement:.2g} mm away")
+    return volume.array[places]
 
 
 def _segment(number: int, labels: LabelTable, tissue: int, algorithm: str) -> hd.seg.SegmentDescription:
@@ -195,17 +179,17 @@ def _segment(number: int, labels: LabelTable, tissue: int, algorithm: str) -> hd
 
 
 def _uid(datasets: Sequence[pydicom.Dataset], *parts: str) -> UID:
-    """An identifier that follows from the slices and the labels: the same segmentation keeps its identity."""
+    """Return an identifier derived from slices and labels, so that the same segmentation keeps its identity."""
     return UID(pydicom.uid.generate_uid(entropy_srcs=[*(str(one.SOPInstanceUID) for one in datasets), *parts]))
 
 
-def _nameless(dataset: pydicom.Dataset) -> pydicom.Dataset:
-    """Give what highdicom takes from a slice, without anything that says whose it is."""
-    taken = pydicom.Dataset()
-    taken.file_meta = dataset.file_meta
-    for name in _TAKEN:
+def _without_identity(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """Return the attributes of a slice that highdicom needs, without those that identify the patient."""
+    copied = pydicom.Dataset()
+    copied.file_meta = dataset.file_meta
+    for name in _COPIED:
         if name in dataset:
-            taken[name] = dataset[name]
+            copied[name] = dataset[name]
     for name in _LEFT_EMPTY:
-        setattr(taken, name, "")
-    return taken
+        setattr(copied, name, "")
+    return copied

@@ -1,4 +1,4 @@
-"""What the training's sessions were like, and whether another session is like them: spacing, field of view, contrast, intensities."""
+"""Comparison of sessions with the training: spacing, field of view, acquisition times and intensities."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 _PERCENTILES = (5, 25, 50, 75, 95)
 _TIMES = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "MagneticFieldStrength": "T"}
 
-# How far outside of what was seen in training a value may lie before it is told: a part of the value, or as it stands.
+# How far outside the training range a value may lie before it is flagged: relative, or absolute by unit.
 _RELATIVE_MARGIN = 0.1
 _MARGINS = {"z-score": 0.25, "correlation": 0.15}
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """A value outside of the training's range.
+    """A value outside the training range.
 
     Attributes:
-        name: what it is a value of, with its unit, such as `field of view, height (mm)`.
-        value: of this session.
-        low: least in training.
-        high: greatest in training.
+        name: name and unit of the value, such as `field of view height (mm)`.
+        value: the value in this session.
+        low: smallest value in the training.
+        high: largest value in the training.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Deviation:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.name} {self.value:.3g}, in training {self.low:.3g} to {self.high:.3g}"
+        return f"{self.name} {self.value:.3g}, training {self.low:.3g} to {self.high:.3g}"
 
 
 def session_profile(
@@ -44,26 +44,26 @@ def session_profile(
     spacing: tuple[float, float, float],
     sidecars: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, float]:
-    """Describe a session by numbers that can be compared.
+    """Describe a session by values that can be compared.
 
     Args:
         channels: (slices, rows, columns, channels) z-scores in sagittal view.
         spacing: mm between slices, rows and columns.
-        sidecars: by contrast, in the order of the channels, the converted image's sidecar (times in seconds); what it does not
-            say is left out.
+        sidecars: by contrast, in the order of the channels, the sidecar of the converted image (times in seconds); missing
+            fields are left out.
 
     Returns:
-        Values by name and unit: spacing and extent in mm, times in s, percentiles of the z-scores of each channel and the
+        Values by name and unit: spacing and extent in mm, times in s, percentiles of the z-scores of each channel, and the
         correlation of two channels.
     """
     extent = [step * count for step, count in zip(spacing, channels.shape[:3], strict=True)]
     values = {
-        "distance of slices (mm)": spacing[0],
-        "pixel, height (mm)": spacing[1],
-        "pixel, depth (mm)": spacing[2],
-        "width of the stack (mm)": extent[0],
-        "field of view, height (mm)": extent[1],
-        "field of view, depth (mm)": extent[2],
+        "slice spacing (mm)": spacing[0],
+        "pixel height (mm)": spacing[1],
+        "pixel depth (mm)": spacing[2],
+        "stack width (mm)": extent[0],
+        "field of view height (mm)": extent[1],
+        "field of view depth (mm)": extent[2],
     }
     for place, (contrast, fields) in enumerate(sidecars.items()):
         values |= {
@@ -84,15 +84,15 @@ def session_profile(
 
 
 def profile_of_files(images: Mapping[str, Path], sidecars: Mapping[str, Path]) -> dict[str, float]:
-    """Describe a session by its normalised images on the T2w grid and its sidecars, by contrast; see `session_profile`."""
+    """Return the `session_profile` of normalised images on the T2w grid and their sidecars, by contrast."""
     loaded = [load_image(path) for path in images.values()]
     views = [sagittal_view(image.get_fdata(dtype=np.float32), image.affine) for image in loaded]
-    said = {contrast: read_json(sidecars[contrast]) for contrast in images}
-    return session_profile(np.stack(views, axis=-1), sagittal_spacing(loaded[0].affine), said)
+    fields = {contrast: read_json(sidecars[contrast]) for contrast in images}
+    return session_profile(np.stack(views, axis=-1), sagittal_spacing(loaded[0].affine), fields)
 
 
 def ranges_of(profiles: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Give the least and greatest value of each name over sessions: `{name: [low, high]}`."""
+    """Return the smallest and largest value of each name over sessions: `{name: [low, high]}`."""
     ranges: dict[str, list[float]] = {}
     for one in profiles:
         for name, value in one.items():
@@ -102,11 +102,13 @@ def ranges_of(profiles: Iterable[Mapping[str, float]]) -> dict[str, list[float]]
 
 
 def out_of_range(values: Mapping[str, float], ranges: Mapping[str, Sequence[float]]) -> list[Deviation]:
-    """Find what lies outside of the training's ranges, with a margin: a tenth for lengths and times, 0.25 for z-scores.
+    """Find the values outside the training ranges.
+
+    The margin is a tenth for lengths and times, 0.25 for z-scores and 0.15 for the correlation.
 
     Args:
-        values: of the session, as `session_profile` gives them.
-        ranges: of the training, as `ranges_of` gives them. What is known of only one of the two is not compared.
+        values: of the session, from `session_profile`.
+        ranges: of the training, from `ranges_of`. Names that only one of the two has are not compared.
     """
     found = []
     for name, value in values.items():

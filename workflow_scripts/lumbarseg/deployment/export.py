@@ -1,4 +1,4 @@
-"""The networks of a bundle as ONNX, so that other tools can run them."""
+"""Export of the networks of a bundle to ONNX, for other software."""
 
 import importlib.util
 import warnings
@@ -19,24 +19,24 @@ _PACKAGES = ("onnx", "tf2onnx")
 
 
 def export_onnx(bundle: Bundle, folder: Path, on_progress: Callable[[str], None] = lambda name: None) -> None:
-    """Write a bundle's networks and meta-learner as ONNX, and what has to be done before and after them as JSON.
+    """Write a bundle's networks and meta-learner as ONNX, and the manifest, which describes pre- and postprocessing, as JSON.
 
-    A network takes `patch` (batch, side, side, channels) float32 z-scores and gives `head_input` (batch, side, side, m), which
-    stacking on tensors takes, and `scores` (batch, side, side, classes) that sum to 1.
+    Input of a network is `patch` (batch, side, side, channels) float32 z-scores. Its outputs are `head_input` (batch, side,
+    side, m), the input of stacking on tensors, and `scores` (batch, side, side, classes), which sum to 1.
 
     Args:
-        bundle: as opened.
-        folder: gets `<topology>.onnx`, `meta_learner.onnx` where there is a meta-learner, `bundle.json` and the model card.
-        on_progress: called with the name of each file that is done.
+        bundle: the bundle.
+        folder: the folder for `<topology>.onnx`, `meta_learner.onnx` if there is a meta-learner, `bundle.json` and the model
+            card.
+        on_progress: called with the name of each finished file.
 
     Raises:
-        InputError: the packages that write ONNX are not installed, or the bundle cannot be used.
+        InputError: the packages for ONNX are not installed, or the bundle cannot be used.
     """
     absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if absent:
         raise InputError(
-            f"the export to ONNX: expected the packages {' and '.join(_PACKAGES)}, found no {' and no '.join(absent)}; install "
-            "them: pip install --require-hashes -r envs/onnx.txt"
+            f"export to ONNX: {' and '.join(absent)} not installed; run pip install --require-hashes -r envs/onnx.txt"
         )
     networks, meta_learners = Segmenter(bundle).networks()
     for name, network in networks.items():
@@ -56,7 +56,7 @@ def _write(network: keras.Model, path: Path, outputs: list[str]) -> None:
     example = [np.zeros((1, *one.shape[1:]), np.float32) for one in network.inputs]
     network(example if len(example) > 1 else example[0], training=False)
     with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names it no longer has
+        warnings.simplefilter("ignore")  # tf2onnx uses deprecated names of NumPy
         network.export(temporary, format="onnx", verbose=False)
         model = onnx.load(temporary)
         for place, name in enumerate(outputs):
@@ -66,7 +66,7 @@ def _write(network: keras.Model, path: Path, outputs: list[str]) -> None:
 
 
 def _rename_output(graph: Any, place: int, name: str) -> None:
-    """Give an output a name to ask for: an exported one is called `Identity:0`."""
+    """Rename an output, because exported ones are called `Identity:0`."""
     from onnx import helper
 
     graph.node.append(helper.make_node("Identity", [graph.output[place].name], [name]))

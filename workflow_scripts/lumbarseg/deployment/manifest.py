@@ -1,4 +1,4 @@
-"""Which experiment goes into a bundle, and what the bundle says of it."""
+"""The manifest of a bundle: model, thresholds, settings, results and training ranges of an experiment."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -30,32 +30,32 @@ def build_manifest(
     subsets: Mapping[str, Sequence[str]],
     ranges: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
-    """Say in a bundle's manifest what the bundle is.
+    """Build the manifest of a bundle.
 
     Args:
-        config: the study's, complete: study, channels, classes, background, registration, normalisation, patches, topologies
-            (with all defaults), training and stacking are taken.
-        experiment: `UMD+TH`.
-        fold: of the networks.
-        model: of the experiment.
+        config: the complete config of the study, of which study, channels, classes, background, registration, normalisation,
+            patches, topologies (with all defaults), training and stacking are used.
+        experiment: its name, such as `UMD+TH`.
+        fold: the fold of the networks.
+        model: the model of the experiment.
         tuned: the model's thresholds of this fold, the content of `thresholds/<model>/fold-<k>.json`.
-        validation: of all models and folds, as `validation_iou` gives it.
+        validation: IoU of all models and folds, from `model_selection.validation_iou`.
         histories: by topology, `history.csv` of this fold.
         test: `metrics/iou.csv` of the study.
-        subsets: by subset (train, validation, test), the patients of this fold; only their number is told.
-        ranges: of the training's sessions, as `ranges.ranges_of` gives them.
+        subsets: by subset (train, validation, test), the patients of this fold; only their number is recorded.
+        ranges: of the training sessions, from `domain_check.ranges_of`.
 
     Returns:
-        What `bundle.json` holds, but for its `format` and `files`.
+        The content of `bundle.json` without `format` and `files`.
 
     Raises:
-        InputError: the thresholds are not those of the classes.
+        InputError: the thresholds belong to other classes, another model or another fold.
     """
     names = LabelTable(config["classes"], config["background"]).names
     if list(tuned["thresholds"]) != names or tuned["model"] != model.name or tuned["fold"] != fold:
         raise InputError(
-            f"the thresholds of {tuned['model']}, fold {tuned['fold']}: expected those of {model.name}, fold {fold}, for "
-            f"{', '.join(names)}, found others; run `snakemake threshold` again"
+            f"thresholds of {tuned['model']}, fold {tuned['fold']}: not those of {model.name}, fold {fold}, for the classes "
+            f"{', '.join(names)}; run `snakemake threshold` again"
         )
     own = test[(test["experiment"] == experiment) & (test["fold"] == fold)]
     means = validation.groupby("model", sort=False)["iou"].mean().sort_values(ascending=False, kind="stable")
@@ -92,7 +92,7 @@ def build_manifest(
 
 
 def _best_epoch(history: pd.DataFrame, training: Mapping[str, Any]) -> dict[str, Any]:
-    """The epoch that was kept, with its losses, accuracies and IoU of patches."""
+    """Return the selected epoch with its losses, accuracies and patch IoU."""
     decisive = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[training["monitor"]]
     row = history.iloc[history[decisive].argmax()]
     kept = {name: float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")}

@@ -1,7 +1,7 @@
-"""What a label map measures: areas, volumes, disc heights and signal, fat within muscle.
+"""Measures of a label map: areas, volumes, disc heights and signal, fat within muscle.
 
-A table is tidy, one value a row. `DICTIONARY` says what each column and each measure is; it is written beside the tables.
-Measures go by the paper's class names (Section 3.1.2); one whose classes are not in the label table is left out.
+Tables are tidy, with one value per row. `DICTIONARY` describes columns and measures; it is written next to the tables.
+Measures are found by the paper's class names (Section 3.1.2); those of classes missing in the label table are left out.
 """
 
 from collections.abc import Iterator
@@ -24,45 +24,45 @@ DICTIONARY: dict[str, Any] = {
     },
     "session_id": {"Description": "the session, as in the sheet; only in tables of a batch"},
     "measure": {
-        "Description": "what was measured",
+        "Description": "the measure",
         "Levels": {
-            "area": "pixels of the class in the slice times the area of a pixel; that of Spinal-Cavity is the canal's area",
-            "volume": "pixels of the class times the area of a pixel times the distance between slices; a row for each slice, "
-            "and one for all of them, whose slice is empty",
+            "area": "number of pixels of the class in the slice times the area of a pixel; for Spinal-Cavity, the area of the canal",
+            "volume": "number of pixels of the class times the area of a pixel times the distance between slices; one row per "
+            "slice, and one for all slices, whose slice is empty",
             "disc_height": "mean height of a disc over the middle four fifths of its length, perpendicular to its long axis",
-            "disc_height_anterior": "the same, of the anterior three tenths of the length that come after the first tenth",
-            "disc_height_middle": "the same, of the middle fifth of the length",
-            "disc_height_posterior": "the same, of the posterior three tenths of the length that come before the last tenth",
-            "disc_signal_ratio": "mean T2w signal of a disc over that of the canal (Spinal-Cavity) at the same rows of the "
+            "disc_height_anterior": "mean height between one tenth and four tenths of the length, from anterior",
+            "disc_height_middle": "mean height over the middle fifth of the length",
+            "disc_height_posterior": "mean height between six tenths and nine tenths of the length, from anterior",
+            "disc_signal_ratio": "mean T2w signal of a disc divided by that of the canal (Spinal-Cavity) in the same rows of the "
             "same slice",
-            "fat_fraction": "IM-Fat over IM-Fat and Muscle together, by area in a slice and by volume in all slices",
+            "fat_fraction": "IM-Fat divided by IM-Fat and Muscle together, by area in a slice and by volume over all slices",
         },
     },
-    "class_id": {"Description": "id of the class that was measured, as in the label map"},
-    "class_name": {"Description": "its name"},
+    "class_id": {"Description": "id of the class, as in the label map"},
+    "class_name": {"Description": "name of the class"},
     "disc": {
-        "Description": "discs counted from the lowest one in the image, 1, 2 …; not a vertebral level. Empty for other measures"
+        "Description": "number of the disc, from 1 for the lowest one in the image; not a vertebral level. Empty for other measures"
     },
     "slice": {
-        "Description": "sagittal slices counted from the patient's right, 0, 1 …, whatever the order of the file. Empty: of all "
-        "slices; for a disc the median over the slices in which it is at least half as large as in its largest"
+        "Description": "number of the sagittal slice, from 0 at the patient's right, whatever the order of the file. Empty: all "
+        "slices; for a disc, the median over the slices in which its area is at least half of its largest area"
     },
     "value": {"Description": "the value, in `unit`"},
     "unit": {"Description": "mm, mm2, ml, or 1 for a ratio"},
 }
 
-# A component of the disc class that is smaller than this part of the largest one is a splinter.
+# A component of the disc class smaller than this fraction of the largest one is a fragment, not a disc.
 _SMALLEST_DISC = 0.2
-# Slices in which a disc has less than this part of its largest area show its rim.
+# Slices in which a disc has less than this fraction of its largest area show its rim and are not measured.
 _SMALLEST_SECTION = 0.5
-# Parts of a disc's length, from anterior (0) to posterior (1), over which heights are averaged.
+# Intervals of a disc's length, from anterior (0) to posterior (1), over which heights are averaged.
 _PARTS = {
     "disc_height": (0.1, 0.9),
     "disc_height_anterior": (0.1, 0.4),
     "disc_height_middle": (0.4, 0.6),
     "disc_height_posterior": (0.6, 0.9),
 }
-# Pixels of canal that a signal is compared with, at least.
+# Minimum of canal pixels for a signal ratio.
 _FEWEST_REFERENCE_PIXELS = 10
 
 
@@ -73,12 +73,12 @@ def measure(
 
     Args:
         labels: (slices, rows, columns) class ids in sagittal view.
-        t2w: the same shape, the T2w image's intensities as the scanner gave them.
+        t2w: the T2w image, same shape, intensities of the scanner.
         spacing: mm between slices, rows, columns.
         table: the label table.
 
     Returns:
-        One value a row, the columns of `COLUMNS`; see `DICTIONARY`. `disc` and `slice` are Int64 with gaps.
+        One value per row, with the columns of `COLUMNS` (see `DICTIONARY`). `disc` and `slice` are nullable Int64.
     """
     rows = [*_areas_and_volumes(labels, spacing, table)]
     names = table.names
@@ -119,13 +119,13 @@ def _fat_fractions(fat: NDArray[np.bool_], muscle: NDArray[np.bool_], tissue: in
 
 
 def separate_discs(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Separate the discs of a mask: its connected parts, without splinters.
+    """Separate the discs of a mask: its connected components, without fragments.
 
     Args:
         mask: (slices, rows, columns) in sagittal view.
 
     Returns:
-        A mask for each disc, from the lowest one in the image upwards.
+        One mask per disc, from the lowest one in the image upwards.
     """
     parts, number = ndimage.label(mask)
     sizes = np.bincount(parts.ravel(), minlength=number + 1)[1:]
@@ -163,20 +163,20 @@ def _unit(what: str) -> str:
 def disc_heights(section: NDArray[np.bool_], spacing: tuple[float, float]) -> dict[str, float]:
     """Measure the heights of a disc in one slice, perpendicular to its long axis.
 
-    The long axis is the first principal axis of the section's pixels in millimetres, so a tilted disc measures as a level one.
+    The long axis is the first principal axis of the pixels in millimetres, so the result is independent of the disc's tilt.
 
     Args:
         section: (rows, columns), the disc's pixels; columns from anterior to posterior.
         spacing: mm between rows and between columns.
 
     Returns:
-        mm: `disc_height` and its anterior, middle and posterior parts (see `DICTIONARY`).
+        Heights in mm: `disc_height` and its anterior, middle and posterior parts (see `DICTIONARY`).
     """
     places = np.argwhere(section) * spacing
     centred = places - places.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     along = centred @ (axes[:, 1] * (1 if axes[1, 1] >= 0 else -1))
-    # A pixel's own width lies on either side of its middle.
+    # Pixels extend by half their width beyond their centres.
     pixel = float(np.sqrt(np.prod(spacing)))
     length = np.ptp(along) + pixel
     part = (along - along.min() + pixel / 2) / length

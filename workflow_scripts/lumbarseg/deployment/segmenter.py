@@ -1,4 +1,4 @@
-"""New patients, segmented with a bundle: from converted images to labels and how sure they are (Section 4.3)."""
+"""Segmentation of new patients with a bundle: from converted images to labels and their uncertainty (Section 4.3)."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -30,12 +30,12 @@ from lumbarseg.models.metadata import load_network, network_metadata
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A session's labels and how sure they are; all (slices, rows, columns) in sagittal view.
+    """Labels and uncertainty of a session; all (slices, rows, columns) in sagittal view.
 
     Attributes:
         labels: uint8 class ids.
-        uncertainty: by `uncertainty.MEASURES`, uint8 in steps of a 255th of the logarithm of the number of classes: the entropy
-            of the experiment's scores, and how far the networks disagree, 0 for a single network.
+        uncertainty: by `uncertainty.MEASURES`, uint8 in steps of 1/255 of the logarithm of the number of classes: entropy of
+            the experiment's scores, and disagreement of the networks, which is 0 for a single network.
     """
 
     labels: NDArray[np.uint8]
@@ -43,13 +43,13 @@ class Segmentation:
 
 
 class Segmenter:
-    """The ensemble of a bundle, loaded once for any number of sessions."""
+    """The model of a bundle, loaded once for any number of sessions."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Load the networks, in float32 whatever precision they were trained in.
+        """Load the networks, in float32 whatever their training precision.
 
         Raises:
-            InputError: something in the bundle is damaged or does not match, or these versions cannot read it.
+            InputError: the bundle is damaged or inconsistent, or the installed versions cannot read it.
         """
         self.bundle = bundle
         manifest, self.model = bundle.manifest, bundle.model
@@ -58,23 +58,24 @@ class Segmenter:
         if manifest["labelling"] == "TH":
             if list(manifest["thresholds"]) != self.table.names:
                 found = ", ".join(manifest["thresholds"])
-                raise bundle.unusable(f"thresholds of {', '.join(self.table.names)}", f"those of {found}")
+                raise bundle.unusable(f"thresholds of {found} instead of {', '.join(self.table.names)}")
             self._limits = np.array(list(manifest["thresholds"].values()), np.float32)
         self._networks, self._meta_learners = networks, meta_learners = self._load()
         side = manifest["patches"]["patch_size"]
         expected = (None, side, side, len(manifest["channels"])), (None, side, side, len(self.table))
         for name, network in networks.items():
             if (network.input_shape, network.output_shape) != expected:
-                shapes = f"{network.input_shape} and {network.output_shape}"
-                raise bundle.unusable(f"{name} from patches {expected[0]} to scores {expected[1]}", shapes)
+                raise bundle.unusable(
+                    f"{name} maps {network.input_shape} to {network.output_shape} instead of {expected[0]} to {expected[1]}"
+                )
         try:
             self._ensemble = Ensemble(networks, list(models_for_uncertainty(self.model)), meta_learners)
         except InputError as error:
-            raise bundle.unusable("a meta-learner that fits the networks", str(error)) from error
+            raise bundle.unusable(f"the meta-learner does not fit the networks ({error})") from error
         self._predictor = SlidingWindowPredictor(self._ensemble, initial_batch_size(manifest["training"]["batch_size"]))
 
     def networks(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
-        """The networks by topology, and the meta-learner by model name where there is one."""
+        """Return the networks by topology, and the meta-learner by model name, if there is one."""
         return self._networks, self._meta_learners
 
     def _load(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
@@ -83,34 +84,37 @@ class Segmenter:
             files, meta_learners = self.bundle.extract(Path(scratch))
             try:
                 networks, of_head = (
-                    {name: in_float32(load_network(file, self._passport(name))) for name, file in named}
+                    {name: in_float32(load_network(file, self._metadata(name))) for name, file in named}
                     for named in (
                         zip(self.model.networks, files, strict=True),
                         [(self.model.name, meta_learner) for meta_learner in meta_learners],
                     )
                 )
             except InputError as error:
-                raise self.bundle.unusable("networks that belong together", str(error)) from error
+                raise self.bundle.unusable(f"the networks do not belong together ({error})") from error
             except (ValueError, TypeError, KeyError, OSError) as error:
                 made = manifest["versions"]
                 raise InputError(
-                    f"{self.bundle.path}: expected networks that this version of Keras reads, found none ({error}); the bundle "
-                    f"was made with keras {made['keras']} and tensorflow {made['tensorflow']}, take those"
+                    f"{self.bundle.path}: the installed Keras cannot read the networks ({error}); install keras {made['keras']} "
+                    f"and tensorflow {made['tensorflow']}, with which the bundle was made"
                 ) from error
         return networks, of_head
 
-    def _passport(self, name: str) -> dict[str, Any]:
+    def _metadata(self, name: str) -> dict[str, Any]:
         manifest = self.bundle.manifest
         return network_metadata(name, manifest["fold"], manifest["channels"], self.table.names)
 
     def segment(
-        self, channels: NDArray[np.float32], progress: Callable[[float], None] = lambda part: None
+        self, channels: NDArray[np.float32], on_progress: Callable[[float], None] = lambda fraction: None
     ) -> Segmentation:
         """Segment the slices of a session.
 
         Args:
             channels: (slices, rows, columns, channels) z-scores in sagittal view.
-            progress: told from time to time which part is done, up to 1.
+            on_progress: called regularly with the finished fraction, up to 1.
+
+        Returns:
+            Labels and uncertainty.
         """
         shape = channels.shape[:3]
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
@@ -119,7 +123,7 @@ class Segmenter:
                 found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
                 for name, values in uncertainty_of(block, self.model).items():
                     found.uncertainty[name][block.number, block.rows] = values
-                progress((block.number + block.rows.stop / shape[1]) / shape[0])
+                on_progress((block.number + block.rows.stop / shape[1]) / shape[0])
         return found
 
     def _label(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -129,7 +133,7 @@ class Segmenter:
 
 
 def in_float32(network: keras.Model) -> keras.Model:
-    """Give a network that computes in float32, with the same weights: mixed precision is slow on processors without it."""
+    """Return a network with the same weights that computes in float32, because CPUs without mixed precision are slow in it."""
     if all(layer.dtype_policy.compute_dtype == "float32" for layer in network.layers):
         return network
 
@@ -142,7 +146,7 @@ def in_float32(network: keras.Model) -> keras.Model:
 
 
 def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:
-    """Cut slices into patches as the training's were (Section 3.1.3), described as `SlidingWindowPredictor.row_blocks` takes them."""
+    """Cut slices into patches (Section 3.1.3) and return the description that `SlidingWindowPredictor.row_blocks` reads."""
     slices, rows, columns, _ = channels.shape
     tiling = Tiling(rows, columns, patches["patch_size"], patches["stride"])
     write_array(folder / "images.b2nd", np.concatenate([extract(image, tiling) for image in channels]))
@@ -169,13 +173,13 @@ class SessionImages:
 
 @dataclass(frozen=True)
 class SessionOutputs:
-    """Where the results of a session go.
+    """Paths of a session's results.
 
     Attributes:
         labels: class ids, NIfTI on the T2w grid.
         entropy: nats, NIfTI.
         mutual_information: nats, NIfTI; 0 for a single network.
-        record: JSON, as `describe_session` gives it.
+        record: JSON, the record of `describe_session`.
     """
 
     labels: Path
@@ -188,25 +192,25 @@ def segment_session(
     segmenter: Segmenter,
     images: SessionImages,
     outputs: SessionOutputs,
-    progress: Callable[[float], None] = lambda part: None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, Any]:
     """Segment a session from its converted and registered images.
 
     Args:
-        segmenter: of the bundle.
-        images: of the session; each is normalised here as the training's were (Section 3.1.1).
+        segmenter: the segmenter of the bundle.
+        images: the images of the session, which are normalised like those of the training (Section 3.1.1).
         outputs: the files to write.
-        progress: told from time to time which part is done, up to 1.
+        on_progress: called regularly with the finished fraction, up to 1.
 
     Returns:
-        The record, as `describe_session` gives it.
+        The record of `describe_session`.
     """
     scope = segmenter.bundle.manifest["normalisation"]["scope"]
     loaded = {contrast: load_image(path) for contrast, path in images.aligned.items()}
     views = [sagittal_view(one.get_fdata(dtype=np.float32), one.affine) for one in loaded.values()]
     channels = np.stack([zscore(view, scope) for view in views], axis=-1)
     reference = loaded["T2w"]
-    found = segmenter.segment(channels, progress)
+    found = segmenter.segment(channels, on_progress)
     write_labels(outputs.labels, found.labels, reference)
     for path, measure in zip((outputs.entropy, outputs.mutual_information), MEASURES, strict=True):
         write_uncertainty(path, found.uncertainty[measure], reference, len(segmenter.table))
@@ -225,45 +229,51 @@ def describe_session(
     registration: Mapping[str, Any] | None,
     found: Segmentation,
 ) -> dict[str, Any]:
-    """Say how a session was segmented, and what in it is unlike the training.
+    """Describe the segmentation of a session, with flags on everything that should be checked.
 
     Args:
-        bundle: that segmented it.
+        bundle: the bundle that was used.
         channels: z-scores as for `Segmenter.segment`.
         reference: the T2w image.
         sidecars: by contrast, in the order of the channels.
-        registration: the report of `registration.register`; None without T1w.
-        found: the labels.
+        registration: the report of `registration.session.register`; None without T1w.
+        found: labels and uncertainty.
 
     Returns:
-        experiment, fold, study and networks of the bundle; outside_of_training, a list of name, value, low and high;
-        flags, sentences to be shown; registration; mean_entropy in nats, over the pixels that are not background.
+        experiment, fold, study and networks of the bundle; outside_training_range, a list of name, value, low and high;
+        flags, sentences for the user; session_profile; registration; mean_entropy in nats over the foreground, null if no
+        class was found.
     """
     manifest = bundle.manifest
     values = session_profile(channels, sagittal_spacing(reference.affine), sidecars)
     outside = out_of_range(values, manifest["ranges"])
-    flags = [f"outside of training: {one}" for one in outside]
+    flags = [f"outside the training range: {one}" for one in outside]
     if registration and registration["fell_back_to_header"]:
         flags.append(
-            f"registration of T1w not believed ({registration['reason']}), the headers' geometry was kept: are both of one session?"
+            f"T1w registration rejected ({registration['reason']}), header geometry used; check that both series belong to one "
+            "session"
         )
     elif registration and registration["unusual"]:
-        flags.append(f"T1w moved by {registration['shift_length_mm']:.1f} mm, more than usual: look whether it fits")
-    tissue = found.labels != manifest["background"]
-    if not tissue.any():
-        flags.append("nothing was found")
+        flags.append(
+            f"T1w was moved by {registration['shift_length_mm']:.1f} mm, more than usual; check the registration"
+        )
+    foreground = found.labels != manifest["background"]
+    if not foreground.any():
+        flags.append("no class found, all pixels are background; check the images")
     return {
         "study": manifest["study"],
         "experiment": manifest["experiment"],
         "fold": manifest["fold"],
         "networks": {name: manifest["files"][f"networks/{name}.keras"] for name in bundle.model.networks},
         "flags": flags,
-        "outside_of_training": [
+        "outside_training_range": [
             {"name": one.name, "value": one.value, "low": one.low, "high": one.high} for one in outside
         ],
         "session_profile": values,
         "registration": registration,
-        "mean_entropy": round(_nats(found.uncertainty["entropy"][tissue], manifest), 4) if tissue.any() else None,
+        "mean_entropy": round(_nats(found.uncertainty["entropy"][foreground], manifest), 4)
+        if foreground.any()
+        else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""One page of a segmented session, to be read at a glance: images, labels, where they are unsure, measures, and what is unusual."""
+"""The page of a segmented session: images, labels, uncertainty, measures and flags."""
 
 import textwrap
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ from lumbarseg.reporting.figures.style import (
 _PAGE_HEIGHT = 260 / 25.4
 _MARGIN, _GAP = 0.1, 0.06
 _COLUMNS = 4
-_ROW = LINE * 1.15  # of a table of text
+_ROW = LINE * 1.15  # height of a table row
 _LEGEND_COLUMNS = 6
-# Scale of the uncertainty map: from no to this much entropy, in nats; two classes that are equally likely have 0.69.
+# Upper end of the uncertainty scale, entropy in nats; two equally likely classes have 0.69.
 _MOST_ENTROPY = 1.5
-# What is told of a disc, and with how many decimals.
+# Measures of a disc on the page, with their decimals.
 _OF_A_DISC = {
     "disc_height": 1,
     "disc_height_anterior": 1,
@@ -62,10 +62,10 @@ def session_page(
         labels: the same shape, class ids.
         entropy: the same shape, nats.
         spacing: mm between slices, rows, columns.
-        measures: as `volumetry.measure` gives them.
-        flags: sentences on what is unusual.
-        title: what was segmented.
-        subtitle: by what.
+        measures: from `morphometry.measure`.
+        flags: sentences on what should be checked.
+        title: name of the session.
+        subtitle: name of the experiment.
         table: the label table.
     """
     figure = new_figure(PAGE_WIDTH, _PAGE_HEIGHT)
@@ -78,19 +78,19 @@ def session_page(
     chosen = shown_slices(len(labels))
     side = (PAGE_WIDTH - 2 * _MARGIN - (_COLUMNS - 1) * _GAP) / _COLUMNS
     volumes, discs = _volumes(measures, table), _discs(measures)
-    # What is left for images when tables, closing lines and legend have their room.
+    # Images get the height that tables, closing lines and legend leave.
     below = (max(len(volumes), len(discs) + 6) + 1) * _ROW + (
         legend_rows(table.foreground_ids, _LEGEND_COLUMNS) + 1
     ) * LINE * 1.25
     natural = side * labels.shape[1] * spacing[1] / (labels.shape[2] * spacing[2])
     height = min(natural, (_PAGE_HEIGHT - top - below - LINE) / 3 - _GAP)
-    for row, name in enumerate(("T2w", "labels", "unsure")):
+    for row, name in enumerate(("T2w", "labels", "uncertainty")):
         for column, plane in enumerate(chosen):
             axes = panel_box(figure, _MARGIN + column * (side + _GAP), top, side, height)
             image = {
                 "T2w": lambda plane: grey_levels(t2w[plane]),
                 "labels": lambda plane: coloured(t2w[plane], labels[plane], table, opacity=0.55),
-                "unsure": lambda plane: np.clip(entropy[plane] / _MOST_ENTROPY, 0, 1),
+                "uncertainty": lambda plane: np.clip(entropy[plane] / _MOST_ENTROPY, 0, 1),
             }[name](plane)
             show(axes, image, spacing[1:])
             if row == 0:
@@ -102,7 +102,7 @@ def session_page(
         figure,
         _MARGIN,
         top,
-        f"Lowest row: how unsure the networks are, entropy of their scores from 0 (black) to {_MOST_ENTROPY:g} nat (white).",
+        f"Bottom row: uncertainty, the entropy of the scores from 0 (black) to {_MOST_ENTROPY:g} nat (white).",
     )
     top += LINE
     top += 0.1
@@ -115,15 +115,15 @@ def session_page(
 
 
 def shown_slices(slices: int) -> list[int]:
-    """Choose four slices, evenly spread over the stack, its edges left out."""
+    """Return the numbers of four slices, evenly spaced over the stack without its edges."""
     return sorted({int((place + 0.5) / _COLUMNS * slices) for place in range(_COLUMNS)})
 
 
 def _draw_flags(figure: Figure, top: float, flags: Sequence[str]) -> float:
-    heading = "Within the ranges of the training." if not flags else "Look closer:"
+    heading = "Within the training range." if not flags else "Please check:"
     _write(figure, _MARGIN, top, heading, weight="bold", color="#117733" if not flags else "#EE6677")
     lines = [line for flag in flags for line in textwrap.wrap(flag, 135, subsequent_indent="   ")]
-    shown = lines if len(lines) <= 8 else [*lines[:7], f"… and {len(lines) - 7} more lines, in the session's JSON"]
+    shown = lines if len(lines) <= 8 else [*lines[:7], f"… and {len(lines) - 7} more lines in the session's JSON file"]
     for number, line in enumerate(shown):
         _write(figure, _MARGIN + 0.1, top + (number + 1.2) * LINE, line)
     return top + (len(shown) + 2) * LINE
@@ -134,7 +134,7 @@ def _volumes(measures: pd.DataFrame, table: LabelTable) -> list[list[str]]:
     areas = measures[measures["measure"] == "area"].groupby("class_name")["value"].max()
     names = [table[c].name for c in table.foreground_ids]
     rows = [[name, f"{whole[name]:.1f}", f"{areas[name]:.0f}"] for name in names]
-    return [["", "volume, ml", "largest section, mm²"], *rows]
+    return [["", "volume, ml", "largest area, mm²"], *rows]
 
 
 def _discs(measures: pd.DataFrame) -> list[list[str]]:
@@ -154,9 +154,9 @@ def _closing(measures: pd.DataFrame) -> str:
         lines.append(f"Fat within muscle: {100 * fat.iloc[0]:.1f} %")
     canal = measures[(measures["measure"] == "area") & (measures["class_name"] == CANAL)].set_index("slice")["value"]
     if len(canal) and canal.max() > 0:
-        lines.append(f"Canal: {canal.max():.0f} mm² in slice {canal.idxmax()}, its largest")
-    lines += ["Discs are counted from the lowest one in the image,", "their signal is that of T2w over the canal's."]
-    lines.append("Slices are counted from the patient's right.")
+        lines.append(f"Largest canal area: {canal.max():.0f} mm² in slice {canal.idxmax()}")
+    lines += ["Discs are numbered from the lowest one in the image;", "signal: T2w signal relative to the canal."]
+    lines.append("Slices are numbered from the patient's right.")
     return "\n".join(lines)
 
 

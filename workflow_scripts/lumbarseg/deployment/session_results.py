@@ -1,4 +1,4 @@
-"""What is made of a segmented session's label map: the table of measures and the one page."""
+"""Results of a segmented session: the table of measures and the page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,19 +28,19 @@ def write_results(
     pdf_path: Path,
     png_path: Path,
 ) -> None:
-    """Measure a label map and draw its page.
+    """Measure a label map, and write its table and page.
 
     Args:
         labels_path: class ids on the T2w grid.
         t2w_path: the converted T2w image.
         entropy_path: the map of entropy, nats.
-        record: as `segmentation.describe_session` gives it.
+        record: from `segmenter.describe_session`.
         table: the label table.
-        identity: columns put before the measures, such as participant_id and session_id; may be empty.
-        title: of the page.
-        measures_path: the CSV to write; its columns are described in `volumetry.DICTIONARY`.
-        pdf_path: the page.
-        png_path: the same, 300 dots per inch.
+        identity: columns before the measures, such as participant_id and session_id; may be empty.
+        title: title of the page.
+        measures_path: the CSV to write; `morphometry.DICTIONARY` describes its columns.
+        pdf_path: the page to write.
+        png_path: the same page, 300 dots per inch.
     """
     images = [load_image(path) for path in (labels_path, t2w_path, entropy_path)]
     labels, t2w, entropy = (sagittal_view(np.asanyarray(image.dataobj), image.affine) for image in images)
@@ -60,7 +60,7 @@ def write_results(
         subtitle=f"{record['experiment']}, fold {record['fold']} of study {record['study']}",
         table=table,
     )
-    # Text of a PDF as letters that can be searched, and no date in it: the same page gives the same bytes.
+    # The PDF has searchable text, and no date, so that the same page gives the same bytes.
     with matplotlib.rc_context({"pdf.fonttype": 42}):
         with atomic_write(pdf_path) as temporary:
             page.savefig(temporary, format="pdf", dpi=RESOLUTION, metadata={"CreationDate": None})

@@ -1,17 +1,17 @@
-"""Which MR series lie in a folder of DICOM files, and whether a series is one whole stack of slices."""
+"""The MR series of a folder of DICOM files, and the check that a series is one complete stack of slices."""
 
 import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from lumbarseg.errors import InputError
 
@@ -20,19 +20,30 @@ _MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
 }
-# The times of Table 2 with room on either side, milliseconds. T1w by inversion has a long repetition time.
+# The times of Table 2 with a margin on either side, milliseconds. T1w with inversion has a long repetition time.
 _T2W_SHORTEST_ECHO = 60.0
 _T1W_LONGEST_ECHO = 35.0
 _T1W_REPETITION = (200.0, 1500.0)
 _T1W_SHORTEST_INVERSION = 400.0
 
-# Names are a hint where tags say nothing, and tell a series from its fat-suppressed twin.
+# Series names are used only where tags are missing, and to recognise localisers and fat suppression.
 _LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
 _FAT_SUPPRESSED = re.compile(r"stir|spair|dixon|\btirm|fat.?sat|(?<![a-z])fs(?![a-z])")
-_OLDEST_TOLD = 89  # years
+
+_OLDEST_REPORTED = 89  # years; higher ages are reported as 90
+_OLDEST = 120  # years; higher ages are impossible
+_HEAVIEST = 650.0  # kg; more is impossible
+_FIRST_MR_YEAR = 1980  # an earlier study date is a dummy
+# Written by anonymisers and by the null dates of databases and spreadsheets.
+_DUMMY_BIRTH_DATES = {date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31)}
+
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini"}
+
+_NO_SPACING = (float("nan"), float("nan"))
 
 _ANGLE_TOLERANCE = 1e-3  # of direction cosines within a series
-_SAME_PLACE = 0.01  # mm; slices nearer than this are one slice twice
+_SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
 
 
@@ -41,21 +52,23 @@ class Slice:
     """One slice: a file, or a frame of a multi-frame file.
 
     Attributes:
-        file: where it is.
+        file: the file.
         series: its series and echo, the same for all slices of one volume.
-        number: series number, to name it to the user.
-        patient: what tells patients apart; never shown.
+        number: series number, for messages.
+        patient: id and name, to distinguish patients; never written or shown.
         orientation: direction cosines of rows and columns, (6,).
         position: centre of the first pixel, mm (LPS), (3,).
-        repetition_time: ms, NaN if not said.
-        echo_time: ms, NaN if not said.
+        repetition_time: ms, NaN if missing.
+        echo_time: ms, NaN if missing.
         inversion_time: ms, NaN without inversion.
-        localiser: the scanner calls it a localiser.
-        derived: calculated from other images (a reformation, a subtraction).
-        fat_suppressed: the scan options or the names say so.
-        named: the contrast that the names of series and protocol speak for; a hint, for people type them.
+        localiser: whether image type or names say that it is a localiser.
+        derived: whether it was calculated from other images (reformatted, subtracted).
+        fat_suppressed: whether scan options or names say so.
+        named: the contrast in the names of series and protocol; only a hint, because people type them.
         size: rows and columns.
-        demographics: age (years, above 89 as 90), sex and weight (kg) of the patient, as far as the header has them.
+        pixel_spacing: mm between rows and between columns; NaN if missing.
+        frame: number of the frame in a multi-frame file, from 0.
+        demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
     file: Path
@@ -72,6 +85,8 @@ class Slice:
     fat_suppressed: bool = False
     named: Literal["T1w", "T2w"] | None = None
     size: tuple[int, int] = (0, 0)
+    pixel_spacing: tuple[float, float] = _NO_SPACING
+    frame: int = 0
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -83,12 +98,12 @@ class Series:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Its files, each once, sorted."""
+        """The files, each once, sorted."""
         return sorted({one.file for one in self.slices})
 
     @property
     def contrast(self) -> Literal["T1w", "T2w"] | None:
-        """The contrast that the times speak for, if any."""
+        """The contrast that repetition, echo and inversion times belong to, if any."""
         one = self.slices[0]
         inverted = not np.isnan(one.inversion_time)
         if one.echo_time >= _T2W_SHORTEST_ECHO and not inverted:
@@ -111,17 +126,17 @@ class Series:
 
     @property
     def is_localiser(self) -> bool:
-        """Whether the scanner made it to plan others."""
+        """Whether it was acquired to plan other series."""
         return any(one.localiser for one in self.slices)
 
     @property
     def has_times(self) -> bool:
-        """Whether its headers say an echo time."""
+        """Whether its headers have an echo time."""
         return not np.isnan(self.slices[0].echo_time)
 
     @property
     def described(self) -> dict[str, Any]:
-        """What may be written down of it: numbers alone, for names are typed by people."""
+        """The series as it may be recorded: numbers and flags only, because names are typed by people."""
         one = self.slices[0]
         times = {
             "repetition_time_ms": one.repetition_time,
@@ -158,14 +173,14 @@ class Series:
         )
 
     def require_one_stack(self, folder: Path) -> None:
-        """Require parallel sagittal slices at equal distances, none twice and none missing between the others.
+        """Require parallel sagittal slices at equal distances, without duplicates and gaps.
 
         Raises:
-            InputError: with the files and the distances.
+            InputError: names the files and distances.
         """
         if not self.is_sagittal:
             raise InputError(
-                f"{folder}: expected parallel sagittal slices, found {self}; give the folder of a sagittal series"
+                f"{folder}: not a stack of parallel sagittal slices ({self}); name the folder of a sagittal series"
             )
         ordered = sorted(self.slices, key=lambda one: float(np.dot(self._normal, one.position)))
         places = np.array([float(np.dot(self._normal, one.position)) for one in ordered])
@@ -175,86 +190,151 @@ class Series:
         if gaps.min() < _SAME_PLACE:
             first = int(gaps.argmin())
             raise InputError(
-                f"{folder}: expected every slice once, found {ordered[first].file.name} and "
-                f"{ordered[first + 1].file.name} at the same place; leave one volume in the folder"
+                f"{folder}: {ordered[first].file.name} and {ordered[first + 1].file.name} lie at the same position; leave one "
+                "volume in the folder"
             )
         usual = float(np.median(gaps))
         if gaps.max() > _GAP_TOLERANCE * usual:
             first = int(gaps.argmax())
             raise InputError(
-                f"{folder}: expected slices {usual:.2f} mm apart, found {gaps[first]:.2f} mm between "
-                f"{ordered[first].file.name} and {ordered[first + 1].file.name}; add the missing slice, or export the "
-                "series again"
+                f"{folder}: {gaps[first]:.2f} mm between {ordered[first].file.name} and {ordered[first + 1].file.name}, where "
+                f"slices are {usual:.2f} mm apart; add the missing slice, or export the series again"
             )
 
 
-def find_series(folder: Path) -> list[Series]:
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder of DICOM files holds.
+
+    Attributes:
+        series: the MR series, ordered by series number.
+        other_files: number of files that hold no MR image.
+    """
+
+    series: list[Series]
+    other_files: int
+
+
+def read_folder(folder: Path) -> FolderContent:
     """Find the MR series of one patient in a folder.
 
+    Files that are clearly something else (Thumbs.db, DICOMDIR, text, PDF, other modalities) and hidden files are counted
+    and ignored. A file that may be a slice is never ignored: if it is empty or damaged, the folder is refused, because a
+    slice lost at the end of a stack leaves no gap.
+
     Args:
-        folder: searched to its depths; files that are no MR images are passed over.
+        folder: searched recursively. DICOM files need neither a particular name nor the 128-byte preamble.
 
     Returns:
-        Ordered by series number.
+        The series and the number of other files.
 
     Raises:
-        InputError: no MR image, a file that is cut short, or images of more than one patient.
+        InputError: no MR image, a damaged or unreadable file, or images of more than one patient.
     """
     grouped: dict[tuple[str, float], list[Slice]] = defaultdict(list)
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-        for one in _slices(file):
+    other_files = 0
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if hidden or file.is_dir() or not (file.is_file() or file.is_symlink()):
+            continue
+        slices = list(_slices(file))
+        other_files += not slices
+        for one in slices:
             grouped[one.series].append(one)
     if not grouped:
-        raise InputError(f"{folder}: expected DICOM files with MR images, found none; mend the path in the sheet")
+        raise InputError(
+            f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path in the sheet"
+        )
     patients = {one.patient for slices in grouped.values() for one in slices}
     if len(patients) > 1:
         raise InputError(
-            f"{folder}: expected the images of one patient, found those of {len(patients)}; give each patient a folder"
+            f"{folder}: images of {len(patients)} patients in one folder; use a separate folder for each patient"
         )
     series = [Series(tuple(slices)) for slices in grouped.values()]
-    return sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time))
+    return FolderContent(
+        sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time)), other_files
+    )
+
+
+def find_series(folder: Path) -> list[Series]:
+    """Return the series of `read_folder`."""
+    return read_folder(folder).series
+
+
+def _may_be_slice(file: Path) -> bool:
+    """Return whether a file's name is one of DICOM slices: no ending, a number, or an ending that DICOM files have."""
+    ending = file.suffix.lower()
+    return file.name.lower() not in _OTHER_NAMES and (ending in ("", *_DICOM_ENDINGS) or ending[1:].isdigit())
+
+
+def has_preamble(head: bytes) -> bool:
+    """Return whether a file that begins with `head` (132 bytes or more) has the preamble of DICOM files (PS3.10, 7.1)."""
+    return head[128:132] == b"DICM"
+
+
+def _is_dicom(file: Path) -> bool:
+    """Return whether a file is DICOM, with or without preamble.
+
+    Raises:
+        InputError: the file may be a slice but is empty or damaged, or it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(132)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
+    if not head and _may_be_slice(file):
+        raise InputError(f"{file}: empty file; copy it again, or remove it if it is no slice")
+    # Without preamble, a file begins with an element of the file meta information or of group 0008, little endian.
+    if has_preamble(head) or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\0"):
+        return True
+    if head and _may_be_slice(file) and (not head.strip(b"\0") or file.suffix.lower() in _DICOM_ENDINGS):
+        raise InputError(f"{file}: not DICOM, despite its name; copy it again, or remove it if it is no slice")
+    return False
 
 
 def _slices(file: Path) -> Iterator[Slice]:
-    size = file.stat().st_size
-    if size == 0:
-        raise InputError(f"{file}: expected a DICOM file, found an empty one; copy it again")
+    """Yield the MR slices of a file; none if it holds no MR image."""
+    if not _is_dicom(file):
+        return
     with file.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom on the small irregularities of vendors
+        warnings.simplefilter("ignore")  # pydicom warns of small irregularities of vendors
         try:
-            header = pydicom.dcmread(stream, stop_before_pixels=True)
-        except InvalidDicomError:
-            return
+            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+            if not sop_class and "Modality" not in header:
+                raise ValueError("its header is cut short")
         except Exception as error:
-            raise InputError(
-                f"{file}: expected a whole DICOM file, found one that cannot be read ({error}); copy it again"
-            ) from error
-        stored = size - stream.tell()
-        if str(header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID"))) not in _MR_CLASSES:
+            if not _may_be_slice(file):
+                return
+            raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+        # reading stopped before tag, type and length of the pixel data
+        stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
+        if (sop_class not in _MR_CLASSES) if sop_class else (header.Modality != "MR"):
             return
         try:
             yield from _frames(file, header)
-            syntax = header.file_meta.TransferSyntaxUID
+            syntax = header.file_meta.get("TransferSyntaxUID")
             pixels = int(header.Rows) * int(header.Columns) * int(header.get("SamplesPerPixel", 1))
             needed = pixels * int(header.get("NumberOfFrames") or 1) * int(header.BitsAllocated) // 8
-            if syntax.is_compressed:  # how many bytes there should be is not known; dcm2niix finds out
+            if syntax and syntax.is_compressed:  # the expected size is unknown; dcm2niix detects damage
                 needed = 0 if syntax.is_deflated else 1
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise InputError(
-                f"{file}: expected a whole MR slice with its place in space, found a header that lacks it ({error}); "
-                "copy or export it again"
+                f"{file}: the header lacks what places an MR slice in space ({error}); copy or export it again"
             ) from error
     if stored < needed:
-        raise InputError(f"{file}: expected {needed} bytes of pixels, found {stored}; copy it again")
+        raise InputError(f"{file}: {stored} bytes of pixels instead of {needed}; copy it again")
 
 
 def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
     names = f"{header.get('SeriesDescription', '')} {header.get('ProtocolName', '')}".lower()
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     frames = header.get("PerFrameFunctionalGroupsSequence") or [pydicom.Dataset()]
-    for frame in frames:
+    for number, frame in enumerate(frames):
         places = (frame, shared[0])
         echo_time = _number(_find(places, header, "MREchoSequence", "EffectiveEchoTime", "EchoTime"))
+        spacing = _find(places, header, "PixelMeasuresSequence", *["PixelSpacing"] * 2) or _NO_SPACING
         repetition = _find(places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime")
         yield Slice(
             file=file,
@@ -274,6 +354,8 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
             fat_suppressed="FS" in str(header.get("ScanOptions", "")) or bool(_FAT_SUPPRESSED.search(names)),
             named=_named(names),
             size=(int(header.Rows), int(header.Columns)),
+            pixel_spacing=(float(spacing[0]), float(spacing[1])),
+            frame=number,
             demographics=_demographics(header),
         )
 
@@ -284,22 +366,50 @@ def _named(names: str) -> Literal["T1w", "T2w"] | None:
 
 
 def _demographics(header: pydicom.Dataset) -> dict[str, str]:
-    """Age, sex and weight, which Table 1 needs; an age that would be telling is cut to 90, as BIDS advises."""
-    demographics = {}
-    age = re.fullmatch(r"0*(\d+)([DWMY])", str(header.get("PatientAge", "") or "").strip())
-    born, made = (str(header.get(name, "") or "") for name in ("PatientBirthDate", "StudyDate"))
-    if age:
-        demographics["age"] = int(age[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[age[2]]
-    elif re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", made):
-        demographics["age"] = int(made[:4]) - int(born[:4]) - (made[4:] < born[4:])
-    if not 0 <= demographics.get("age", 0) <= _OLDEST_TOLD:
-        demographics["age"] = _OLDEST_TOLD + 1
-    sex, weight = str(header.get("PatientSex", "") or "").strip().upper(), header.get("PatientWeight")
+    """Return age, sex and weight for Table 1, as far as the header has plausible values."""
+    age = _age(header)
+    sex = str(header.get("PatientSex", "") or "").strip().upper()
+    weight = _plain_number(header.get("PatientWeight"))
     return {
-        **{name: str(value) for name, value in demographics.items()},
+        **({"age": str(age)} if age is not None else {}),
         **({"sex": sex} if sex in ("F", "M") else {}),
-        **({"weight": f"{float(weight):g}"} if weight and float(weight) > 0 else {}),
+        **({"weight": f"{weight:g}"} if 0 < weight <= _HEAVIEST else {}),
     }
+
+
+def _age(header: pydicom.Dataset) -> int | None:
+    """Return the age in years from the age or the dates of the header; None where they give no plausible one.
+
+    Ages above 89 are reported as 90, because high ages identify a person (as BIDS advises). Impossible ages and dummy
+    dates, which anonymisers write, are unknown.
+    """
+    stated = re.fullmatch(r"0*(\d+)([DWMY])", str(header.get("PatientAge", "") or "").strip())
+    age: int | None = None
+    if stated and int(stated[1]) > 0:
+        age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
+    if age is None or age > _OLDEST:
+        born, scanned = (_date(header.get(name)) for name in ("PatientBirthDate", "StudyDate"))
+        age = None
+        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR and born not in _DUMMY_BIRTH_DATES:
+            age = scanned.year - born.year - ((scanned.month, scanned.day) < (born.month, born.day))
+    if age is None or age > _OLDEST:
+        return None
+    return min(age, _OLDEST_REPORTED + 1)
+
+
+def _date(value: Any) -> date | None:
+    try:
+        return datetime.strptime(str(value or "").strip(), "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
+def _plain_number(value: Any) -> float:
+    """Return a number, NaN for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def _find(places: tuple[pydicom.Dataset, ...], header: pydicom.Dataset, sequence: str, inner: str, outer: str) -> Any:
@@ -327,5 +437,5 @@ def _number(value: Any) -> float:
 
 def _vector(value: Any, length: int) -> tuple[float, ...]:
     if value is None or len(value) != length:
-        raise ValueError(f"{length} coordinates are needed to place it")
+        raise ValueError(f"a vector of {length} numbers is missing")
     return tuple(float(part) for part in value)

@@ -1,4 +1,4 @@
-"""Masks drawn by hand, brought to the classes of the study on the grid of their T2w image (Section 3.1.2)."""
+"""Reading of manual masks as class ids on the grid of their T2w image (Section 3.1.2)."""
 
 from pathlib import Path
 from typing import Any
@@ -12,33 +12,33 @@ from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, require_same_grid, sagittal_view
 from lumbarseg.labels import LabelTable
 
-# mm; less than a third of the smallest pixel of Table 2, more than what formats lose in rounding a position
+# mm; less than a third of the smallest pixel of Table 2, more than the rounding of positions in file formats
 _TOLERANCE = 0.1
 
 # The outlines of 13 real masks lie on edges 1.2 to 2.9 times stronger than those of the same masks upside down or back to
-# front. From left to right a spine is too symmetric to tell.
+# front. Between left and right a spine is too symmetric to detect it.
 _MIRRORED = {"from head to foot": (1,), "from front to back": (2,), "from head to foot and front to back": (1, 2)}
 _STRONGER = 1.15
-_FEWEST_OUTLINES = 200  # pixels; of fewer nothing is said
+_FEWEST_OUTLINES = 200  # pixels; with fewer there is no check
 
 
 def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) -> NDArray[np.uint8]:
     """Read a mask as class ids on the grid of its T2w image.
 
-    A mask whose axes are stored in another order or direction is reordered, if its voxels are the same in space;
-    nothing is resampled.
+    A mask with axes in another order or direction is reordered if its voxels are the same in space; nothing is
+    resampled.
 
     Args:
-        path: NIfTI, MHA or NRRD, as ITK-SNAP writes it.
-        t2w_image: the image that it was drawn on, (i, j, k).
-        labels: the classes, and the mask values that mean them.
+        path: NIfTI, MHA or NRRD, as written by ITK-SNAP.
+        t2w_image: the image on which it was drawn, (i, j, k).
+        labels: the classes and their mask values.
 
     Returns:
         (i, j, k) uint8 in the T2w image's own order, class ids.
 
     Raises:
-        InputError: not readable, on another grid, values that are not whole numbers, values that mean no class, or
-            outlines that follow the image only when the mask is mirrored.
+        InputError: not readable, on another grid, with values that are not whole numbers or belong to no class, or with
+            outlines that follow the image only if the mask is mirrored.
     """
     mask = load_image(path)
     turn = ornt_transform(io_orientation(mask.affine), io_orientation(t2w_image.affine))
@@ -49,8 +49,8 @@ def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) 
         broken = values != np.rint(values)
         if broken.any():
             raise InputError(
-                f"{path}: expected whole numbers, found values such as {values[broken].flat[0]:.4g} in "
-                f"{int(broken.sum())} voxels; resample the mask with nearest-neighbour interpolation, or export it again"
+                f"{path}: {int(broken.sum())} voxels are not whole numbers (such as {values[broken].flat[0]:.4g}); resample the "
+                "mask with nearest-neighbour interpolation, or export it again"
             )
         values = values.astype(np.int64)
     classes = labels.to_classes(values, str(path))
@@ -65,14 +65,13 @@ def _require_not_mirrored(path: str | Path, classes: NDArray[np.uint8], t2w_imag
     for way, axes in _MIRRORED.items():
         if strength[axes] > _STRONGER * strength[()]:
             raise InputError(
-                f"{path}: expected outlines that follow the edges of its T2w image, found edges "
-                f"{strength[axes] / strength[()]:.1f} times stronger under the mask mirrored {way}; turn it, or name the file "
-                "that belongs to the image"
+                f"{path}: mirrored {way}, its outlines would follow edges of the T2w image that are "
+                f"{strength[axes] / strength[()]:.1f} times stronger; flip the mask, or name the file that belongs to the image"
             )
 
 
 def outline_strength(image: NDArray[Any], labels: NDArray[np.uint8]) -> dict[tuple[int, ...], float]:
-    """Say how strong the image's edges are where labels change, for the labels as they are and mirrored in plane.
+    """Measure how strong the image's edges are where labels change, for the labels as they are and mirrored in plane.
 
     Args:
         image: (slices, rows, columns), any intensities.
@@ -80,7 +79,7 @@ def outline_strength(image: NDArray[Any], labels: NDArray[np.uint8]) -> dict[tup
 
     Returns:
         By the mirrored axes (none, rows 1, columns 2, both): the mean difference of neighbouring pixels that have
-        different labels, in units of the image; 0 for all where there are next to no outlines.
+        different labels, in units of the image; 0 for all if there are too few outlines.
     """
     low, high = np.percentile(image, [0.5, 99.5])
     clipped = np.clip(image, low, high).astype(np.float32)

@@ -1,26 +1,26 @@
-"""Normalisation of intensities (Section 3.1.1: zero mean and unit variance, each channel for itself)."""
+"""Normalisation of intensities: zero mean and unit variance per channel (Section 3.1.1)."""
 
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-# A spread below this part of the mean is rounding: the volume is constant.
+# A standard deviation below this fraction of the mean is rounding: the volume is constant.
 _SMALLEST_SPREAD = 1e-7
 
 
 def zscore(voxels: NDArray[Any], scope: Literal["volume", "slice"] = "volume") -> NDArray[np.float32]:
     """Normalise one channel to zero mean and unit variance.
 
-    Mean and standard deviation are those of the non-zero voxels: zeros are what lies outside the body or outside the
-    moving image after registration, and would pull both. Zeros are normalised with the rest.
+    Mean and standard deviation are those of the non-zero voxels, because zeros lie outside the body or, after
+    registration, outside the moving image. Zeros are normalised with the same values.
 
     Args:
         voxels: (slices, rows, columns), the sagittal view of one channel, any real dtype.
-        scope: statistics of the whole volume, or of each slice for itself.
+        scope: statistics of the whole volume, or of each slice.
 
     Returns:
-        float32, the same shape. Where the non-zero voxels are all the same, or there are none: zeros.
+        float32, the same shape; zeros if the non-zero voxels are all equal or there are none.
     """
     if scope == "slice":
         normalised = np.zeros(voxels.shape, dtype=np.float32)

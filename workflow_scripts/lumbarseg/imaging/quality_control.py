@@ -1,4 +1,4 @@
-"""Quality control of images: brightness and noise, and which registrations to look at."""
+"""Quality control of images: brightness, noise, and registrations that should be checked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# Robust standard deviations (1.4826 times the median deviation) from the median of the study.
+# Outliers lie this many robust standard deviations (1.4826 times the median deviation) from the median of the study.
 _OUTLYING = 3.5
-_FEWEST = 8  # sessions from which a study has a usual value
-_TOLERATED_MM = 1.0  # corner displacements that near to the usual one are no outliers, however alike the others are
+_FEWEST = 8  # with fewer sessions there are no outliers
+_TOLERATED_MM = 1.0  # corner displacements this close to the median are no outliers
 _TOLERATED_NATS = 0.05
 
 
 def registration_table(reports: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Put the reports of all registrations side by side, and flag what is not as in the others.
+    """Make a table of the reports of all registrations, with flags on unusual ones.
 
     Args:
-        reports: by session (`sub-<p>_ses-<s>`), what `registration.register` reported.
+        reports: by session (`sub-<p>_ses-<s>`), the report of `registration.session.register`.
 
     Returns:
-        A row a session: session, engine, degrees_of_freedom, shift_mm, rotation_degrees, corner_displacement_mm, before
-        and after (mutual information, nats), overlap_before, overlap_after (shares of the T2w image), seconds, and flag:
-        empty, or why somebody should look.
+        One row per session: session, engine, degrees_of_freedom, shift_mm, rotation_degrees, corner_displacement_mm, before
+        and after (mutual information, nats), overlap_before, overlap_after (fractions of the T2w image), seconds, and
+        flag: empty, or the reasons to check the registration.
     """
     table = pd.DataFrame(
         {
@@ -45,17 +45,21 @@ def registration_table(reports: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame
     unlike = _beyond(-table["after"], _TOLERATED_NATS)
     flags = []
     for place, report in enumerate(reports.values()):
-        reasons = [f"headers' geometry kept: {report['reason']}"] if report["fell_back_to_header"] else []
+        reasons = (
+            [f"registration rejected, header geometry used: {report['reason']}"]
+            if report["fell_back_to_header"]
+            else []
+        )
         reasons += ["unusual shift or rotation"] if report["unusual"] and not reasons else []
-        reasons += ["moved farther than the others"] if far[place] and not reasons else []
-        reasons += ["less alike than the others"] if unlike[place] else []
+        reasons += ["larger displacement than in other sessions"] if far[place] and not reasons else []
+        reasons += ["lower similarity than in other sessions"] if unlike[place] else []
         flags.append("; ".join(reasons))
     table["flag"] = flags
     return table
 
 
 def _beyond(values: pd.Series, tolerated: float) -> list[bool]:
-    """Which values are far above the median, by the spread of the study and by more than is tolerated."""
+    """Return which values exceed the median by more than is usual in the study and by more than is tolerated."""
     if len(values) < _FEWEST:
         return [False] * len(values)
     above = values - values.median()
@@ -63,18 +67,18 @@ def _beyond(values: pd.Series, tolerated: float) -> list[bool]:
 
 
 def brightness_and_noise(voxels: NDArray[Any]) -> tuple[float, float]:
-    """Measure what the paper's selection looks at (Section 3.1.1: "quality requirements in terms of brightness and noise").
+    """Measure brightness and noise for the selection of sessions (Section 3.1.1).
 
-    The body is what is brighter than a tenth of the bright level (the 99.5th percentile). Noise is taken from differences
-    of neighbours that any plane through them cancels (Immerkær 1996, doi 10.1006/cviu.1996.0060), by their median, so
-    that edges do not count.
+    The body is everything brighter than a tenth of the bright level (the 99.5th percentile). Noise is estimated from
+    second differences of neighbours (Immerkær 1996, doi 10.1006/cviu.1996.0060), by their median, so that edges have no
+    influence.
 
     Args:
         voxels: (slices, rows, columns), the sagittal view of one channel, any real dtype.
 
     Returns:
-        Brightness: the median of the body by the bright level, 0 … 1. Noise: its standard deviation by the median of the
-        body. Both NaN where there is no body.
+        Brightness: the median of the body divided by the bright level, 0 … 1. Noise: its standard deviation divided by the
+        median of the body. Both are NaN if there is no body.
     """
     values = voxels.astype(np.float32)
     bright = float(np.percentile(values, 99.5))
@@ -84,6 +88,6 @@ def brightness_and_noise(voxels: NDArray[Any]) -> tuple[float, float]:
     level = float(np.median(values[inside]))
     differences = np.diff(np.diff(values, n=2, axis=1), n=2, axis=2)
     flat = np.abs(differences[inside[:, 1:-1, 1:-1]])
-    # the mask [1 −2 1; −2 4 −2; 1 −2 1] makes noise of deviation s one of deviation 6 s
+    # the mask [1 −2 1; −2 4 −2; 1 −2 1] amplifies the standard deviation of noise six times
     noise = float(np.median(flat)) / 0.6745 / 6 if flat.size else float("nan")
     return level / bright, noise / level

@@ -1,4 +1,4 @@
-"""Which of a folder's series is meant by a session's T2w or T1w, and why the others are not."""
+"""Selection of a session's T2w and T1w series among those of a DICOM folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ from lumbarseg.imaging.dicom_series import Series
 
 @dataclass(frozen=True)
 class Choice:
-    """The series that is taken, and what was passed over.
+    """The selected series, and the others.
 
     Attributes:
-        series: the one that is taken.
-        reason: why, in words of tags and geometry.
-        passed_over: the others, each with the reason against it.
+        series: the selected series.
+        reason: why it was selected, by tags and geometry.
+        passed_over: the other series, each with the reason against it.
     """
 
     series: Series
@@ -24,7 +24,7 @@ class Choice:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The choice as it may be written down: numbers and our own words alone."""
+        """The selection as it may be recorded: numbers and fixed phrases only."""
         return {
             "taken": self.series.described | {"reason": self.reason},
             "passed_over": [series.described | {"reason": reason} for series, reason in self.passed_over],
@@ -34,32 +34,31 @@ class Choice:
 def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
     """Choose the sagittal series of a contrast by tags and geometry.
 
-    A series alone in its folder is taken unless its times speak for the other contrast. Of several, the sagittal ones
-    with the times of the contrast are; where no header says times, those whose names speak for it. If there are still
-    several, an original goes before a derived one and one with the signal of fat before its fat-suppressed twin.
+    A single series is selected unless its times are those of the other contrast. Of several, sagittal series with the
+    times of the contrast are candidates; if no header has times, those named after the contrast. Of several candidates,
+    originals are preferred to derived series, and series without fat suppression to those with it.
 
     Args:
-        folder: to name it.
-        series: those of one patient.
+        folder: the folder, for messages.
+        series: the series of one patient.
         contrast: `T1w` or `T2w`.
 
     Raises:
-        InputError: none fits, or several do.
+        InputError: no series fits, or several do.
     """
     listed = "; ".join(str(one) for one in series)
     if len(series) == 1:
         [only] = series
         if only.is_localiser:
             raise InputError(
-                f"{folder}: expected a sagittal {contrast} series, found a localiser alone ({listed}); give the folder of "
-                "the series itself"
+                f"{folder}: only a localiser ({listed}), no sagittal {contrast} series; name the folder of the series itself"
             )
         if only.contrast not in (contrast, None):
             raise InputError(
-                f"{folder}: expected a {contrast} series, found one with the times of {only.contrast} ({listed}); "
-                "are two columns of the sheet interchanged?"
+                f"{folder}: the series has the times of {only.contrast}, not of {contrast} ({listed}); check whether two columns "
+                "of the sheet are interchanged"
             )
-        return Choice(only, "the only series of the folder", ())
+        return Choice(only, "only series of the folder", ())
     against = {number: _objection(one, contrast) for number, one in enumerate(series)}
     fitting = [number for number, objection in against.items() if not objection]
     reason = "sagittal, with the times of the contrast"
@@ -68,7 +67,7 @@ def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
             number for number, one in enumerate(series)
             if one.slices[0].named == contrast and one.is_sagittal and not one.is_localiser
         ]  # fmt: skip
-        reason = "sagittal, named for the contrast; no header says times"
+        reason = "sagittal, named after the contrast; no header has times"
     for quality, objection in (("derived", "derived from other images"), ("fat_suppressed", "fat-suppressed")):
         better = [number for number in fitting if not getattr(series[number].slices[0], quality)]
         if 0 < len(better) < len(fitting):
@@ -76,11 +75,12 @@ def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
             fitting = better
     if len(fitting) != 1:
         raise InputError(
-            f"{folder}: expected one sagittal {contrast} series, found {len(fitting)} that fit among: {listed}; "
-            "give the folder of the series that is meant"
+            f"{folder}: {len(fitting)} series could be the sagittal {contrast} ({listed}); name the folder of the right series"
+            if fitting
+            else f"{folder}: no sagittal {contrast} series ({listed}); name the folder of the right series"
         )
     others = tuple(
-        (one, against[number] or "not named for the contrast")
+        (one, against[number] or "not named after the contrast")
         for number, one in enumerate(series)
         if number != fitting[0]
     )
@@ -89,11 +89,11 @@ def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
 
 def _objection(one: Series, contrast: str) -> str:
     if one.is_localiser:
-        return "a localiser"
+        return "localiser"
     if not one.is_sagittal:
         return f"not sagittal but {one.described['plane'].replace('several', 'in several planes')}"
     if not one.has_times:
-        return "no header says times"
+        return "no times in the header"
     if one.contrast != contrast:
-        return f"the times of {one.contrast or 'neither contrast'}"
+        return f"times of {one.contrast or 'neither contrast'}"
     return ""

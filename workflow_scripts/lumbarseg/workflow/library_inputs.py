@@ -17,6 +17,8 @@ INFRASTRUCTURE = (
     "lumbarseg.atomic_io",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
+    "lumbarseg.config.schema",
+    "lumbarseg.config.messages",
 )
 """Modules that every script may use and that change no result: messages, logs, whole files, locks."""
 

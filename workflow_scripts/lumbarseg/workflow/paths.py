@@ -234,6 +234,10 @@ class Paths:
         """Return a table's three files."""
         return with_endings(self.result(f"tables/{name}"), "csv", "md", "tex")
 
+    def printed_table(self, name: str) -> str:
+        """Return a table as it is printed, cell by cell."""
+        return self.result(f"tables/{name}.json")
+
     def figure(self, name: str) -> list[str]:
         """Return a figure's two files."""
         return with_endings(self.result(f"figures/{name}"), "svg", "png")

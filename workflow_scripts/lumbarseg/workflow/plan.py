@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
@@ -327,6 +329,15 @@ class Plan:
     def uncertainty_of_fold(self) -> list[str]:
         """Return the folder of uncertainty maps, the fold left open; nothing if the config asks for none."""
         return [self.paths.uncertainty(self.uncertain_model)] if self.uncertain_model else []
+
+    def differences_from_paper(self, config: Path) -> list[tuple[str, str, str]]:
+        """Return the settings that differ from the paper's study: key, this study's value, the paper's.
+
+        Args:
+            config: the config of the paper's study.
+        """
+        paper = yaml.safe_load(config.read_text(encoding="utf-8"))
+        return self.study.differences_from(Study(paper))
 
     @property
     def measured(self) -> list[str]:

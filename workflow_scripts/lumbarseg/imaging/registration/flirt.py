@@ -1,4 +1,4 @@
-"""Registration by FSL FLIRT through fslpy, as the paper."""
+"""Registration by FSL FLIRT through fslpy, as in the paper."""
 
 import os
 import tempfile
@@ -18,12 +18,12 @@ from lumbarseg.imaging.registration.transforms import Matrix, from_flirt
 
 
 def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search_deg: float = 0) -> dict[str, Any]:
-    """Give FLIRT's settings: its own default search and cost fail on thick slices by centimetres.
+    """Return FLIRT's arguments; its default search and cost fail by centimetres on thick slices.
 
     Args:
         degrees_of_freedom: 6 or 12.
-        cost: FLIRT's cost function, of the search as well.
-        search_deg: greatest angle about each axis that the search tries, degrees; 0 starts at the header's geometry alone.
+        cost: FLIRT's cost function, also used for the search.
+        search_deg: largest angle about each axis tried by the search, degrees; 0 starts at the header geometry only.
     """
     arguments = {
         "dof": degrees_of_freedom,
@@ -44,7 +44,7 @@ def estimate(
     moving: nib.Nifti1Image,
     settings: Registration,
 ) -> tuple[Matrix, str]:
-    """Register with FLIRT; 12 degrees of freedom start at FLIRT's own rigid result.
+    """Register with FLIRT; with 12 degrees of freedom it starts at its own rigid result.
 
     Args:
         fixed_path: the T2w image, for FLIRT.
@@ -54,34 +54,34 @@ def estimate(
         settings: `degrees_of_freedom`, and `flirt` with FLIRT's cost function and search.
 
     Returns:
-        The world map from fixed to moving points (RAS, mm), and FSL's version.
+        The affine from fixed to moving points (4×4, RAS, mm), and FSL's version.
 
     Raises:
-        InputError: FSL is not there, or FLIRT fails.
+        InputError: FSL is not installed, or FLIRT fails.
     """
     folder = fsl_platform.fsldir
     if not folder or not Path(folder, "bin", "flirt").is_file():
         raise InputError(
-            f"config, registration: engine flirt expects FSL, found no {Path(folder or '$FSLDIR', 'bin', 'flirt')}; install "
-            "FSL and set FSLDIR, or choose registration: {engine: itk}"
+            f"config, registration.engine: flirt needs FSL, but there is no {Path(folder or '$FSLDIR', 'bin', 'flirt')}; install "
+            "FSL and set FSLDIR, or use `engine: itk`"
         )
     with tempfile.TemporaryDirectory(prefix="lumbarseg-flirt-") as scratch, _environment("FSLOUTPUTTYPE", "NIFTI_GZ"):
-        said: list[str] = []
-        log = {"tee": False, "stdout": said.append, "stderr": said.append}
+        output: list[str] = []
+        log = {"tee": False, "stdout": output.append, "stderr": output.append}
         result = Path(scratch, "6.mat")
         cost = settings.flirt.cost
         rigidly = flirt_arguments(6, cost, settings.flirt.search_deg)
         try:
             flirt(str(moving_path), str(fixed_path), omat=str(result), log=log, **rigidly)
-            if settings.degrees_of_freedom == 12:  # straight away it fails; from the rigid result it does not
+            if settings.degrees_of_freedom == 12:  # it fails on thick slices unless it starts at the rigid result
                 rigid, result = result, Path(scratch, "12.mat")
                 arguments = flirt_arguments(12, cost)
                 flirt(str(moving_path), str(fixed_path), init=str(rigid), omat=str(result), log=log, **arguments)
             matrix = np.loadtxt(result)
         except (RuntimeError, OSError, ValueError) as error:
-            reason = " ".join("".join(said).split())[-300:] or str(error)
+            reason = " ".join("".join(output).split())[-300:] or str(error)
             raise InputError(
-                f"{moving_path}: expected FLIRT to register it to {fixed_path}, found: {reason}; see whether both open in FSLeyes"
+                f"{moving_path}: FLIRT could not register it to {fixed_path} ({reason}); check that both images open in FSLeyes"
             ) from error
     return from_flirt(matrix, fixed, moving), f"FSL {fsl_platform.fslVersion or 'of unknown version'}"
 

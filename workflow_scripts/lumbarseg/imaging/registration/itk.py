@@ -1,4 +1,4 @@
-"""Registration by ITK: from the header's geometry, coarse to fine in plane, by Mattes mutual information."""
+"""Registration by ITK: Mattes mutual information, coarse to fine in plane, starting at the header geometry."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from lumbarseg.imaging.registration.transforms import Matrix, from_transform, to
 
 _BINS = 32
 _SAME_START = 0.5  # mm
-# A quarter of the voxels; more than 200,000 cost time and find nothing nearer (mean error 0.08 mm either way at 512²).
+# A quarter of the voxels within these limits; more than 200,000 do not reduce the error (0.08 mm on average at 512²).
 _FEWEST_SAMPLES, _MOST_SAMPLES = 30_000, 200_000
 
-_FINER = 0.6  # of a pixel aimed at: axes with smaller steps are shrunk; slices 2.9 mm apart and more never are
-# The pyramid, coarse to fine: pixel size aimed at (mm), smoothing (mm), most iterations, first step (mm).
+_FINER = 0.6  # axes with spacing below this fraction of the target pixel are shrunk; slices 2.9 mm apart never are
+# The pyramid, coarse to fine: target pixel (mm), smoothing (mm), maximum of iterations, first step (mm).
 _LEVELS = ((4.8, 3.0, 60, 2.0), (2.4, 1.5, 30, 1.0), (1.2, 0.6, 15, 0.5), (0.6, 0.0, 10, 0.1))
 
 
@@ -28,17 +28,17 @@ def estimate(
     moving: nib.Nifti1Image,
     settings: Registration,
 ) -> tuple[Matrix, str]:
-    """Register with ITK, in one thread: the same result to the last bit.
+    """Register with ITK, in one thread, because results of several threads differ in the last bits.
 
     Args:
-        fixed_path: the T2w image, to name it.
-        moving_path: the T1w image, to name it.
+        fixed_path: path of the T2w image, for messages.
+        moving_path: path of the T1w image, for messages.
         fixed: the T2w image.
         moving: the T1w image.
-        settings: `degrees_of_freedom`: 6, or 12 from the rigid result.
+        settings: `degrees_of_freedom`: 6, or 12 starting at the rigid result.
 
     Returns:
-        The world map from fixed to moving points (RAS, mm), and ITK's version.
+        The affine from fixed to moving points (4×4, RAS, mm), and ITK's version.
 
     Raises:
         InputError: an image of one value, or images that hardly overlap.
@@ -46,17 +46,18 @@ def estimate(
     fixed_image, moving_image = _clamped(to_itk(fixed)), _clamped(to_itk(moving))
     for path, image in ((fixed_path, fixed_image), (moving_path, moving_image)):
         if np.ptp(sitk.GetArrayViewFromImage(image)) == 0:
-            raise InputError(f"{path}: expected an image with contrast, found one value nearly everywhere; look at it")
+            raise InputError(
+                f"{path}: nearly all voxels have the same value, so it cannot be registered; check the image"
+            )
     levels = [(_shrunk(fixed_image, *level[:2]), _shrunk(moving_image, *level[:2]), *level[2:]) for level in _LEVELS]
-    # images coarser than the finest levels aim at give the same grid twice: keep the sharper
+    # images coarser than the target of the finest levels give the same grid twice: keep the sharper
     distinct = [one for one, finer in zip(levels, [*levels[1:], None], strict=True) if _finer(one, finer)]
     coarsest = distinct[0]
     tried = [_optimise(*coarsest, start) for start in _rigid_starts(fixed_image, moving_image)]
     transform, metric = min(tried, key=lambda result: result[1])
     if not np.isfinite(metric):
         raise InputError(
-            f"{moving_path}: expected an image that overlaps {fixed_path}, found next to no overlap; are the two of one "
-            "session?"
+            f"{moving_path}: hardly any overlap with {fixed_path}; check that both images belong to one session"
         )
     for level in distinct[1:]:
         transform = _optimise(*level, transform)[0]
@@ -76,7 +77,7 @@ def _finer(level: tuple[Any, ...], next_level: tuple[Any, ...] | None) -> bool:
 
 
 def _rigid_starts(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform]:
-    """Give the header's geometry, the two centres and the two centres of mass on one another."""
+    """Return the header geometry, and translations that align the image centres and the centres of mass."""
     header = sitk.Euler3DTransform()
     header.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in fixed.GetSize()]))
     starts = [header]
@@ -96,15 +97,15 @@ def _optimise(
 ) -> tuple[Any, float]:
     transform = type(start)(start)
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in threads differ in the last bits from run to run
+    method.SetNumberOfThreads(1)  # sums over several threads differ in the last bits from run to run
     method.SetMetricAsMattesMutualInformation(_BINS)
-    # ITK smooths gradient images with the largest spacing, which is that of the slices: several pixels in plane
+    # these filters smooth by the largest spacing, that of the slices, which is several pixels in plane
     method.MetricUseFixedImageGradientFilterOff()
     method.MetricUseMovingImageGradientFilterOff()
     voxels = fixed.GetNumberOfPixels()
     sampled = min(voxels, max(_FEWEST_SAMPLES, min(voxels // 4, _MOST_SAMPLES)))
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(sampled / voxels, 1)  # 1 is the seed of where the samples lie within voxels
+    method.SetMetricSamplingPercentage(sampled / voxels, 1)  # 1 is the seed of the sample positions within voxels
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=step,
@@ -117,7 +118,7 @@ def _optimise(
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed, moving)
-    except RuntimeError:  # hardly any overlap: as bad a start as there can be
+    except RuntimeError:  # hardly any overlap: the worst possible start
         return type(start)(start), float("inf")
     return transform, float(method.GetMetricValue())
 
@@ -130,7 +131,7 @@ def _clamped(image: sitk.Image) -> sitk.Image:
 
 
 def _shrunk(image: sitk.Image, pixel: float, sigma: float) -> sitk.Image:
-    """Smooth and shrink along the axes that are much finer than `pixel`: in plane, where slices are thick."""
+    """Smooth and shrink along the axes that are much finer than `pixel`, which are those in plane for thick slices."""
     fine = [spacing <= _FINER * pixel for spacing in image.GetSpacing()]
     factors = [
         round(pixel / spacing) if is_fine else 1 for spacing, is_fine in zip(image.GetSpacing(), fine, strict=True)

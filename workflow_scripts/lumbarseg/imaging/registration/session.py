@@ -1,4 +1,4 @@
-"""A session's T1w on the grid of its T2w: estimated by an engine, checked, written."""
+"""Registration of a session: estimate, check, and write the T1w image on the T2w grid."""
 
 import logging
 import time
@@ -28,26 +28,24 @@ def register(
     report_path: str | Path,
     settings: Registration,
 ) -> None:
-    """Bring the moving image onto the grid of the fixed one.
+    """Register the moving image and resample it onto the grid of the fixed image.
 
     Args:
         fixed_path: the T2w image.
         moving_path: the T1w image.
         registered_path: `.nii.gz` to write: the moving image on the fixed grid, float32, linear interpolation, 0 outside
-            the moving image, the fixed image's header codes.
-        matrix_path: text to write: FLIRT's 4×4 matrix from moving to fixed, the same whichever engine made it.
-        report_path: JSON to write: engine, version, seconds, shift (mm, the way the moving image goes at the centre of
-            the fixed one: R, A, S, and its length), rotation (degrees), corner_displacement (mm, the farthest way that a
-            corner of the fixed grid goes), mutual information (nats), correlation and overlap with the header's
-            geometry and after, whether the shift or rotation is unusual, and whether the header's geometry was kept
-            instead, and why.
-        settings: the config's `registration`. The engine `itk` uses one thread and gives the same result to the last bit; `flirt`
-            needs FSL. Of one session's two series a shift beyond `unusual_shift_mm` deserves a look (chemical shift is below 1 mm).
+            the moving image, header codes of the fixed image.
+        matrix_path: text to write: FLIRT's 4×4 matrix from moving to fixed, whichever engine estimated it.
+        report_path: JSON to write: engine, version, seconds, shift (mm, of the moving image at the centre of the fixed one:
+            R, A, S, and its length), rotation (degrees), corner_displacement (mm, the largest displacement of a corner of
+            the fixed grid), mutual information (nats), correlation and overlap before (header geometry) and after,
+            whether shift or rotation is unusual, and whether the header geometry was used instead, and why.
+        settings: the config's `registration`. The engine `itk` uses one thread and is reproducible to the last bit; `flirt` needs FSL.
 
     Raises:
-        InputError: an image that cannot be used, or FSL is not there or fails.
+        InputError: an image cannot be used, or FSL is not installed or fails.
     """
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # a job has the cores that the scheduler gave it
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the scheduler assigned one core to the job
     fixed, moving = load_image(fixed_path), load_image(moving_path)
     begin = time.perf_counter()
     estimated, version = _ENGINES[settings.engine](fixed_path, moving_path, fixed, moving, settings)
@@ -59,17 +57,17 @@ def register(
     length = float(np.linalg.norm(shift))
     doubts = []
     if length > settings.max_shift_mm:
-        doubts.append(f"a shift of {length:.1f} mm, more than {settings.max_shift_mm:g} mm")
+        doubts.append(f"shift of {length:.1f} mm, more than {settings.max_shift_mm:g} mm")
     if rotation > settings.max_rotation_deg:
-        doubts.append(f"a rotation of {rotation:.1f} degrees, more than {settings.max_rotation_deg:g} degrees")
+        doubts.append(f"rotation of {rotation:.1f} degrees, more than {settings.max_rotation_deg:g} degrees")
     if not similarity["after"]["mutual_information"] >= similarity["before"]["mutual_information"]:
-        doubts.append("less mutual information than before")
+        doubts.append("mutual information lower than with the header geometry")
     fell_back = bool(doubts)
     matrix, registered = (np.eye(4), before) if fell_back else (estimated, after)
     if fell_back:
         logger.warning(
-            "%s: expected a plausible registration to %s, found %s; the headers' geometry is kept, look at the quality page",
-            moving_path, fixed_path, " and ".join(doubts),
+            "%s: registration to %s rejected (%s), header geometry used; check it on the quality page",
+            moving_path, fixed_path, "; ".join(doubts),
         )  # fmt: skip
 
     with atomic_write(registered_path) as temporary:

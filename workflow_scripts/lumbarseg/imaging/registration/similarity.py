@@ -1,4 +1,4 @@
-"""How alike two images are at the same places, and how much of the one the other covers."""
+"""Similarity of two images at the same positions, and their overlap."""
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +11,7 @@ _BINS = 32
 
 
 def mutual_information(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Give the mutual information of two sets of intensities at the same places, nats, from 32 × 32 bins.
+    """Return the mutual information of two sets of intensities at the same positions, in nats, from 32 × 32 bins.
 
     Args:
         first: (n,).
@@ -32,22 +32,22 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """Compare candidates for the moving image on the fixed grid.
 
-    Mutual information and correlation are taken where every candidate has the moving image, so that a smaller overlap
-    wins nothing.
+    Mutual information and correlation are taken where all candidates cover the fixed image, so that a smaller overlap has
+    no advantage.
 
     Args:
         fixed: the T2w image.
         moving: the T1w image.
-        candidates: by name, the moving image on the fixed grid and the world map that brought it there.
+        candidates: by name, the moving image on the fixed grid and the affine from fixed to moving that was used.
 
     Returns:
-        By name: mutual_information (nats), correlation, and overlap, the share of the fixed image's voxels that lie in
-        the moving image.
+        By name: mutual_information (nats), correlation, and overlap, the fraction of the fixed image's voxels within the
+        moving image.
     """
     everywhere = volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
     covered = {name: resample(fixed, everywhere, matrix) > 0.5 for name, (_, matrix) in candidates.items()}
     common = np.all(list(covered.values()), axis=0)
-    places = np.flatnonzero(common)[::4]  # a quarter of the voxels says the same
+    places = np.flatnonzero(common)[::4]  # a quarter of the voxels is enough
     seen = np.asanyarray(fixed.dataobj).ravel()[places].astype(np.float32)
     similarity = {}
     for name, (registered, _) in candidates.items():

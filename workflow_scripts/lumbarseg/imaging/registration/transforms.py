@@ -1,4 +1,4 @@
-"""The world map that every engine gives: its forms in FLIRT and ITK, what it does to an image, how far it moves it."""
+"""The affine from fixed to moving points: conversion from and to FLIRT and ITK, resampling, and size of the motion."""
 
 from typing import Any
 
@@ -9,34 +9,36 @@ from fsl.data.image import Nifti
 from fsl.transform.flirt import fromFlirt, toFlirt
 from numpy.typing import NDArray
 
+from lumbarseg.geometry import nearest_perpendicular
+
 Matrix = NDArray[np.float64]
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS, ITK's world, to RAS and back
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS (ITK) to RAS and back
 
 
 def to_flirt(fixed_to_moving: Matrix, fixed: nib.Nifti1Image, moving: nib.Nifti1Image) -> Matrix:
-    """Turn a world map (RAS, mm, fixed to moving points) into FLIRT's matrix (scaled voxels, moving to fixed)."""
+    """Convert an affine from fixed to moving points (RAS, mm) to FLIRT's matrix (scaled voxels, moving to fixed)."""
     return toFlirt(np.linalg.inv(fixed_to_moving), Nifti(moving.header), Nifti(fixed.header), "world", "world")
 
 
 def from_flirt(matrix: Matrix, fixed: nib.Nifti1Image, moving: nib.Nifti1Image) -> Matrix:
-    """Turn FLIRT's matrix (scaled voxels, moving to fixed) into a world map (RAS, mm, fixed to moving points)."""
+    """Convert FLIRT's matrix (scaled voxels, moving to fixed) to an affine from fixed to moving points (RAS, mm)."""
     return np.linalg.inv(fromFlirt(matrix, Nifti(moving.header), Nifti(fixed.header), "world", "world"))
 
 
 def resample(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, fixed_to_moving: Matrix) -> NDArray[np.float32]:
-    """Give the moving image on the fixed grid, (i, j, k) float32: linear interpolation, 0 outside."""
+    """Resample the moving image onto the fixed grid: (i, j, k) float32, linear interpolation, 0 outside."""
     grid = to_itk(fixed, sitk.sitkUInt8, empty=True)
     image = sitk.Resample(to_itk(moving), grid, _to_transform(fixed_to_moving), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0)
 
 
 def shift_and_rotation(fixed: nib.Nifti1Image, fixed_to_moving: Matrix) -> tuple[NDArray[np.float64], float]:
-    """Say how far the moving image is moved.
+    """Measure the motion of the moving image.
 
     Returns:
-        The shift at the centre of the fixed image, mm towards right, anterior, superior; and the angle of the rotation,
-        degrees, of an affine map that of its nearest rotation.
+        The shift at the centre of the fixed image, mm towards right, anterior, superior; and the angle of the rotation in
+        degrees, for an affine that of the nearest rotation.
     """
     centre = fixed.affine @ [*(np.subtract(fixed.shape, 1) / 2), 1]
     left, _, right = np.linalg.svd(np.linalg.inv(fixed_to_moving)[:3, :3])
@@ -45,7 +47,7 @@ def shift_and_rotation(fixed: nib.Nifti1Image, fixed_to_moving: Matrix) -> tuple
 
 
 def to_itk(image: nib.Nifti1Image, dtype: int = sitk.sitkFloat32, empty: bool = False) -> sitk.Image:
-    """Give the image as ITK has it, in LPS; `empty` gives its grid alone, all zeros of `dtype`."""
+    """Convert an image to ITK (LPS); with `empty` only its grid, all zeros of `dtype`."""
     if empty:
         made = sitk.Image([int(size) for size in image.shape], dtype)
     else:
@@ -53,10 +55,9 @@ def to_itk(image: nib.Nifti1Image, dtype: int = sitk.sitkFloat32, empty: bool = 
         made = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     affine = _FLIP @ image.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)  # the nearest exactly perpendicular axes
     made.SetOrigin([float(part) for part in affine[:3, 3]])
     made.SetSpacing([float(part) for part in spacing])
-    made.SetDirection([float(part) for part in (left @ right).ravel()])
+    made.SetDirection([float(part) for part in nearest_perpendicular(affine[:3, :3] / spacing).ravel()])
     return made
 
 
@@ -69,7 +70,7 @@ def _to_transform(fixed_to_moving: Matrix) -> sitk.AffineTransform:
 
 
 def from_transform(transform: Any) -> Matrix:
-    """Turn ITK's transform (LPS, with a centre, fixed to moving points) into a world map (RAS, mm)."""
+    """Convert ITK's transform (LPS, with a centre, fixed to moving points) to an affine (4×4, RAS, mm)."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
     centre = np.array(transform.GetCenter())

@@ -148,6 +148,22 @@ def coloured(
     return grey * (1 - strength) + colours * strength
 
 
+def checkerboard(first: NDArray[np.floating], second: NDArray[np.floating], fields: int = 8) -> NDArray[np.float32]:
+    """Show two images in alternating fields, so that edges which do not meet can be seen.
+
+    Args:
+        first: (H, W), any intensities; has the upper left field.
+        second: (H, W), any intensities.
+        fields: along each side.
+
+    Returns:
+        (H, W) float32, 0 … 1.
+    """
+    rows, columns = (np.arange(length) * fields // length for length in first.shape)
+    odd = (rows[:, np.newaxis] + columns) % 2 == 1
+    return np.where(odd, grey_levels(second), grey_levels(first))
+
+
 def show(axes: Axes, image: NDArray[Any], spacing: tuple[float, float], title: str = "") -> None:
     """Show an image without axes, in its true proportions.
 
@@ -188,3 +204,31 @@ def panel_box(figure: Figure, left: float, top: float, width: float, height: flo
     full_width, full_height = figure.get_size_inches()
     bottom = full_height - top - height
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
+
+
+def page_wide_panels(number: int, panel_height: float, foot: float) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a page-wide grid of panels, at most four in a row.
+
+    Panels on the left and at the foot of their columns have room for tick labels; the others show none.
+
+    Args:
+        number: of panels.
+        panel_height: in inches.
+        foot: room below the panels, in inches.
+
+    Returns:
+        The figure, and its panels row by row.
+    """
+    columns = min(number, 4)
+    rows = -(-number // columns)
+    left, gap, heading = 0.45, 0.1, 1.5 * LINE
+    figure = new_figure(PAGE_WIDTH, rows * (heading + panel_height) + 2.4 * LINE + foot)
+    width = min((PAGE_WIDTH - left) / columns, 2.6)
+    edge = (PAGE_WIDTH - left - columns * width) / 2
+    panels: list[Axes] = []
+    for place in range(number):
+        row, column = divmod(place, columns)
+        top = row * (heading + panel_height) + heading
+        panels.append(panel_box(figure, edge + left + column * width, top, width - gap, panel_height))
+        panels[-1].tick_params(labelleft=column == 0, labelbottom=place + columns >= number)
+    return figure, panels
