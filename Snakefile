@@ -16,12 +16,10 @@ container: "lumbarseg.sif"
 
 
 include: "rules/common.smk"
-include: "rules/results.smk"
-include: "rules/new_patients.smk"
 
 
-# What metrics are made from is not asked for where they were copied to alone (README, "Figures and tables on a laptop").
-if not METRICS_ALONE:
+# Rules that make metrics are left out if there are only the metrics (README, "Figures and tables on a laptop").
+if not plan.metrics_only:
 
     include: "rules/sheet.smk"
     include: "rules/phantom.smk"
@@ -46,13 +44,13 @@ include: "rules/collect.smk"
 
 
 onstart:
-    begin_run(log)
+    begin_run()
 
 
 rule all:
     default_target: True
     input:
-        all_tables(),
-        all_figures(),
-        result("report/results.html"),
-        [] if METRICS_ALONE else QUALITY_PAGE,
+        results.all_tables,
+        results.all_figures,
+        paths.result("report/results.html"),
+        [] if plan.metrics_only else paths.quality_page,

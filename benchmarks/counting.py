@@ -1,7 +1,7 @@
-"""Time counting against scikit-learn: `python benchmarks/counting.py`. Confusion of 186 experiments on 396 slices of 512 × 512.
+"""Compare `confusion_per_slice` with scikit-learn: `python benchmarks/counting.py`. 186 experiments, 396 slices of 512 × 512.
 
-The truth is that of phantom patients; a prediction is the truth with its borders moved and specks of other classes. Ours counts
-all of it; scikit-learn's `confusion_matrix` counts every hundredth of the same pairs of slices, in the same run, in turns.
+The truth is that of phantom patients; a prediction is the truth with moved borders and specks of other classes. The library
+counts all slices; scikit-learn's `confusion_matrix` counts every hundredth slice, alternating in the same run.
 """
 
 import time
@@ -22,7 +22,7 @@ EXPERIMENTS, SLICES, SIDE, EVERY = 186, 396, 512, 100
 
 
 def truth_and_predictions(patients: int = 3, variants: int = 4) -> tuple[list, list]:
-    """Label maps (12, 512, 512) uint8 of phantom patients, and predictions of each."""
+    """Make label maps of phantom patients, (12, 512, 512) uint8, and predictions of each."""
     truths, predictions = [], []
     for number in range(1, patients + 1):
         patient = draw_patient(number, participant_ids(number)[-1], 1, [SIDE], (12, 12))
@@ -62,8 +62,8 @@ if __name__ == "__main__":
                 assert (confusion[place] == expected).all()
     each, other = ours / counted, theirs / compared
     rows = [
-        ("ours", f"{counted:,}", 1000 * each, f"{ours:.0f} s"),
+        ("workflow", f"{counted:,}", 1000 * each, f"{ours:.0f} s"),
         ("scikit-learn", f"{compared:,}", 1000 * other, f"{other * counted:.0f} s (extrapolated)"),
     ]
-    print_table(["", "slices", "ms a slice", f"{counted:,} slices"], rows)
+    print_table(["", "slices", "ms per slice", f"{counted:,} slices"], rows)
     print(f"ratio {other / each:.1f}")

@@ -1,6 +1,6 @@
-"""Time the ensemble's pass on one made-up slice: `python benchmarks/ensemble_pass.py 8 16`, the widths m to measure.
+"""Time the prediction of one synthetic slice by all models: `python benchmarks/ensemble_pass.py 8 16`, the values of m.
 
-At m = 64 that takes most of an hour; `share 64` measures (c) alone, and `memory 64 1024` (d), at a size in pixels.
+At m = 64 it takes most of an hour; `share 64` measures only (c), `memory 64 1024` only (d), for a size in pixels.
 """
 
 import os
@@ -11,49 +11,50 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HOME = Path(__file__).parents[1]
-sys.path.insert(0, str(HOME / "workflow_scripts"))
 
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
-from lumbarseg.session_files import SessionFiles, session_files  # noqa: E402
 
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.data.dataset import write_patches  # noqa: E402
+from lumbarseg.evaluation import labelling  # noqa: E402
 from lumbarseg.evaluation.labelling import THRESHOLDS, score_histogram  # noqa: E402
 from lumbarseg.inference.prediction import label_sessions, write_labels  # noqa: E402
+from lumbarseg.inference.session_files import SessionFiles, session_files  # noqa: E402
 from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size  # noqa: E402
 from lumbarseg.models.build import build_network, multiply_accumulates  # noqa: E402
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner  # noqa: E402
 from lumbarseg.training.device import prepare_device  # noqa: E402
 
-STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()), HOME / "rules/schemas/config.schema.yaml")
-CLASSES, CHANNELS = len(STUDY["classes"]), len(STUDY["channels"])
-SIDE, STRIDE = STUDY["patches"]["side"], STUDY["patches"]["stride"]
+STUDY = Study(yaml.safe_load((HOME / "config.yaml").read_text()))
+CLASSES, CHANNELS = len(STUDY.config.classes), len(STUDY.config.channels)
+SIDE, STRIDE = STUDY.config.patches.patch_size, STUDY.config.patches.stride
 REPETITIONS = 3
 
 
 def networks_of(width: int) -> dict:
-    """The study's networks, untrained, with a narrow FCN where m is small."""
+    """Build the study's networks, untrained; the FCN's fully connected layers are scaled with m."""
     made = {}
     for name in STUDY.networks:
         topology = STUDY.topology(name)
         if topology["family"] == "fcn8":
             topology["fully_connected"] = 64 * width
         made[name] = build_network(
-            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, width=width, seed=1, name=name
+            topology, side=SIDE, channels=CHANNELS, classes=CLASSES, base_filters=width, seed=1, name=name
         )
     return made
 
 
 def ensemble_of(networks: dict, models: list, width: int) -> Ensemble:
-    """An ensemble of these models and the networks they name, with untrained meta-learners."""
+    """Build an ensemble of models and their networks, with untrained meta-learners."""
     meta_learners = {
         model.name: build_meta_learner(
-            model, side=SIDE, classes=CLASSES, width=width, channels=STUDY["stacking"]["channels"], seed=1
+            model, side=SIDE, classes=CLASSES, base_filters=width, channels=STUDY.config.stacking.channels, seed=1
         )
         for model in models
         if model.is_stacked
@@ -63,7 +64,7 @@ def ensemble_of(networks: dict, models: list, width: int) -> Ensemble:
 
 
 def write_session(folder: Path, size: int) -> list[SessionFiles]:
-    """One slice of noise, and a truth of diagonal stripes."""
+    """Write one slice of noise, with diagonal stripes as truth."""
     generator = np.random.default_rng(0)
     truth = (np.add.outer(np.arange(size), np.arange(size)) // 40 % CLASSES).astype(np.uint8)[None]
     affine = np.array([[0, 0, 4.4, 0], [0.7, 0, 0, 0], [0, 0.7, 0, 0], [0, 0, 0, 1.0]])
@@ -83,15 +84,15 @@ def write_session(folder: Path, size: int) -> list[SessionFiles]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Return the duration of a call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def labelling(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespace:
-    """A compiled pass that labels, ready to be called, with the seconds its networks and combiners took last."""
-    predictor = SlidingWindowPredictor(ensemble, initial_batch_size(STUDY["training"]["batch_size"]))
+def prepared(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespace:
+    """Prepare the labelling of sessions; the result has `call`, and the seconds of networks and combiners in the last call."""
+    predictor = SlidingWindowPredictor(ensemble, initial_batch_size(STUDY.config.training.batch_size))
     found = SimpleNamespace(networks=0.0, combiners=0.0)
 
     def timed(work: Callable, kind: str) -> Callable:
@@ -105,20 +106,19 @@ def labelling(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespa
 
     predictor._forward = [timed(forward, "networks") for forward in predictor._forward]
     predictor._means = timed(predictor._means, "combiners")
-    predictor._finish = {model: timed(finish, "combiners") for model, finish in predictor._finish.items()}
+    predictor._scores_of = {model: timed(scores_of, "combiners") for model, scores_of in predictor._scores_of.items()}
     thresholds = {model.name: np.full(CLASSES, 0.3, np.float32) for model in ensemble.models}
 
     def call() -> None:
         found.networks = found.combiners = 0.0
         label_sessions(
             predictor,
-            ensemble,
             sessions,
             thresholds,
-            ["MAP", "TH"],
-            STUDY["background"],
-            1,
-            lambda experiment, _: folder / experiment / "mask.nii.gz",
+            {f"{model}+{name}": folder / f"{model}+{name}" for model in thresholds for name in ("MAP", "TH")},
+            labellings=["MAP", "TH"],
+            background=STUDY.config.background,
+            fold=1,
         )
 
     found.call = call
@@ -126,12 +126,12 @@ def labelling(ensemble: Ensemble, sessions: list, folder: Path) -> SimpleNamespa
 
 
 def measure_ensembles(width: int, folder: Path) -> None:
-    """E4 … E13 with all combiners: one pass against each ensemble by itself, a 512 × 512 slice."""
+    """Compare one pass for E4 … E13 and all combiners with separate passes, on a 512 × 512 slice."""
     sessions, networks = write_session(folder, 512), networks_of(width)
     combined = [model for model in STUDY.models if model.combiner]
-    together = labelling(ensemble_of(networks, combined, width), sessions, folder)
+    together = prepared(ensemble_of(networks, combined, width), sessions, folder)
     alone = [
-        labelling(
+        prepared(
             ensemble_of(networks, [model for model in combined if model.ensemble == name], width), sessions, folder
         )
         for name in STUDY.ensembles
@@ -150,32 +150,32 @@ def measure_ensembles(width: int, folder: Path) -> None:
         )
     at_once, networks_once, apart, networks_apart = np.median(rows, axis=0)
     print(
-        f"(a) m = {width}: together {at_once:.1f} s ({networks_once:.1f} s networks), each by itself {apart:.1f} s "
-        f"({networks_apart:.1f} s networks): {apart / at_once:.1f} × (networks alone {networks_apart / networks_once:.1f} ×)"
+        f"(a) m = {width}: one pass {at_once:.1f} s ({networks_once:.1f} s networks), each ensemble separately {apart:.1f} s "
+        f"({networks_apart:.1f} s networks): {apart / at_once:.1f} × (networks {networks_apart / networks_once:.1f} ×)"
     )
 
 
 def measure_share(width: int, folder: Path) -> None:
-    """All 186 experiments of a 512 × 512 slice: networks, combiners, and the work on pixels."""
+    """Measure the shares of networks, combiners and pixels in all 186 experiments of a 512 × 512 slice."""
     networks = networks_of(width)
     operations = sum(multiply_accumulates(network) for network in networks.values()) / 1e9
-    one = labelling(ensemble_of(networks, STUDY.models, width), write_session(folder, 512), folder)
+    one = prepared(ensemble_of(networks, STUDY.models, width), write_session(folder, 512), folder)
     one.call()
     rows = [[seconds(one.call), one.networks, one.combiners] for _ in range(REPETITIONS)]
     total, network, combiner = np.median(rows, axis=0)
     print(
-        f"(c) m = {width}: {total:.1f} s, networks {network:.1f} s ({operations:.1f} G multiply–accumulates a patch), "
+        f"(c) m = {width}: {total:.1f} s, networks {network:.1f} s ({operations:.1f} G multiply–accumulates per patch), "
         f"means and meta-learners {combiner:.1f} s, pixels {total - network - combiner:.1f} s "
         f"({100 * (total - network - combiner) / total:.0f} %)"
     )
 
 
 def measure_tuning() -> None:
-    """The histogram of a 512 × 512 slice against one comparison for each threshold and class."""
+    """Compare the histogram of a 512 × 512 slice with one comparison for each threshold and class, and with searchsorted."""
     generator = np.random.default_rng(0)
     truth = generator.integers(0, CLASSES, (512, 512)).astype(np.uint8)
-    # Of a network that has learned something, about one score in eight reaches 0.05; of one that has not, every one.
-    for kind, sharpness in (("sharp", 9.0), ("undecided", 0.1)):
+    # About one in eight scores of a trained network reaches 0.05, and all scores of an untrained one.
+    for kind, sharpness in (("trained", 9.0), ("untrained", 0.1)):
         exponents = np.exp(sharpness * generator.normal(size=(512, 512, CLASSES)).clip(-4, 4))
         scores = (exponents / exponents.sum(axis=-1, keepdims=True)).astype(np.float32)
 
@@ -189,23 +189,30 @@ def measure_tuning() -> None:
         def count(scores: np.ndarray = scores) -> None:
             score_histogram(scores, truth)
 
-        for call in (compare, count):
+        def count_with_searchsorted(scores: np.ndarray = scores) -> None:
+            limits = THRESHOLDS.astype(np.float32)
+            with mock.patch.object(labelling, "bins_of", lambda values: np.searchsorted(limits, values, side="right")):
+                score_histogram(scores, truth)
+
+        calls = (compare, count, count_with_searchsorted)
+        for call in calls:
             call()
-        compared, counted = 1e3 * np.median([[seconds(call) for call in (compare, count)] for _ in range(15)], axis=0)
+        rows = [[seconds(call) for call in calls] for _ in range(15)]
+        compared, counted, searched = 1e3 * np.median(rows, axis=0)
         print(
-            f"(b) tuning, {kind} scores ({100 * (scores >= 0.05).mean():.0f} % reach 0.05): compared {compared:.1f} ms, "
-            f"histogram {counted:.1f} ms: {compared / counted:.1f} ×"
+            f"(b) tuning, {kind} network ({100 * (scores >= 0.05).mean():.0f} % of scores reach 0.05): comparisons "
+            f"{compared:.1f} ms, histogram {counted:.1f} ms: {compared / counted:.1f} ×; with np.searchsorted {searched:.1f} ms"
         )
 
 
 def measure_memory(width: int, size: int, folder: Path) -> None:
-    """Peak memory of labelling one slice with all models, and the masks on disk."""
-    labelling(ensemble_of(networks_of(width), STUDY.models, width), write_session(folder, size), folder).call()
-    disk = sum(path.stat().st_size for path in folder.glob("*/mask.nii.gz")) / 2**20
-    # Not getrusage: its peak includes that of the process this one was started by.
+    """Measure the peak memory of labelling one slice with all models, and the size of the masks on disk."""
+    prepared(ensemble_of(networks_of(width), STUDY.models, width), write_session(folder, size), folder).call()
+    disk = sum(path.stat().st_size for path in folder.glob("*/*_dseg.nii.gz")) / 2**20
+    # getrusage would include the peak of the parent process.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak = int(status["VmHWM"].split()[0]) / 2**20
-    print(f"(d) m = {width}, {size} × {size}: {peak:.2f} GiB at most, masks of 186 experiments {disk:.1f} MiB")
+    print(f"(d) m = {width}, {size} × {size}: peak {peak:.2f} GiB, masks of 186 experiments {disk:.1f} MiB")
 
 
 if __name__ == "__main__":

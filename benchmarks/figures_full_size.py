@@ -27,9 +27,7 @@ from lumbarseg.evaluation.ranking import rank_experiments
 from lumbarseg.evaluation.statistics import wilcoxon
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.environment import describe_machine
-from lumbarseg.reporting.figures.cases import Case
-from lumbarseg.reporting.figures.slices import LabelledSlice, Preprocessing
-from lumbarseg.reporting.figures.stored import store_slices
+from lumbarseg.reporting.slices import Case, LabelledSlice, Preprocessing, store_slices
 
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 PATIENTS, TESTED, SLICES = 181, 33, 12
@@ -38,7 +36,7 @@ PATIENTS, TESTED, SLICES = 181, 33, 12
 def made_up_counts(study: Study, generator: np.random.Generator) -> pd.DataFrame:
     """Counts of pixels of every experiment, fold, test slice and class, with experiments, patients and classes of unlike difficulty."""
     patients = [f"p{number:03d}" for number in range(TESTED)]
-    classes = len(study["classes"])
+    classes = len(study.config.classes)
     shape = (len(study.experiments), len(study.folds), TESTED, SLICES, classes)
     sizes = generator.integers(800, 30_000, (1, 1, TESTED, SLICES, classes))
     sizes = np.where(generator.random(sizes.shape) < 0.05, 0, sizes)
@@ -67,10 +65,10 @@ def made_up_counts(study: Study, generator: np.random.Generator) -> pd.DataFrame
 def write_metrics(results: Path, study: Study, seed: int = 1) -> dict[str, float]:
     """Write `folds.tsv` and everything below `metrics/` but what the target `networks` makes; give the seconds of the evaluation."""
     generator = np.random.default_rng(seed)
-    metrics, labels = results / "metrics", LabelTable(study["classes"], study["background"])
+    metrics, labels = results / "metrics", LabelTable(study.as_dict()["classes"], study.config.background)
     metrics.mkdir(parents=True, exist_ok=True)
-    comparison = study["comparison"]
-    drawing = (comparison["resamples"], comparison["seed"])
+    comparison = study.config.comparison
+    drawing = (comparison.resamples, comparison.seed)
     seconds = {}
 
     def timed(name: str, frame: pd.DataFrame, started: float) -> pd.DataFrame:
@@ -84,12 +82,12 @@ def write_metrics(results: Path, study: Study, seed: int = 1) -> dict[str, float
     started = time.perf_counter()
     timed("iou", fold_iou(counts, labels), started)
     started = time.perf_counter()
-    timed("wilcoxon", wilcoxon(per_slice, comparison["reference"], *drawing), started)
+    timed("wilcoxon", wilcoxon(per_slice, comparison.reference, *drawing), started)
     started = time.perf_counter()
     timed("ranking", rank_experiments(per_patient, labels.background, *drawing), started)
     started = time.perf_counter()
     timed("worst_cases", worst_cases(per_slice, labels), started)
-    shown = study.columns(study["figures"]["cases"])
+    shown = study.columns(study.config.figures.cases)
     _write_others(results, study, labels, shown, generator)
     _write_slices(metrics / "slices", study, labels, shown, generator)
     (metrics / "machine.json").write_text(json.dumps(describe_machine()))
@@ -120,7 +118,8 @@ def _write_others(
     }
     cohort |= {"slices": SLICES, "patches": SLICES * 9, "T2w_RepetitionTime": 3.0, "T1w_RepetitionTime": 0.5}
     pd.DataFrame(cohort).to_csv(results / "metrics/cohort.csv", index=False)
-    epochs = np.arange(1, study["training"]["epochs"] + 1)
+    _write_session_metrics(results / "metrics", patients, generator)
+    epochs = np.arange(1, study.config.training.epochs + 1)
     histories = [
         pd.DataFrame({"topology": name, "fold": fold, "epoch": epochs})
         .assign(**{key: np.exp(-epochs / 60) for key in ("loss", "val_loss")})
@@ -168,6 +167,30 @@ def _write_others(
     distances.to_csv(results / "metrics/surface_distances.csv", index=False)
 
 
+def _write_session_metrics(metrics: Path, patients: list[str], generator: np.random.Generator) -> None:
+    identity = {"participant_id": patients, "session_id": "01"}
+    selection = {**identity, "outcome": "used", "criterion": "", "found": "", "expected": ""}
+    registration = {
+        "session": [f"sub-{patient}_ses-01" for patient in patients],
+        "engine": "itk",
+        "degrees_of_freedom": 6,
+    }
+    registration |= {"shift_mm": generator.gamma(2, 1, PATIENTS), "rotation_degrees": generator.gamma(2, 0.3, PATIENTS)}
+    registration |= {
+        "corner_displacement_mm": 3.0,
+        "before": 0.9,
+        "after": 1.2,
+        "overlap_before": 1.0,
+        "overlap_after": 0.97,
+    }
+    registration |= {"seconds": 5.0, "flag": ""}
+    stages = ["patch_session", "train_network", "stack_fold", "threshold_fold", "reconstruct_fold", "all"]
+    usage = {"stage": stages, "jobs": 39, "hours": 10.0, "hours_with_networks": 10.0, "processors": 2.0}
+    usage |= {"most_memory": 8.0, "in_epochs": 90.0, "rate": 1.0}
+    for name, columns in (("selection", selection), ("registration", registration), ("usage", usage)):
+        pd.DataFrame(columns).to_csv(metrics / f"{name}.csv", index=False)
+
+
 def _write_slices(
     folder: Path, study: Study, labels: LabelTable, shown: list[str], generator: np.random.Generator
 ) -> None:
@@ -199,7 +222,7 @@ def _write_slices(
         spacing,
         [0, 128, 256],
         [0, 128, 256],
-        study["patches"]["side"],
+        study.config.patches.patch_size,
     )
     store_slices(folder / "preprocessing.npz", [steps])
     confusion = confusion_per_slice(truths, np.array(predictions), len(labels)).sum(axis=0)
@@ -214,14 +237,15 @@ if __name__ == "__main__":
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, home / part)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    paper = Study(config, ROOT / "rules/schemas/config.schema.yaml")
+    paper = Study(config)
     options = ["--cores", "2", "--quiet", "all"]
     subprocess.run([sys.executable, "-m", "snakemake", "networks", *options], cwd=home, check=True)
-    for name, seconds in write_metrics(home / "results" / paper["study"], paper).items():
+    for name, seconds in write_metrics(home / "results" / paper.config.study, paper).items():
         print(f"evaluation, {name}.csv: {seconds:.1f} s", flush=True)
     for targets in (["figures", "tables"], ["all"]):
         started = time.perf_counter()
-        subprocess.run([python, "-m", "snakemake", *targets, *options], cwd=home, check=True)
+        call = [python, "-m", "snakemake", *targets, *options, "--config", "metrics_only=true"]
+        subprocess.run(call, cwd=home, check=True)
         print(f"snakemake {' '.join(targets)}: {time.perf_counter() - started:.1f} s", flush=True)
-    page = home / "results" / paper["study"] / "report/results.html"
+    page = home / "results" / paper.config.study / "report/results.html"
     print(f"results.html: {page.stat().st_size / 2**20:.1f} MiB")

@@ -1,8 +1,7 @@
-"""GPU hours of the full study from its operations: `snakemake networks`, then `python benchmarks/gpu_hours.py results/lumbar`.
+"""Estimate the GPU hours of the full study: `snakemake networks`, then `python benchmarks/gpu_hours.py results/lumbar`.
 
-Operations are counted, not measured: multiply-accumulates of each network (metrics/networks.csv), twice as many
-floating-point operations; a training step is three times its forward pass. Rates are what a V100 SXM2 states, times the share
-of it that is assumed to be reached (`--share`).
+Operations are counted, not measured: two floating-point operations per multiply-accumulate (metrics/networks.csv); a training
+step costs three forward passes. The rate is the nominal rate of a V100 SXM2 times an assumed share of it (`--share`).
 """
 
 import argparse
@@ -15,27 +14,27 @@ import yaml
 
 HOME = Path(__file__).parents[1]
 DEVELOPMENT, TEST = 18147, 4113
-"""Patches of the paper's Table 3."""
+"""Number of patches in the paper's Table 3."""
 
 RATES = {"float32": 15.7e12, "mixed_float16": 125e12}
-"""Floating-point operations a second that a V100 SXM2 states."""
+"""Nominal floating-point operations per second of a V100 SXM2."""
 
 PIXELS, CLASSES = 256**2, 12
 
 
-def meta_learner(combiner: str, members: int, width: int, channels: int) -> int:
-    """Multiply-accumulates of a meta-learner on one patch."""
-    inputs = (width if combiner[0] == "T" else CLASSES) * (members if combiner[1] == "C" else 1)
+def meta_learner(combiner: str, members: int, base_filters: int, channels: int) -> int:
+    """Count the multiply-accumulates of a meta-learner on one patch."""
+    inputs = (base_filters if combiner[0] == "T" else CLASSES) * (members if combiner[1] == "C" else 1)
     return PIXELS * (inputs * channels + channels * CLASSES)
 
 
 def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> dict[str, float]:
-    """Floating-point operations of the study by stage.
+    """Count the floating-point operations of the study by stage.
 
     Args:
         config: the study.
         networks: multiply-accumulates of each topology's forward pass on one patch.
-        together: each network runs forward once a batch for all ensembles, combiners and meta-learners; else once for each.
+        together: each network runs once per batch for all ensembles, combiners and meta-learners; otherwise once for each.
     """
     folds, training, stacking = config["split"]["folds"], config["training"], config["stacking"]
     learn, check = DEVELOPMENT * (folds - 1) / folds, DEVELOPMENT / folds
@@ -45,12 +44,12 @@ def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> 
     once = sum(networks[name] for name in config["train"])
 
     def forward(times: Sequence[str], alone: int) -> int:
-        """A pass of one patch through all that is combined: once, or for each combiner of each ensemble (and network)."""
+        """Count the networks' forward passes of one patch: once, or for each combiner of each ensemble (and network)."""
         each = sum(networks[name] for members in ensembles for name in members) * len(times) + alone
         return once if together else each
 
     trained = sum(
-        meta_learner(name, len(members), training["width"], stacking["channels"])
+        meta_learner(name, len(members), training["base_filters"], stacking["channels"])
         for members in ensembles
         for name in meta_learners
     )
@@ -61,33 +60,37 @@ def operations(config: Mapping, networks: Mapping[str, int], together: bool) -> 
         * folds
         * stacking["epochs"]
         * ((learn + check) * forward(meta_learners, 0) + (3 * learn + check) * trained),
-        # Both labellings of a model come from one pass; without it TH and MAP are two.
+        # One pass serves both labellings; separately, TH and MAP need one each.
         "threshold": 2 * folds * check * passes,
         "reconstruct": 2 * folds * TEST * passes * (1 if together else len(config["labellings"])),
     }
 
 
 def main() -> None:
-    """Print hours by stage: each ensemble by itself in float32, and as the workflow does it."""
+    """Print hours by stage: each ensemble separately in float32, and as the workflow does it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument(
-        "--share", type=float, nargs=2, default=[0.5, 0.25], help="of the rates in float32 and mixed_float16"
+        "--share",
+        type=float,
+        nargs=2,
+        default=[0.5, 0.25],
+        help="assumed shares of the nominal rates in float32 and mixed_float16",
     )
     arguments = parser.parse_args()
     config = yaml.safe_load((HOME / "config.yaml").read_text())
     table = arguments.results / "metrics/networks.csv"
     if not table.is_file():
-        sys.exit(
-            f"{table}: expected the operations of each network, found no such file; run `snakemake networks` first"
-        )
+        sys.exit(f"{table}: file not found; run `snakemake networks` first")
     networks = pd.read_csv(table).set_index("topology")["multiply_accumulates"].to_dict()
     rates = {name: rate * share for (name, rate), share in zip(RATES.items(), arguments.share, strict=True)}
-    naive, ours = (operations(config, networks, together) for together in (False, True))
-    print("| stage | naive, 10^15 operations | ours | naive, float32, h | ours, float32, h | ours, mixed_float16, h |")
+    separate, shared = (operations(config, networks, together) for together in (False, True))
+    print(
+        "| stage | separately, 10^15 operations | one pass | separately, float32, h | one pass, float32, h | one pass, mixed_float16, h |"
+    )
     print("|---|---|---|---|---|---|")
-    for stage in [*naive, "all"]:
-        both = [sum(counted.values()) if stage == "all" else counted[stage] for counted in (naive, ours)]
+    for stage in [*separate, "all"]:
+        both = [sum(counted.values()) if stage == "all" else counted[stage] for counted in (separate, shared)]
         hours = [both[0] / rates["float32"], both[1] / rates["float32"], both[1] / rates["mixed_float16"]]
         print(
             f"| {stage} | {both[0] / 1e15:,.0f} | {both[1] / 1e15:,.0f} | "

@@ -97,7 +97,7 @@ def main() -> None:
             keras.config.set_dtype_policy(precision)
             entry = topologies()[name]
             network = build_network(
-                entry, side=options.side, channels=2, classes=CLASSES, width=options.width, seed=1, name=name
+                entry, side=options.side, channels=2, classes=CLASSES, base_filters=options.width, seed=1, name=name
             )
             network.compile(
                 optimizer=optimiser(entry), loss=keras.losses.SparseCategoricalCrossentropy(), jit_compile=True

@@ -68,7 +68,7 @@ def share(folder: str, width: str) -> dict[str, float]:
     plan = schedule(batch_size=2 if int(width) == 64 else BATCH)
     descriptions = sorted(Path(folder).glob("*_patches.json"))
     patches = PatchSet(descriptions[:1] if int(width) == 64 else descriptions)
-    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=int(width), seed=1, name="U1")
+    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, base_filters=int(width), seed=1, name="U1")
     steps = compile_steps([TrainTask("U1", network, optimiser(entry))], plan)
     for epoch in (1, 2):
         started = time.perf_counter()

@@ -53,6 +53,7 @@ def target_registration_error(found: np.ndarray, truth: np.ndarray) -> float:
 def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Register a folder's pair; give the map from T2w to T1w points and the report."""
     from lumbarseg.atomic_io import read_json
+    from lumbarseg.config.schema import Registration
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.registration.session import register
     from lumbarseg.imaging.registration.transforms import from_flirt
@@ -60,7 +61,8 @@ def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.n
     fixed, moving = folder / "t2.nii.gz", folder / "t1.nii.gz"
     with tempfile.TemporaryDirectory() as out:
         image, matrix, report = (Path(out, name) for name in ("t1.nii.gz", "t1.mat", "t1.json"))
-        register(fixed, moving, image, matrix, engine, degrees_of_freedom, report)
+        settings = Registration(engine=engine, degrees_of_freedom=degrees_of_freedom)
+        register(fixed, moving, image, matrix, report, settings)
         return from_flirt(np.loadtxt(matrix), load_image(fixed), load_image(moving)), read_json(report)
 
 

@@ -1,10 +1,10 @@
-"""What it takes to segment a new patient on a processor: engines against each other, and seconds and memory of a session.
+"""Measure the segmentation of a new patient on a CPU: inference engines, and time and memory of a session.
 
-python benchmarks/segmentation.py engines U1          # one patch by Keras, XLA, bfloat16, ONNX Runtime, OpenVINO
-python benchmarks/segmentation.py session UMD 2       # slices of 512 x 512 by a bundle of this model; the rest by arithmetic
-python benchmarks/segmentation.py labels BUNDLE T2W T1W   # labels in bfloat16 against those in float32, trained networks
+python benchmarks/segmentation.py engines U1          # one patch with Keras, XLA, bfloat16, ONNX Runtime, OpenVINO
+python benchmarks/segmentation.py session UMD 2       # slices of 512 x 512 with a bundle of this model; a session is extrapolated
+python benchmarks/segmentation.py labels BUNDLE T2W T1W   # labels in bfloat16 and in float32, trained networks
 
-`engines` needs what stands in benchmarks/requirements.txt. Networks are untrained, m = 64, 256 x 256 x 2, 12 classes; two threads.
+`engines` needs the packages of benchmarks/requirements.txt. Networks are untrained, m = 64, 256 x 256 x 2, 12 classes; two threads.
 """
 
 import json
@@ -38,12 +38,14 @@ SIDE, STRIDE, SLICE, SLICES, WIDTH, THREADS = 256, 192, 512, 12, 64, 2
 
 
 def network(name):
-    """An untrained network of the paper's size."""
-    return build_network(CONFIG["topologies"][name], side=SIDE, channels=2, classes=12, width=WIDTH, seed=1, name=name)
+    """Build an untrained network of the paper's size."""
+    return build_network(
+        CONFIG["topologies"][name], side=SIDE, channels=2, classes=12, base_filters=WIDTH, seed=1, name=name
+    )
 
 
 def fastest(call, repetitions=5):
-    """The shortest of some calls after a first one, in seconds, and what it gave."""
+    """Return the shortest duration of some calls after a first one, in seconds, and the result."""
     result, times = call(), []
     for _ in range(repetitions):
         started = time.perf_counter()
@@ -53,7 +55,7 @@ def fastest(call, repetitions=5):
 
 
 def convolution_rate():
-    """Multiply-accumulates a second of a 3 x 3 convolution as large as those of the first and the third level."""
+    """Return the multiply-accumulates per second of a 3 x 3 convolution of the size of the first or third level."""
     rates = []
     for channels, side in ((64, 256), (256, 64)):
         kernel, image = tf.random.normal((3, 3, channels, channels)), tf.random.normal((1, side, side, channels))
@@ -64,7 +66,7 @@ def convolution_rate():
 
 
 def in_bfloat16(plain):
-    """A network that convolves in bfloat16, with the same weights; scores stay float32."""
+    """Copy a network for bfloat16 convolutions, with the same weights and float32 scores."""
 
     def remade(layer):
         precision = "float32" if layer.name == "scores" else "mixed_bfloat16"
@@ -76,7 +78,7 @@ def in_bfloat16(plain):
 
 
 def engines(name):
-    """Time one patch by each engine and compare its labels with those of plain Keras."""
+    """Time one patch with each engine and compare its labels with those of Keras in float32."""
     import onnxruntime
     import openvino
 
@@ -127,19 +129,19 @@ def engines(name):
             flush=True,
         )
     print(
-        f"{name}: {operations / 1e9:.1f} G multiply-accumulates; a convolution makes {convolution_rate() / 1e9:.0f} G/s"
+        f"{name}: {operations / 1e9:.1f} G multiply-accumulates; a single convolution reaches {convolution_rate() / 1e9:.0f} G/s"
     )
 
 
 def session(name, slices):
-    """Segment some slices with a bundle of a model as `python -m lumbarseg segment` does; tell the seconds of a session."""
+    """Segment slices with a bundle of a model as `lumbarseg segment` does; print the time of a session."""
     ensemble, _, combiner = name.partition("+")
     members = tuple(CONFIG["ensembles"].get(ensemble, [ensemble]))
     model = Model(name, members, combiner)
     names = [tissue["name"] for tissue in CONFIG["classes"]]
     manifest = {
         "experiment": f"{name}+TH", "model": {"name": name, "networks": list(members), "combiner": combiner}, "labelling": "TH", "fold": 1,
-        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"side": SIDE, "stride": STRIDE},
+        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"patch_size": SIDE, "stride": STRIDE},
         "thresholds": dict.fromkeys(names, 0.05), "training": {"batch_size": 20}, "versions": {},
     }  # fmt: skip
     operations, files = 0, {}
@@ -151,7 +153,7 @@ def session(name, slices):
             save_network(made, files[network_entry(topology)], network_metadata(topology, 1, ["T2w", "T1w"], names))
         if model.is_stacked:
             files[META_LEARNER] = Path(folder, "meta_learner.keras")
-            meta_learner = build_meta_learner(model, side=SIDE, classes=12, width=WIDTH, channels=64, seed=1)
+            meta_learner = build_meta_learner(model, side=SIDE, classes=12, base_filters=WIDTH, channels=64, seed=1)
             save_network(meta_learner, files[META_LEARNER], network_metadata(name, 1, ["T2w", "T1w"], names))
         write_bundle(Path(folder, "bundle.zip"), manifest, files, "")
         size = Path(folder, "bundle.zip").stat().st_size
@@ -164,11 +166,11 @@ def session(name, slices):
         def call(images):
             nonlocal spent
             begun = time.perf_counter()
-            seen = forward(images)
-            for tensor in seen.values():
+            features = forward(images)
+            for tensor in features.values():
                 tensor.numpy()
             spent += time.perf_counter() - begun
-            return seen
+            return features
 
         return call
 
@@ -190,8 +192,8 @@ def session(name, slices):
                 "of_slices": slices,
                 "session_s": round(loading + SLICES * seconds / slices, 1),
                 "in_networks_%": round(100 * spent / seconds, 1),
-                "G_multiply_accumulates_a_slice": round(patches * operations / 1e9),
-                "convolution_G_a_second": round(rate / 1e9, 1),
+                "G_multiply_accumulates_per_slice": round(patches * operations / 1e9),
+                "convolution_G_per_second": round(rate / 1e9, 1),
                 "floor_of_a_slice_s": round(patches * operations / rate, 2),
                 "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             }
@@ -209,7 +211,7 @@ def labels(bundle, t2w, t1w):
     faster = module.Segmenter(Bundle(bundle)).segment(channels).labels
     tissue = plain != 0
     print(
-        f"the same label: {100 * (plain == faster).mean():.2f} % of pixels, {100 * (plain == faster)[tissue].mean():.2f} % of tissue"
+        f"same label: {100 * (plain == faster).mean():.2f} % of pixels, {100 * (plain == faster)[tissue].mean():.2f} % of tissue"
     )
 
 

@@ -38,7 +38,9 @@ def job(topology: str, width: str, folder: str) -> dict[str, float]:
     logging.disable(logging.WARNING)
     prepare_device("cpu", 2, {"precision": "float32", "seed": 1, "xla": False})
     entry = topologies()[topology]
-    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=int(width), seed=1, name=topology)
+    network = build_network(
+        entry, side=SIDE, channels=2, classes=CLASSES, base_filters=int(width), seed=1, name=topology
+    )
     task = TrainTask(topology, network, optimiser(entry))
     part("building")
     patches = PatchSet(sorted(Path(folder).glob("*_patches.json")))

@@ -34,7 +34,7 @@ def ours(precision: str, weights: str) -> dict[str, Any]:
     plan = schedule(batch_size=BATCH, precision=precision)
     prepare_device("cpu", THREADS, {"precision": precision, "seed": 1, "xla": False})
     entry = topologies()["UD"] | {"output": "plain"}  # U1, with Adam
-    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, width=WIDTH, seed=1, name="U1")
+    network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, base_filters=WIDTH, seed=1, name="U1")
     images, labels = made_up_slices(np.random.default_rng(1), BATCH)
     if not Path(weights).exists():
         scores = keras.ops.convert_to_numpy(network(images, training=False))

@@ -1,13 +1,18 @@
-"""Write docs/configuration.md from the schema, so that it never says something else: `make docs`."""
+"""Write docs/configuration.md and the JSON schema for editors from the config's models: `make docs`."""
 
-import sys
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lumbarseg.config.messages import expected, keys
+from lumbarseg.config.schema import json_schema
+
 HOME = Path(__file__).parents[1]
+PAGE = HOME / "docs/configuration.md"
+SCHEMA = HOME / "rules/schemas/config.schema.json"
 HEAD = """# Configuration
 
 `config.yaml` holds the paper's study, complete. Your study is a small YAML file laid over it:
@@ -16,60 +21,56 @@ HEAD = """# Configuration
 snakemake --configfile my_study.yaml
 ```
 
-Sections are merged key by key; a list replaces the list below it. A key that does not stand here stops the run with a
-sentence. This page is made from `rules/schemas/config.schema.yaml` by `make docs`.
+Sections are merged key by key; a list replaces the earlier list. A topology that `config.yaml` defines and your file redefines keeps
+the keys that your file does not set; the run warns of it. An unknown key, or a value that is not allowed, stops the run with a
+sentence that names the file and the key.
 
-| key | what it is | allowed | when left out |
+Editors that read JSON schemas (VS Code with the YAML extension, for example) check and complete a study that starts with this line:
+
+```
+# yaml-language-server: $schema=rules/schemas/config.schema.json
+```
+
+| key | meaning | allowed | default |
 |---|---|---|---|
 """
 
 
-def rows(schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """One line of the table for each key below a section of the schema."""
-    required = schema.get("required", [])
-    for key, entry in schema.get("properties", {}).items():
-        name = f"{path}.{key}" if path else key
-        default = "needed" if key in required else _default(entry)
+def rows() -> Iterator[str]:
+    """One line of the table for each key."""
+    for name, entry, is_required in keys():
+        default = "required" if is_required else _default(entry)
         yield f"| `{name}` | {entry.get('description', '')} | {_allowed(entry)} | {default} |"
-        yield from rows(entry, name)
-        inner = entry.get("additionalProperties")
-        if isinstance(inner, dict):
-            yield from rows(inner, f"{name}.<name>")
-        yield from rows(entry.get("items", {}) if isinstance(entry.get("items"), dict) else {}, f"{name}[]")
+
+
+def _allowed(entry: dict[str, Any]) -> str:
+    words = expected(entry)
+    return words if words and not words.startswith(" or") else f"section{words}"
 
 
 def _default(entry: dict[str, Any]) -> str:
     if "default" not in entry:
-        return "—"
-    value = entry["default"]
+        return ""
     return (
-        "" if value == {} else f"`{yaml.safe_dump(value, default_flow_style=True).strip().removesuffix('...').strip()}`"
+        f"`{yaml.safe_dump(entry['default'], default_flow_style=True, width=1000).strip().removesuffix('...').strip()}`"
     )
-
-
-def _allowed(entry: dict[str, Any]) -> str:
-    if "anyOf" in entry:
-        return " or ".join(_allowed(choice) for choice in entry["anyOf"])
-    if "const" in entry:
-        return f"`{entry['const']}`"
-    if "enum" in entry:
-        return ", ".join(f"`{'null' if value is None else value}`" for value in entry["enum"])
-    kind = entry.get("type", "")
-    words = " or ".join(kind) if isinstance(kind, list) else kind
-    words = {"object": "section", "array": "list", "string": "text", "string or null": "text or `null`"}.get(
-        words, words
-    )
-    for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")):
-        if key in entry:
-            words += f" {sign} {entry[key]}"
-    return words
 
 
 def page() -> str:
-    """The whole page."""
-    schema = yaml.safe_load((HOME / "rules/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    return HEAD + "\n".join(rows(schema)) + "\n"
+    """Return the whole page."""
+    return HEAD + "\n".join(rows()) + "\n"
+
+
+def schema() -> str:
+    """Return the JSON schema for editors: a study is laid over config.yaml, so only entries of lists have required keys."""
+    whole = json_schema()
+    for name, model in {"": whole, **whole["$defs"]}.items():
+        if name not in ("LabelClass", "CaseSlice"):
+            model.pop("required", None)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A study of lumbarseg"}
+    return json.dumps(head | whole, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else HOME / "docs/configuration.md").write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA.write_text(schema(), encoding="utf-8")

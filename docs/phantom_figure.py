@@ -1,6 +1,6 @@
 """Draw docs/images/phantom_cohort.png: six phantom patients, a middle and a lateral slice of each.
 
-PYTHONPATH=workflow_scripts python docs/phantom_figure.py docs/images/phantom_cohort.png
+python docs/phantom_figure.py docs/images/phantom_cohort.png
 """
 
 import sys

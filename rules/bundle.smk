@@ -4,26 +4,26 @@
 rule pack_experiment:
     input:
         library_inputs("pack_experiment"),
-        thresholds=of_bundle(THRESHOLDS),
-        networks=of_bundle(NETWORK),
-        histories=of_bundle(HISTORY),
-        meta_learners=of_bundle(META_LEARNER),
-        images=of_sessions(LABELLED, *map(normalised, CONTRASTS)),
-        sidecars=of_sessions(LABELLED, *map(sidecar, CONTRASTS)),
-        iou=result("metrics/iou.csv"),
+        thresholds=plan.of_bundle(paths.thresholds),
+        networks=plan.of_bundle(paths.network),
+        histories=plan.of_bundle(paths.history),
+        meta_learners=plan.of_bundle(paths.meta_learner),
+        images=of_sessions(plan.labelled, *map(paths.normalised, plan.channels)),
+        sidecars=of_sessions(plan.labelled, *map(paths.sidecar, plan.channels)),
+        iou=paths.metrics("iou.csv"),
     output:
-        BUNDLE,
+        paths.packed_bundle,
     log:
-        result("logs/pack_experiment/{experiment}.log"),
+        paths.log("pack_experiment", "{experiment}"),
     benchmark:
-        result("benchmarks/pack_experiment/{experiment}.tsv")
+        paths.benchmark("pack_experiment", "{experiment}")
     conda:
         "../envs/lumbarseg.yaml"
     resources:
         mem_mb=scale_with_attempt(16000),
         runtime=scale_with_attempt(60),
     params:
-        models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
+        models=plan.described(plan.study.models),
         labellings=config["labellings"],
         settings={
             key: config[key]
@@ -38,10 +38,10 @@ rule pack_experiment:
                 "stacking",
             ]
         },
-        training=TRAINING,
-        topologies={name: STUDY.topology(name) for name in STUDY.networks},
-        patients=[session.participant_id for session in LABELLED],
-        assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
+        training=plan.training,
+        topologies=plan.topologies,
+        patients=[session.participant_id for session in plan.labelled],
+        assignments=[(row.participant_id, row.fold, row.subset) for row in plan.assignments],
     message:
         "pack_experiment: {wildcards.experiment} into one file for new patients"
     script:

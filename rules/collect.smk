@@ -3,96 +3,102 @@
 
 rule convert:
     input:
-        with_sheet(
-            *of_sessions(SESSIONS, *map(nifti, CONTRASTS)),
-            *of_sessions(LABELLED, MASK),
-            LABEL_DESCRIPTIONS,
+        plan.with_sheet(
+            *of_sessions(plan.sessions, *map(paths.nifti, plan.channels)),
+            *of_sessions(plan.labelled, paths.mask),
+            paths.label_descriptions,
         ),
     localrule: True
 
 
 rule register:
     input:
-        with_sheet(*of_sessions(SESSIONS, REGISTERED, MATRIX) if "T1w" in CONTRASTS else []),
+        plan.with_sheet(
+            *of_sessions(plan.sessions, paths.registered, paths.registration_matrix) if plan.has_t1w else []
+        ),
     localrule: True
 
 
 rule normalise:
     input:
-        with_sheet(*of_sessions(SESSIONS, *map(normalised, CONTRASTS))),
+        plan.with_sheet(*of_sessions(plan.sessions, *map(paths.normalised, plan.channels))),
     localrule: True
 
 
 rule patch:
     input:
-        with_sheet(*of_sessions(LABELLED, PATCHES)),
+        plan.with_sheet(*of_sessions(plan.labelled, paths.patches)),
     localrule: True
 
 
 rule quality:
     input:
-        with_sheet(
-            QUALITY_PAGE,
-            *(table("table_registration") + figure("registration") if "T1w" in CONTRASTS else []),
+        plan.with_sheet(
+            paths.quality_page,
+            *(paths.table("table_registration") + paths.figure("registration") if plan.has_t1w else []),
         ),
     localrule: True
 
 
 rule select:
     input:
-        with_sheet(SELECTION, *table("table_selection")),
+        plan.with_sheet(paths.selection, *paths.table("table_selection")),
     localrule: True
 
 
 rule train:
     input:
-        with_sheet(*of_folds(NETWORK)),
+        plan.with_sheet(*plan.of_folds(paths.network)),
     localrule: True
 
 
 rule search:
     input:
-        with_sheet(result("search/trials.csv"), *SEARCH_TABLE, *SEARCH_FIGURE),
+        plan.with_sheet(
+            paths.result("search/trials.csv"),
+            *paths.table("table_search"),
+            *paths.figure("search"),
+        ),
     localrule: True
 
 
 rule stack:
     input:
-        with_sheet(*of_folds(META_LEARNER_HISTORY)),
+        plan.with_sheet(*plan.of_folds(paths.meta_learner_history)),
     localrule: True
 
 
 rule threshold:
     input:
-        with_sheet(*of_folds(*of_models(THRESHOLDS, STUDY.models)), THRESHOLD_CURVES),
+        plan.with_sheet(*plan.of_folds(*plan.of_models(paths.thresholds)), paths.metrics("threshold_curves.csv")),
     localrule: True
 
 
 rule reconstruct:
     input:
-        with_sheet(*of_folds(COUNTS)),
+        plan.with_sheet(*plan.of_folds(paths.counts)),
     localrule: True
 
 
 rule tables:
     input:
-        all_tables(),
+        results.all_tables,
     localrule: True
 
 
 rule figures:
     input:
-        all_figures(),
+        results.all_figures,
     localrule: True
 
 
 rule bundle:
     input:
-        BUNDLE.format(experiment=config["packed"]),
+        paths.packed_bundle.format(experiment=config["bundle_experiment"]),
     localrule: True
 
 
 rule segment:
     input:
-        with_bundle(*all_segmentations()),
+        plan.with_bundle(*plan.segmentations()),
     localrule: True

@@ -4,15 +4,15 @@
 rule convert_session:
     input:
         library_inputs("convert_session"),
-        source=source_image,
+        source=plan.source_images,
     output:
-        images=[nifti(contrast) for contrast in CONTRASTS],
-        sidecars=[sidecar(contrast) for contrast in CONTRASTS],
-        choice=SERIES_SELECTION,
+        images=[paths.nifti(contrast) for contrast in plan.channels],
+        sidecars=[paths.sidecar(contrast) for contrast in plan.channels],
+        choice=paths.series_selection,
     log:
-        result(f"logs/convert_session/{LABEL}.log"),
+        paths.log("convert_session", LABEL),
     benchmark:
-        result(f"benchmarks/convert_session/{LABEL}.tsv")
+        paths.benchmark("convert_session", LABEL)
     group:
         "images"
     conda:
@@ -21,7 +21,7 @@ rule convert_session:
         mem_mb=scale_with_attempt(2000),
         runtime=scale_with_attempt(15),
     params:
-        source=source_by_contrast,
+        source=plan.source_by_contrast,
     message:
         "convert_session: sub-{wildcards.participant} ses-{wildcards.session} to NIfTI"
     script:
@@ -31,15 +31,15 @@ rule convert_session:
 rule mask_session:
     input:
         library_inputs("mask_session"),
-        image=nifti("T2w"),
-        mask=lambda wildcards: (sheet() if "phantom" in config else mask_source(wildcards)),
+        image=paths.nifti("T2w"),
+        mask=plan.source_mask_file,
         descriptions=[config["label_descriptions"]] if config["label_descriptions"] else [],
     output:
-        MASK,
+        paths.mask,
     log:
-        result(f"logs/mask_session/{LABEL}.log"),
+        paths.log("mask_session", LABEL),
     benchmark:
-        result(f"benchmarks/mask_session/{LABEL}.tsv")
+        paths.benchmark("mask_session", LABEL)
     group:
         "images"
     conda:
@@ -48,7 +48,7 @@ rule mask_session:
         mem_mb=scale_with_attempt(2000),
         runtime=scale_with_attempt(15),
     params:
-        source=mask_source,
+        source=plan.source_mask,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -61,12 +61,12 @@ rule label_table:
     input:
         library_inputs("label_table"),
     output:
-        itksnap=LABEL_DESCRIPTIONS,
-        bids=result("nifti/dseg.tsv"),
+        itksnap=paths.label_descriptions,
+        bids=paths.result("nifti/dseg.tsv"),
     log:
-        result("logs/label_table.log"),
+        paths.log("label_table"),
     benchmark:
-        result("benchmarks/label_table.tsv")
+        paths.benchmark("label_table")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"

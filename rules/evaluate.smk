@@ -4,21 +4,21 @@
 rule evaluate:
     input:
         library_inputs("evaluate"),
-        counts=of_folds(COUNTS),
+        counts=plan.of_folds(paths.counts),
         # Asked for by name, so that an experiment added to the config is made.
-        masks=of_folds(*masks_of_experiments()),
+        masks=plan.of_folds(*plan.masks_of_experiments()),
     output:
-        iou=result("metrics/iou.csv"),
-        per_slice=result("metrics/iou_per_slice.csv"),
-        per_patient=result("metrics/iou_per_patient.csv"),
-        wilcoxon=result("metrics/wilcoxon.csv"),
-        ranking=result("metrics/ranking.csv"),
-        worst_cases=result("metrics/worst_cases.csv"),
-        machine=result("metrics/machine.json"),
+        iou=paths.metrics("iou.csv"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        per_patient=paths.metrics("iou_per_patient.csv"),
+        wilcoxon=paths.metrics("wilcoxon.csv"),
+        ranking=paths.metrics("ranking.csv"),
+        worst_cases=paths.metrics("worst_cases.csv"),
+        machine=paths.metrics("machine.json"),
     log:
-        result("logs/evaluate.log"),
+        paths.log("evaluate"),
     benchmark:
-        result("benchmarks/evaluate.tsv")
+        paths.benchmark("evaluate")
     conda:
         "../envs/lumbarseg.yaml"
     resources:
@@ -37,18 +37,18 @@ rule evaluate:
 rule calibration:
     input:
         library_inputs("calibration"),
-        sums=of_folds(CALIBRATION_SUMS),
+        sums=plan.of_folds(paths.calibration_sums),
     output:
-        calibration=CALIBRATION,
-        errors=CALIBRATION_ERRORS,
+        calibration=paths.metrics("calibration.csv"),
+        errors=paths.metrics("calibration_errors.csv"),
     log:
-        result("logs/calibration.log"),
+        paths.log("calibration"),
     benchmark:
-        result("benchmarks/calibration.tsv")
+        paths.benchmark("calibration")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        classes=class_names(),
+        classes=plan.class_names,
     message:
         "calibration: how far scores can be taken for probabilities"
     script:
@@ -58,23 +58,23 @@ rule calibration:
 rule assess_fold:
     input:
         library_inputs("assess_fold"),
-        truth=masks_of("test"),
-        masks=[result(f"masks/{experiment}/fold-{{fold}}") for experiment in measured()],
+        truth=plan.of_subset(paths.mask, "test"),
+        masks=[paths.masks(experiment) for experiment in plan.measured],
     output:
-        distances=DISTANCES,
-        confusion=CONFUSION,
+        distances=paths.surface_distances,
+        confusion=paths.confusion,
     log:
-        result("logs/assess_fold/fold-{fold}.log"),
+        paths.log("assess_fold", "fold-{fold}"),
     benchmark:
-        result("benchmarks/assess_fold/fold-{fold}.tsv")
+        paths.benchmark("assess_fold", "fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(120),
     params:
-        sessions=session_ids_of("test"),
-        experiments=measured(),
+        sessions=plan.ids_of_subset("test"),
+        experiments=plan.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -86,15 +86,15 @@ rule assess_fold:
 rule assessment:
     input:
         library_inputs("assessment"),
-        distances=of_folds(DISTANCES),
-        confusion=of_folds(CONFUSION),
+        distances=plan.of_folds(paths.surface_distances),
+        confusion=plan.of_folds(paths.confusion),
     output:
-        distances=result("metrics/surface_distances.csv"),
-        confusion=result("metrics/confusion.csv"),
+        distances=paths.metrics("surface_distances.csv"),
+        confusion=paths.metrics("confusion.csv"),
     log:
-        result("logs/assessment.log"),
+        paths.log("assessment"),
     benchmark:
-        result("benchmarks/assessment.tsv")
+        paths.benchmark("assessment")
     conda:
         "../envs/lumbarseg.yaml"
     message:
@@ -106,25 +106,29 @@ rule assessment:
 rule case_slices:
     input:
         library_inputs("case_slices"),
-        per_slice=result("metrics/iou_per_slice.csv"),
-        worst_cases=result("metrics/worst_cases.csv"),
-        t2w=of_sessions(tested_sessions(), nifti("T2w")),
-        t1w=of_sessions(tested_sessions(), REGISTERED) if "T1w" in CONTRASTS else [],
-        truth=of_sessions(tested_sessions(), MASK),
-        masks=[result(f"masks/{experiment}/fold-{fold}") for experiment in worst_slices() for fold in STUDY.folds],
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        worst_cases=paths.metrics("worst_cases.csv"),
+        t2w=of_sessions(plan.tested_sessions(), paths.nifti("T2w")),
+        t1w=of_sessions(plan.tested_sessions(), paths.registered) if plan.has_t1w else [],
+        truth=of_sessions(plan.tested_sessions(), paths.mask),
+        masks=[
+            paths.result(f"masks/{experiment}/fold-{fold}")
+            for experiment in plan.worst_slices()
+            for fold in plan.study.folds
+        ],
     output:
-        cases=CASES,
-        worst=worst_slices().values(),
+        cases=paths.slices("cases"),
+        worst=plan.worst_slices().values(),
     log:
-        result("logs/case_slices.log"),
+        paths.log("case_slices"),
     benchmark:
-        result("benchmarks/case_slices.tsv")
+        paths.benchmark("case_slices")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        sessions=[(session.participant_id, session.session_id) for session in tested_sessions()],
-        experiments=list(worst_slices()),
-        folds=STUDY.folds,
+        sessions=[(session.participant_id, session.session_id) for session in plan.tested_sessions()],
+        experiments=list(plan.worst_slices()),
+        folds=plan.study.folds,
         by_hand=config["figures"]["slices"],
         most=3,
         background=config["background"],
@@ -137,17 +141,19 @@ rule case_slices:
 rule example_slices:
     input:
         library_inputs("example_slices"),
-        t2w=of_sessions(LABELLED[:1], nifti("T2w")),
-        t1w=(of_sessions(LABELLED[:1], nifti("T1w"), REGISTERED) if "T1w" in CONTRASTS else []),
-        normalised=[path for contrast in CONTRASTS for path in of_sessions(LABELLED[:1], normalised(contrast))],
-        mask=of_sessions(LABELLED[:1], MASK),
+        t2w=of_sessions(plan.labelled[:1], paths.nifti("T2w")),
+        t1w=(of_sessions(plan.labelled[:1], paths.nifti("T1w"), paths.registered) if plan.has_t1w else []),
+        normalised=[
+            path for contrast in plan.channels for path in of_sessions(plan.labelled[:1], paths.normalised(contrast))
+        ],
+        mask=of_sessions(plan.labelled[:1], paths.mask),
     output:
-        labelled=EXAMPLES,
-        steps=PREPROCESSING_SLICES,
+        labelled=paths.slices("examples"),
+        steps=paths.slices("preprocessing"),
     log:
-        result("logs/example_slices.log"),
+        paths.log("example_slices"),
     benchmark:
-        result("benchmarks/example_slices.tsv")
+        paths.benchmark("example_slices")
     conda:
         "../envs/lumbarseg.yaml"
     params:
@@ -156,3 +162,54 @@ rule example_slices:
         "example_slices: slices of Figures 2 and 3 from the images"
     script:
         "../workflow_scripts/example_slices.py"
+
+
+rule uncertainty_slices:
+    input:
+        library_inputs("uncertainty_slices"),
+        per_slice=paths.metrics("iou_per_slice.csv"),
+        t2w=of_sessions(plan.subset(1, "test"), paths.nifti("T2w")),
+        truth=of_sessions(plan.subset(1, "test"), paths.mask),
+        masks=paths.result(f"masks/{config['uncertainty']['experiment']}/fold-1"),
+        maps=paths.result(f"uncertainty/{plan.uncertain_model}/fold-1"),
+    output:
+        paths.slices("uncertainty"),
+    log:
+        paths.log("uncertainty_slices"),
+    benchmark:
+        paths.benchmark("uncertainty_slices")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        sessions=ids_of(plan.subset(1, "test")),
+        experiment=config["uncertainty"]["experiment"],
+        fold=1,
+        background=config["background"],
+    message:
+        "uncertainty_slices: slices of the figure of uncertainty from the images"
+    script:
+        "../workflow_scripts/uncertainty_slices.py"
+
+
+rule usage:
+    input:
+        library_inputs("usage"),
+        **plan.benchmarks_by_rule(),
+        networks=paths.metrics("networks.csv"),
+        histories=plan.of_folds(paths.history),
+        meta_learners=plan.of_folds(paths.meta_learner_history) if plan.study.meta_learners else [],
+    output:
+        paths.metrics("usage.csv"),
+    log:
+        paths.log("usage"),
+    benchmark:
+        paths.benchmark("usage")
+    conda:
+        "../envs/lumbarseg.yaml"
+    params:
+        rules=list(plan.benchmarks_by_rule()),
+        topologies=[topology for fold in plan.study.folds for topology in plan.study.networks],
+    message:
+        "usage: what the study cost by stage"
+    script:
+        "../workflow_scripts/usage.py"

@@ -4,13 +4,13 @@
 rule normalise_session:
     input:
         library_inputs("normalise_session"),
-        images=[aligned(contrast) for contrast in CONTRASTS],
+        images=[paths.aligned(contrast) for contrast in plan.channels],
     output:
-        images=[normalised(contrast) for contrast in CONTRASTS],
+        images=[paths.normalised(contrast) for contrast in plan.channels],
     log:
-        result(f"logs/normalise_session/{LABEL}.log"),
+        paths.log("normalise_session", LABEL),
     benchmark:
-        result(f"benchmarks/normalise_session/{LABEL}.tsv")
+        paths.benchmark("normalise_session", LABEL)
     group:
         "images"
     conda:

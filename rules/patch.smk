@@ -4,16 +4,16 @@
 rule patch_session:
     input:
         library_inputs("patch_session"),
-        images=[normalised(contrast) for contrast in CONTRASTS],
-        mask=MASK,
+        images=[paths.normalised(contrast) for contrast in plan.channels],
+        mask=paths.mask,
     output:
-        description=PATCHES,
-        images=PATCHES.replace("_patches.json", "_images.b2nd"),
-        labels=PATCHES.replace("_patches.json", "_labels.b2nd"),
+        description=paths.patches,
+        images=paths.patches.replace("_patches.json", "_images.b2nd"),
+        labels=paths.patches.replace("_patches.json", "_labels.b2nd"),
     log:
-        result(f"logs/patch_session/{LABEL}.log"),
+        paths.log("patch_session", LABEL),
     benchmark:
-        result(f"benchmarks/patch_session/{LABEL}.tsv")
+        paths.benchmark("patch_session", LABEL)
     group:
         "images"
     conda:
@@ -25,6 +25,6 @@ rule patch_session:
         patches=config["patches"],
         background=config["background"],
     message:
-        "patch_session: sub-{wildcards.participant} ses-{wildcards.session} into {params.patches[side]} x {params.patches[side]}"
+        "patch_session: sub-{wildcards.participant} ses-{wildcards.session} into {params.patches[patch_size]} x {params.patches[patch_size]}"
     script:
         "../workflow_scripts/patch_session.py"

@@ -5,14 +5,14 @@ rule phantom:
     input:
         library_inputs("phantom"),
     output:
-        sheet=result("phantom/sessions.tsv"),
-        dicom=directory(result("phantom/dicom")),
-        masks=directory(result("phantom/masks")),
-        truth=directory(result("phantom/truth")),
+        sheet=paths.result("phantom/sessions.tsv"),
+        dicom=directory(paths.result("phantom/dicom")),
+        masks=directory(paths.result("phantom/masks")),
+        truth=directory(paths.result("phantom/truth")),
     log:
-        result("logs/phantom.log"),
+        paths.log("phantom"),
     benchmark:
-        result("benchmarks/phantom.tsv")
+        paths.benchmark("phantom")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 4

@@ -4,15 +4,15 @@
 rule quality_session:
     input:
         library_inputs("quality_session"),
-        t2w=nifti("T2w"),
-        t1w=[nifti("T1w"), REGISTERED] if "T1w" in CONTRASTS else [],
-        mask=mask_if_there_is_one,
+        t2w=paths.nifti("T2w"),
+        t1w=[paths.nifti("T1w"), paths.registered] if plan.has_t1w else [],
+        mask=plan.mask_if_any,
     output:
-        PICTURE,
+        paths.quality_picture,
     log:
-        result(f"logs/quality_session/{LABEL}.log"),
+        paths.log("quality_session", LABEL),
     benchmark:
-        result(f"benchmarks/quality_session/{LABEL}.tsv")
+        paths.benchmark("quality_session", LABEL)
     group:
         "images"
     conda:
@@ -32,21 +32,18 @@ rule quality_session:
 rule registration_quality:
     input:
         library_inputs("registration_quality"),
-        reports=of_sessions(SESSIONS, REGISTRATION),
+        reports=of_sessions(plan.sessions, paths.registration_report),
     output:
-        csv=result("metrics/registration.csv"),
-        table=table("table_registration"),
-        figure=figure("registration"),
+        paths.metrics("registration.csv"),
     log:
-        result("logs/registration_quality.log"),
+        paths.log("registration_quality"),
     benchmark:
-        result("benchmarks/registration_quality.tsv")
+        paths.benchmark("registration_quality")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        limits={key: config["registration"][key] for key in ("unusual_shift", "unusual_rotation")},
-        page=QUALITY_PAGE,
+        page=paths.quality_page,
     message:
         "registration_quality: how far each T1w was moved, and which to look at"
     script:
@@ -56,21 +53,21 @@ rule registration_quality:
 rule quality_page:
     input:
         library_inputs("quality_page"),
-        pictures=of_sessions(SESSIONS, PICTURE),
-        choices=of_sessions(SESSIONS, SERIES_SELECTION),
-        registration=[result("metrics/registration.csv")] if "T1w" in CONTRASTS else [],
+        pictures=of_sessions(plan.sessions, paths.quality_picture),
+        choices=of_sessions(plan.sessions, paths.series_selection),
+        registration=[paths.metrics("registration.csv")] if plan.has_t1w else [],
     output:
-        QUALITY_PAGE,
+        paths.quality_page,
     log:
-        result("logs/quality_page.log"),
+        paths.log("quality_page"),
     benchmark:
-        result("benchmarks/quality_page.tsv")
+        paths.benchmark("quality_page")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
     params:
         study=config["study"],
-        sessions=ids_of(SESSIONS),
+        sessions=ids_of(plan.sessions),
     message:
         "quality_page: every session on one page"
     script:

@@ -4,20 +4,20 @@
 rule reconstruct_fold:
     input:
         library_inputs("reconstruct_fold"),
-        patches=patches_of("test"),
-        masks=masks_of("test"),
-        networks=networks_of_fold(),
-        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
-        thresholds=(of_models(THRESHOLDS, STUDY.models) if "TH" in config["labellings"] else []),
+        patches=plan.of_subset(paths.patches, "test"),
+        masks=plan.of_subset(paths.mask, "test"),
+        networks=plan.networks_of_fold(),
+        meta_learners=plan.of_models(paths.meta_learner, stacked_only=True),
+        thresholds=(plan.of_models(paths.thresholds) if "TH" in config["labellings"] else []),
     output:
-        counts=COUNTS,
-        calibration=CALIBRATION_SUMS,
-        masks=[directory(folder) for folder in masks_of_experiments()],
-        uncertainty=[directory(folder) for folder in uncertainty_of_fold()],
+        counts=paths.counts,
+        calibration=paths.calibration_sums,
+        masks=[directory(folder) for folder in plan.masks_of_experiments()],
+        uncertainty=[directory(folder) for folder in plan.uncertainty_of_fold()],
     log:
-        result("logs/reconstruct_fold/fold-{fold}.log"),
+        paths.log("reconstruct_fold", "fold-{fold}"),
     benchmark:
-        result("benchmarks/reconstruct_fold/fold-{fold}.tsv")
+        paths.benchmark("reconstruct_fold", "fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -25,16 +25,16 @@ rule reconstruct_fold:
         mem_mb=scale_with_attempt(32000),
         runtime=scale_with_attempt(720),
     params:
-        sessions=session_ids_of("test"),
-        models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
-        networks=STUDY.networks,
-        experiments=STUDY.experiments,
+        sessions=plan.ids_of_subset("test"),
+        models=plan.described(plan.study.models),
+        networks=plan.study.networks,
+        experiments=plan.study.experiments,
         labellings=config["labellings"],
-        training=TRAINING,
-        channels=CONTRASTS,
-        classes=class_names(),
+        training=plan.training,
+        channels=plan.channels,
+        classes=plan.class_names,
         background=config["background"],
-        uncertain=uncertain_model(),
+        uncertain=plan.uncertain_model,
     message:
         "reconstruct_fold: masks of the test patients by the models of fold {wildcards.fold}"
     script:

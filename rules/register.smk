@@ -4,16 +4,16 @@
 rule register_session:
     input:
         library_inputs("register_session"),
-        fixed=nifti("T2w"),
-        moving=nifti("T1w"),
+        fixed=paths.nifti("T2w"),
+        moving=paths.nifti("T1w"),
     output:
-        image=REGISTERED,
-        matrix=MATRIX,
-        report=REGISTRATION,
+        image=paths.registered,
+        matrix=paths.registration_matrix,
+        report=paths.registration_report,
     log:
-        result(f"logs/register_session/{LABEL}.log"),
+        paths.log("register_session", LABEL),
     benchmark:
-        result(f"benchmarks/register_session/{LABEL}.tsv")
+        paths.benchmark("register_session", LABEL)
     group:
         "images"
     conda:
@@ -22,7 +22,7 @@ rule register_session:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(30),
     params:
-        settings=registration_settings(),
+        settings=plan.registration_settings,
     message:
         "register_session: T1w of sub-{wildcards.participant} ses-{wildcards.session} onto T2w with {params.settings[engine]}"
     script:

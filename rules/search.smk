@@ -1,21 +1,21 @@
 """Hyper-parameter search: each topology with each optimiser, learning rate and activation (Section 5.2).
 
-Everything it makes stands below `search/`; the study itself never reads it.
+Trials are below `search/`; the study itself never reads them.
 """
 
 
 rule search_network:
     input:
         library_inputs("search_network"),
-        ancient(FOLDS),
-        training=patches_of("train"),
-        validation=patches_of("validation"),
+        ancient(paths.folds),
+        training=plan.of_subset(paths.patches, "train"),
+        validation=plan.of_subset(paths.patches, "validation"),
     output:
-        TRIAL_HISTORY,
+        paths.trial_history,
     log:
-        result("logs/search_network/{trial}_fold-{fold}.log"),
+        paths.log("search_network", "{trial}_fold-{fold}"),
     benchmark:
-        result("benchmarks/search_network/{trial}_fold-{fold}.tsv")
+        paths.benchmark("search_network", "{trial}_fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -24,12 +24,12 @@ rule search_network:
         runtime=480,
     params:
         # Inputs are compared as a set, which patients who change sides leave as it is.
-        train_sessions=session_ids_of("train"),
-        validation_sessions=session_ids_of("validation"),
-        name=lambda wildcards: STUDY.trials[wildcards.trial].topology,
-        topology=lambda wildcards: STUDY.trials[wildcards.trial].entry,
-        training=TRAINING | {"epochs": config.get("search", {}).get("epochs")},
-        classes=class_names(),
+        train_sessions=plan.ids_of_subset("train"),
+        validation_sessions=plan.ids_of_subset("validation"),
+        name=lambda wildcards: plan.study.trials[wildcards.trial].topology,
+        topology=lambda wildcards: plan.study.trials[wildcards.trial].entry,
+        training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
+        classes=plan.class_names,
         background=config["background"],
     message:
         "search_network: {wildcards.trial}, fold {wildcards.fold}, {params.training[epochs]} epochs"
@@ -40,22 +40,21 @@ rule search_network:
 rule search_table:
     input:
         library_inputs("search_table"),
-        histories=histories_of_trials,
+        histories=plan.histories_of_trials,
     output:
-        trials=result("search/trials.csv"),
-        table=SEARCH_TABLE,
-        figure=SEARCH_FIGURE,
+        trials=paths.result("search/trials.csv"),
+        combinations=paths.result("search/combinations.csv"),
     log:
-        result("logs/search_table.log"),
+        paths.log("search_table"),
     benchmark:
-        result("benchmarks/search_table.tsv")
+        paths.benchmark("search_table")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        trials=trials(),
+        trials=plan.trials(),
         epochs=config.get("search", {}).get("epochs"),
-        best_epoch_by=config["training"]["best_epoch_by"],
-        present={name: {key: STUDY.topology(name)[key] for key in HYPER_PARAMETERS} for name in config["topologies"]},
+        monitor=config["training"]["monitor"],
+        present=plan.present_hyper_parameters(),
     message:
         "search_table: optimiser, learning rate and activation of each topology"
     script:

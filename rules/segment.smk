@@ -5,18 +5,18 @@ rule segment_session:
     input:
         library_inputs("segment_session"),
         bundle=config["bundle"] or [],
-        images=[aligned(contrast) for contrast in CONTRASTS],
-        sidecars=[sidecar(contrast) for contrast in CONTRASTS],
-        registration=REGISTRATION if "T1w" in CONTRASTS else [],
+        images=[paths.aligned(contrast) for contrast in plan.channels],
+        sidecars=[paths.sidecar(contrast) for contrast in plan.channels],
+        registration=paths.registration_report if plan.has_t1w else [],
     output:
-        labels=SEGMENTED,
-        entropy=ENTROPY,
-        mutual_information=MUTUAL_INFORMATION,
-        record=SESSION_RECORD,
+        labels=paths.segmented,
+        entropy=paths.uncertainty_map("entropy"),
+        mutual_information=paths.uncertainty_map("mutualinformation"),
+        record=paths.segmentation_record,
     log:
-        result(f"logs/segment_session/{LABEL}.log"),
+        paths.log("segment_session", LABEL),
     benchmark:
-        result(f"benchmarks/segment_session/{LABEL}.tsv")
+        paths.benchmark("segment_session", LABEL)
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -24,7 +24,7 @@ rule segment_session:
         mem_mb=scale_with_attempt(16000),
         runtime=scale_with_attempt(240),
     params:
-        sources=source_by_contrast,
+        sources=plan.source_by_contrast,
     message:
         "segment_session: sub-{wildcards.participant} ses-{wildcards.session} with {input.bundle}"
     script:
@@ -34,17 +34,17 @@ rule segment_session:
 rule measure_session:
     input:
         library_inputs("measure_session"),
-        labels=SEGMENTED,
-        entropy=ENTROPY,
-        record=SESSION_RECORD,
-        t2w=nifti("T2w"),
+        labels=paths.segmented,
+        entropy=paths.uncertainty_map("entropy"),
+        record=paths.segmentation_record,
+        t2w=paths.nifti("T2w"),
     output:
-        measures=MEASURES,
-        page=PAGE,
+        measures=paths.measures,
+        page=paths.session_page,
     log:
-        result(f"logs/measure_session/{LABEL}.log"),
+        paths.log("measure_session", LABEL),
     benchmark:
-        result(f"benchmarks/measure_session/{LABEL}.tsv")
+        paths.benchmark("measure_session", LABEL)
     group:
         "measures"
     conda:
@@ -64,15 +64,15 @@ rule measure_session:
 rule dicomseg_session:
     input:
         library_inputs("dicomseg_session"),
-        labels=SEGMENTED,
-        record=SESSION_RECORD,
-        source=lambda wildcards: source_by_contrast(wildcards)["T2w"],
+        labels=paths.segmented,
+        record=paths.segmentation_record,
+        source=lambda wildcards: plan.source_by_contrast(wildcards)["T2w"],
     output:
-        SEGMENTED_DICOM,
+        paths.segmented_dicom,
     log:
-        result(f"logs/dicomseg_session/{LABEL}.log"),
+        paths.log("dicomseg_session", LABEL),
     benchmark:
-        result(f"benchmarks/dicomseg_session/{LABEL}.tsv")
+        paths.benchmark("dicomseg_session", LABEL)
     group:
         "measures"
     conda:
@@ -93,11 +93,11 @@ rule describe_measures:
     input:
         library_inputs("describe_measures"),
     output:
-        MEASURES_KEY,
+        paths.measures_key,
     log:
-        result("logs/describe_measures.log"),
+        paths.log("describe_measures"),
     benchmark:
-        result("benchmarks/describe_measures.tsv")
+        paths.benchmark("describe_measures")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"

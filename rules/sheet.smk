@@ -7,12 +7,12 @@ second call would do nothing instead of saying that there is a sheet already.
 
 rule write_sheet:
     log:
-        result("logs/write_sheet.log"),
+        paths.log("write_sheet"),
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        layout=layout,
+        layout=plan.layout,
         sheet=config["sessions"],
     message:
         "write_sheet: {params.sheet}"

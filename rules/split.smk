@@ -3,38 +3,35 @@
 All images and masks are checked by then: nothing heavy starts before.
 """
 
-if workflow.is_main_process and ASSIGNMENTS and (anew := folds.changed_folds(FOLDS, ASSIGNMENTS)):
-    logger.info(
-        f"split: other patients than {FOLDS} says are now for training or validation in fold {', '.join(map(str, anew))}; what "
-        "was trained on the former ones is made anew once `split` has run, and a dry run does not list it before"
-    )
-
 
 rule select_sessions:
     input:
         library_inputs("select_sessions"),
-        sheet=with_sheet(sheet()),
-        patches=of_sessions(WITH_MASKS, PATCHES),
-        images=[path for session in WITH_MASKS for path in of_sessions([session], *map(nifti, CONTRASTS))],
-        sidecars=[path for session in WITH_MASKS for path in of_sessions([session], *map(sidecar, CONTRASTS))],
-        choices=of_sessions(WITH_MASKS, SERIES_SELECTION),
+        sheet=plan.with_sheet(plan.sheet),
+        patches=of_sessions(plan.with_masks, paths.patches),
+        images=[
+            path for session in plan.with_masks for path in of_sessions([session], *map(paths.nifti, plan.channels))
+        ],
+        sidecars=[
+            path for session in plan.with_masks for path in of_sessions([session], *map(paths.sidecar, plan.channels))
+        ],
+        choices=of_sessions(plan.with_masks, paths.series_selection),
     output:
-        cohort=result("metrics/cohort.csv"),
-        selection=SELECTION,
-        table=table("table_selection"),
+        cohort=paths.metrics("cohort.csv"),
+        selection=paths.selection,
     log:
-        result("logs/select_sessions.log"),
+        paths.log("select_sessions"),
     benchmark:
-        result("benchmarks/select_sessions.tsv")
+        paths.benchmark("select_sessions")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        channels=CONTRASTS,
-        sessions=ids_of(WITH_MASKS),
-        lacking=MISSING_IMAGES,
+        channels=plan.channels,
+        sessions=ids_of(plan.with_masks),
+        lacking=plan.missing_images,
         criteria=config["selection"],
-        class_names=class_names(),
+        class_names=plan.class_names,
     message:
         "select_sessions: sessions by acquisition, cover, brightness and noise"
     script:
@@ -46,22 +43,21 @@ rule select_sessions:
 checkpoint split:
     input:
         library_inputs("split"),
-        sheet=with_split(sheet()),
-        selection=SELECTION,
+        sheet=plan.with_split(plan.sheet),
+        selection=paths.selection,
     output:
-        folds=FOLDS,
+        folds=paths.folds,
     log:
-        result("logs/split.log"),
+        paths.log("split"),
     benchmark:
-        result("benchmarks/split.tsv")
+        paths.benchmark("split")
     localrule: True
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        left_out=ids_left_out(),
-        lacking=MISSING_IMAGES,
-        assignments=[(row.participant_id, row.fold, row.subset) for row in ASSIGNMENTS],
-        table=table("table_selection")[1],
+        left_out=plan.left_out,
+        lacking=plan.missing_images,
+        assignments=[(row.participant_id, row.fold, row.subset) for row in plan.assignments],
     message:
         "split: patients into test and folds"
     script:

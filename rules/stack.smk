@@ -4,16 +4,16 @@
 rule stack_fold:
     input:
         library_inputs("stack_fold"),
-        training=patches_of("train"),
-        validation=patches_of("validation"),
-        networks=networks_to_stack,
+        training=plan.of_subset(paths.patches, "train"),
+        validation=plan.of_subset(paths.patches, "validation"),
+        networks=plan.networks_to_stack,
     output:
-        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
-        history=META_LEARNER_HISTORY,
+        meta_learners=plan.of_models(paths.meta_learner, stacked_only=True),
+        history=paths.meta_learner_history,
     log:
-        result("logs/stack_fold/fold-{fold}.log"),
+        paths.log("stack_fold", "fold-{fold}"),
     benchmark:
-        result("benchmarks/stack_fold/fold-{fold}.tsv")
+        paths.benchmark("stack_fold", "fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -21,16 +21,14 @@ rule stack_fold:
         mem_mb=scale_with_attempt(32000),
         runtime=2880,
     params:
-        meta_learners=[(model.name, model.networks, model.combiner) for model in STUDY.meta_learners],
-        networks=STUDY.networks,
-        network_files=lambda wildcards: {
-            fold: [path.format(fold=fold) for path in networks_of_fold()] for fold in folds_to_stack(wildcards.fold)
-        },
-        seen_by=folds_that_stack,
+        meta_learners=plan.described(plan.study.meta_learners),
+        networks=plan.study.networks,
+        network_files=plan.networks_by_fold,
+        seen_by=plan.fold_of_networks,
         stacking=config["stacking"],
-        training=TRAINING,
-        channels=CONTRASTS,
-        classes=class_names(),
+        training=plan.training,
+        channels=plan.channels,
+        classes=plan.class_names,
         background=config["background"],
     message:
         "stack_fold: fold {wildcards.fold}, {params.stacking[epochs]} epochs"

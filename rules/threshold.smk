@@ -4,16 +4,16 @@
 rule threshold_fold:
     input:
         library_inputs("threshold_fold"),
-        patches=patches_of("validation"),
-        masks=masks_of("validation"),
-        networks=networks_of_fold(),
-        meta_learners=of_models(META_LEARNER, STUDY.meta_learners),
+        patches=plan.of_subset(paths.patches, "validation"),
+        masks=plan.of_subset(paths.mask, "validation"),
+        networks=plan.networks_of_fold(),
+        meta_learners=plan.of_models(paths.meta_learner, stacked_only=True),
     output:
-        of_models(THRESHOLDS, STUDY.models),
+        plan.of_models(paths.thresholds),
     log:
-        result("logs/threshold_fold/fold-{fold}.log"),
+        paths.log("threshold_fold", "fold-{fold}"),
     benchmark:
-        result("benchmarks/threshold_fold/fold-{fold}.tsv")
+        paths.benchmark("threshold_fold", "fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -21,12 +21,12 @@ rule threshold_fold:
         mem_mb=scale_with_attempt(32000),
         runtime=scale_with_attempt(720),
     params:
-        sessions=session_ids_of("validation"),
-        models=[(model.name, model.networks, model.combiner) for model in STUDY.models],
-        networks=STUDY.networks,
-        training=TRAINING,
-        channels=CONTRASTS,
-        classes=class_names(),
+        sessions=plan.ids_of_subset("validation"),
+        models=plan.described(plan.study.models),
+        networks=plan.study.networks,
+        training=plan.training,
+        channels=plan.channels,
+        classes=plan.class_names,
     message:
         "threshold_fold: tuning all models of fold {wildcards.fold} on its validation slices"
     script:
@@ -36,13 +36,13 @@ rule threshold_fold:
 rule threshold_curves:
     input:
         library_inputs("threshold_curves"),
-        thresholds=of_folds(*of_models(THRESHOLDS, STUDY.models)),
+        thresholds=plan.of_folds(*plan.of_models(paths.thresholds)),
     output:
-        THRESHOLD_CURVES,
+        paths.metrics("threshold_curves.csv"),
     log:
-        result("logs/threshold_curves.log"),
+        paths.log("threshold_curves"),
     benchmark:
-        result("benchmarks/threshold_curves.tsv")
+        paths.benchmark("threshold_curves")
     conda:
         "../envs/lumbarseg.yaml"
     message:

@@ -5,24 +5,24 @@ rule networks:
     input:
         library_inputs("networks"),
     output:
-        networks=result("metrics/networks.csv"),
-        blocks=result("metrics/network_blocks.csv"),
+        networks=paths.metrics("networks.csv"),
+        blocks=paths.metrics("network_blocks.csv"),
     log:
-        result("logs/networks.log"),
+        paths.log("networks"),
     benchmark:
-        result("benchmarks/networks.tsv")
+        paths.benchmark("networks")
     conda:
         "../envs/lumbarseg.yaml"
     resources:
         mem_mb=scale_with_attempt(8000),
         runtime=30,
     params:
-        topologies={name: STUDY.topology(name) for name in STUDY.networks},
+        topologies=plan.topologies,
         shape={
-            "side": config["patches"]["side"],
-            "channels": len(CONTRASTS),
+            "side": config["patches"]["patch_size"],
+            "channels": len(plan.channels),
             "classes": len(config["classes"]),
-            "width": config["training"]["width"],
+            "base_filters": config["training"]["base_filters"],
         },
     message:
         "networks: parameters and operations of each topology"
@@ -33,16 +33,16 @@ rule networks:
 rule train_network:
     input:
         library_inputs("train_network"),
-        ancient(FOLDS),
-        training=patches_of("train"),
-        validation=patches_of("validation"),
+        ancient(paths.folds),
+        training=plan.of_subset(paths.patches, "train"),
+        validation=plan.of_subset(paths.patches, "validation"),
     output:
-        network=NETWORK,
-        history=HISTORY,
+        network=paths.network,
+        history=paths.history,
     log:
-        result("logs/train_network/{topology}_fold-{fold}.log"),
+        paths.log("train_network", "{topology}_fold-{fold}"),
     benchmark:
-        result("benchmarks/train_network/{topology}_fold-{fold}.tsv")
+        paths.benchmark("train_network", "{topology}_fold-{fold}")
     conda:
         "../envs/lumbarseg.yaml"
     threads: 8
@@ -51,13 +51,13 @@ rule train_network:
         runtime=2880,
     params:
         # Inputs are compared as a set, which patients who change sides leave as it is.
-        train_sessions=session_ids_of("train"),
-        validation_sessions=session_ids_of("validation"),
-        topology=lambda wildcards: STUDY.topology(wildcards.topology),
-        training=TRAINING,
-        events=TENSORBOARD,
-        channels=CONTRASTS,
-        classes=class_names(),
+        train_sessions=plan.ids_of_subset("train"),
+        validation_sessions=plan.ids_of_subset("validation"),
+        topology=lambda wildcards: plan.study.topology(wildcards.topology),
+        training=plan.training,
+        events=paths.tensorboard,
+        channels=plan.channels,
+        classes=plan.class_names,
         background=config["background"],
     message:
         "train_network: {wildcards.topology}, fold {wildcards.fold}, {params.training[epochs]} epochs"
@@ -68,17 +68,17 @@ rule train_network:
 rule histories:
     input:
         library_inputs("histories"),
-        histories=of_folds(HISTORY),
+        histories=plan.of_folds(paths.history),
     output:
-        HISTORIES,
+        paths.metrics("histories.csv"),
     log:
-        result("logs/histories.log"),
+        paths.log("histories"),
     benchmark:
-        result("benchmarks/histories.tsv")
+        paths.benchmark("histories")
     conda:
         "../envs/lumbarseg.yaml"
     params:
-        trainings=[(topology, fold) for fold in STUDY.folds for topology in STUDY.networks],
+        trainings=[(topology, fold) for fold in plan.study.folds for topology in plan.study.networks],
     message:
         "histories: every epoch of every training"
     script:

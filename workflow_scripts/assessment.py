@@ -1,14 +1,13 @@
-"""Put what was measured of the folds' masks together."""
+"""Combine the surface distances and the confusion of all folds."""
 
 import pandas as pd
 
-from lumbarseg.atomic_io import atomic_write
+from lumbarseg.atomic_io import write_csv
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    for kind in ("distances", "confusion"):
-        frames = [
-            pd.read_csv(path, dtype={"participant_id": str, "session_id": str}) for path in snakemake.input.get(kind)
-        ]
-        with atomic_write(snakemake.output.get(kind)) as temporary:
-            pd.concat(frames, ignore_index=True).to_csv(temporary, index=False)
+    for table in ("distances", "confusion"):
+        # Ids stay texts: 01 must not become 1.
+        text = {"participant_id": str, "session_id": str}
+        frames = [pd.read_csv(path, dtype=text) for path in snakemake.input.get(table)]
+        write_csv(snakemake.output.get(table), pd.concat(frames, ignore_index=True))

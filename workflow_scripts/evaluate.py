@@ -1,6 +1,6 @@
-"""Put the counts of all folds together: IoU per slice, patient and fold, the statistical comparison, and the ranking."""
+"""Compute IoU, its statistics and the ranking of the experiments from the counts of all folds."""
 
-from lumbarseg.atomic_io import atomic_write, write_json
+from lumbarseg.atomic_io import write_csv, write_json
 from lumbarseg.evaluation.metrics import fold_iou, patient_iou, read_rows, slice_iou, worst_cases
 from lumbarseg.evaluation.ranking import rank_experiments
 from lumbarseg.evaluation.statistics import wilcoxon
@@ -8,22 +8,16 @@ from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.environment import describe_machine
 from lumbarseg.workflow.joblog import job
 
-with job(snakemake.log[0]) as logger:
-    params = snakemake.params
-    labels, comparison = LabelTable(params.classes, params.background), params.comparison
-    drawing = (comparison["resamples"], comparison["seed"])
+with job(snakemake.log[0]):
+    output, comparison = snakemake.output, snakemake.params.comparison
+    labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     counts = read_rows(snakemake.input.counts)
     per_slice, per_patient = slice_iou(counts), patient_iou(counts, labels)
-    frames = {
-        "iou": lambda: fold_iou(counts, labels),
-        "per_slice": lambda: per_slice,
-        "per_patient": lambda: per_patient,
-        "wilcoxon": lambda: wilcoxon(per_slice, comparison["reference"], *drawing),
-        "ranking": lambda: rank_experiments(per_patient, labels.background, *drawing),
-        "worst_cases": lambda: worst_cases(per_slice, labels),
-    }
-    for name, frame in frames.items():
-        with atomic_write(snakemake.output.get(name)) as temporary:
-            frame().to_csv(temporary, index=False)
-        logger.info("%s written", name)
-    write_json(snakemake.output.machine, describe_machine())
+    resampling = {key: comparison[key] for key in ("resamples", "seed")}
+    write_csv(output.per_slice, per_slice)
+    write_csv(output.per_patient, per_patient)
+    write_csv(output.iou, fold_iou(counts, labels))
+    write_csv(output.wilcoxon, wilcoxon(per_slice, comparison["reference"], **resampling))
+    write_csv(output.ranking, rank_experiments(per_patient, labels.background, **resampling))
+    write_csv(output.worst_cases, worst_cases(per_slice, labels))
+    write_json(output.machine, describe_machine())

@@ -16,7 +16,7 @@ with job(snakemake.log[0]) as logger:
     count = write_patches(
         channels,
         sagittal_view(np.asarray(mask.dataobj, dtype=np.uint8), mask.affine),
-        side=snakemake.params.patches["side"],
+        side=snakemake.params.patches["patch_size"],
         stride=snakemake.params.patches["stride"],
         background=snakemake.params.background,
         description=Path(snakemake.output.description),

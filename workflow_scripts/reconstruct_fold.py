@@ -1,50 +1,38 @@
-"""Label the test sessions with every experiment of a fold, write the masks and count against the truth."""
+"""Label the test sessions of a fold with every experiment, write the masks and count pixels against the truth."""
 
 from pathlib import Path
 
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    import numpy as np
-
-    from lumbarseg.atomic_io import atomic_write, read_json
+    from lumbarseg.atomic_io import read_json, write_csv
+    from lumbarseg.evaluation.labelling import thresholds_by_model
     from lumbarseg.inference.prediction import label_sessions
     from lumbarseg.inference.session_files import load_ensemble, session_files
     from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
     from lumbarseg.training.device import prepare_device
 
-    params = snakemake.params
-    settings = params.training
-    prepare_device(snakemake.config["training"]["device"], snakemake.threads, settings)
-    fold = int(snakemake.wildcards.fold)
+    files, output, params, fold = snakemake.input, snakemake.output, snakemake.params, int(snakemake.wildcards.fold)
+    prepare_device(snakemake.config["training"]["device"], snakemake.threads, params.training)
     ensemble = load_ensemble(
         params.models,
         params.networks,
-        snakemake.input.networks,
-        snakemake.input.meta_learners,
+        files.networks,
+        files.meta_learners,
         fold=fold,
         channels=params.channels,
         class_names=params.classes,
     )
-    thresholds = {}
-    for path in snakemake.input.thresholds:
-        content = read_json(path)
-        values = [content["thresholds"][name] for name in params.classes]
-        thresholds[content["model"]] = np.array(values, np.float32)
-    folders = dict(zip(params.experiments, map(Path, snakemake.output.masks), strict=True))
-    uncertainty = Path(snakemake.output.uncertainty[0]) if snakemake.output.uncertainty else None
-    found = label_sessions(
-        SlidingWindowPredictor(ensemble, initial_batch_size(settings["batch_size"])),
-        ensemble,
-        session_files(params.sessions, snakemake.input.patches, snakemake.input.masks),
-        thresholds,
-        params.labellings,
-        params.background,
-        fold,
-        lambda experiment, session: folders[experiment] / f"{session.label}_dseg.nii.gz",
-        params.uncertain,
-        lambda measure, session: uncertainty / f"{session.label}_desc-{measure}_uncertainty.nii.gz",
+    result = label_sessions(
+        SlidingWindowPredictor(ensemble, initial_batch_size(params.training["batch_size"])),
+        session_files(params.sessions, files.patches, files.masks),
+        thresholds_by_model(map(read_json, files.thresholds), params.classes),
+        dict(zip(params.experiments, map(Path, output.masks), strict=True)),
+        labellings=params.labellings,
+        background=params.background,
+        fold=fold,
+        uncertain_model=params.uncertain,
+        uncertainty_folder=Path(output.uncertainty[0]) if output.uncertainty else None,
     )
-    for path, frame in ((snakemake.output.counts, found.counts), (snakemake.output.calibration, found.calibration)):
-        with atomic_write(path) as temporary:
-            frame.to_csv(temporary, index=False)
+    write_csv(output.counts, result.counts)
+    write_csv(output.calibration, result.calibration)

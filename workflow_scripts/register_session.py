@@ -2,22 +2,16 @@
 
 from pathlib import Path
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.imaging.registration.session import register
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    settings = snakemake.params.settings
     register(
         Path(snakemake.input.fixed),
         Path(snakemake.input.moving),
         Path(snakemake.output.image),
         Path(snakemake.output.matrix),
-        engine=settings["engine"],
-        degrees_of_freedom=settings["degrees_of_freedom"],
-        report_path=Path(snakemake.output.report),
-        max_shift_mm=settings["maximum_shift"],
-        max_rotation_degrees=settings["maximum_rotation"],
-        unusual_shift_mm=settings["unusual_shift"],
-        unusual_rotation_degrees=settings["unusual_rotation"],
-        settings=settings.get(settings["engine"], {}),
+        Path(snakemake.output.report),
+        Registration.model_validate(snakemake.params.settings),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lumbarseg.atomic_io import atomic_write, read_json
-from lumbarseg.reporting.results_page import results_page
+from lumbarseg.reporting.results_page import PageItem, results_page
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
@@ -16,11 +16,10 @@ with job(snakemake.log[0]):
     settings = {"Cohort": f"{patients} patients with masks, {len(cohort)} sessions, {slices:,} slices"}
     page = results_page(
         params.study,
+        [PageItem(**item, file=Path(file)) for item, file in zip(params.shown, snakemake.input.shown, strict=True)],
         ranking=pd.read_csv(snakemake.input.ranking),
         worst_cases=pd.read_csv(snakemake.input.worst_cases, dtype=identifiers, keep_default_na=False),
         networks=pd.read_csv(snakemake.input.networks),
-        tables=[Path(path) for path in snakemake.input.tables if path.endswith(".md")],
-        figures=[Path(path) for path in snakemake.input.figures if path.endswith(".png")],
         settings=settings | params.settings | read_json(snakemake.input.machine),
         differences_from=params.differences_from,
     )

@@ -1,4 +1,4 @@
-"""Describe all sessions with masks, judge them by the criteria, and list who is left out and why."""
+"""Describe all sessions with masks, and list the criteria that they do not meet."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pandas as pd
 
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.cohort.acquisition import describe_session
-from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, USED, selection_rows
+from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, selection_rows
 from lumbarseg.cohort.sheet import read_sheet
-from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.config.schema import Selection
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
@@ -21,7 +21,7 @@ with job(snakemake.log[0]) as logger:
         by_contrast = dict(zip(params.channels, map(Path, images), strict=False))
         paths = [Path(files[place]) for files in (snakemake.input.patches, snakemake.input.choices)]
         described.append(describe_session(sessions[tuple(label)], paths[0], by_contrast, paths[1]))
-    rows = selection_rows(described, params.lacking, params.criteria, params.class_names)
+    rows = selection_rows(described, params.lacking, Selection.model_validate(params.criteria), params.class_names)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     with atomic_write(snakemake.output.selection) as temporary:
         table.to_csv(temporary, index=False)
@@ -31,13 +31,6 @@ with job(snakemake.log[0]) as logger:
         pd.DataFrame(cohort).to_csv(temporary, index=False)
     noted = table[table["criterion"] != ""]
     warned = noted[noted["outcome"] != LEFT_OUT].drop_duplicates(["participant_id", "session_id"])
-    caption = (
-        f"Selection: {len(cohort)} of {len(described) + len(params.lacking)} sessions with a mask are used. Listed is each "
-        "criterion that a session does not meet; one that is used all the same is a warning."
-    )
-    if noted.empty:
-        noted = pd.DataFrame([["all", "", USED, "none is missed", "", ""]], columns=list(COLUMNS))
-    write_table(Table(noted, caption, best_bold=False), *snakemake.output.table)
-    for count, what in ((len(out), "left out"), (len(warned), "out of range and used all the same")):
+    for count, what in ((len(out), "left out"), (len(warned), "out of range and used nevertheless")):
         if count:
-            logger.warning("selection: %d sessions are %s; %s says why", count, what, snakemake.output.table[1])
+            logger.warning("selection: %d sessions are %s; %s says why", count, what, snakemake.output.selection)

@@ -15,7 +15,7 @@ with job(snakemake.log[0]):
     if found != planned:
         raise InputError(
             f"{snakemake.input.selection}: expected {len(planned)} sessions to be left out, as the run was planned with, found "
-            f"{len(found)}; look at {snakemake.params.table}, then run the same command again: it goes on with the sessions "
+            f"{len(found)}; look at this table, then run the same command again: it goes on with the sessions "
             "that are selected"
         )
     assignments = pd.DataFrame(params.assignments, columns=["participant_id", "fold", "subset"])

@@ -43,7 +43,7 @@ with job(snakemake.log[0]):
                 meta_learner,
                 side=training.side,
                 classes=len(params.classes),
-                width=settings["width"],
+                base_filters=settings["base_filters"],
                 channels=stacking["channels"],
                 seed=settings["seed"],
             ),

@@ -28,15 +28,15 @@ VERTEBRAE = {
     "sessions": "sessions.tsv",
     "channels": ["T2w"],
     "classes": [BACKGROUND, {"id": 1, "name": "Vert", "colour": "#e8c97d", "values": [1, 2, 3, 4, 5, 6, 7]}],
-    "patches": {"side": 96, "stride": 94},
+    "patches": {"patch_size": 96, "stride": 94},
     "train": ["UD", "UAD"],
     "topologies": {
         "UD": {"output": "ds3", "optimiser": "adam", "learning_rate": 0.003},
         "UAD": {"skip": "attention", "output": "ds3", "optimiser": "adam", "learning_rate": 0.003},
     },
     "training": {
-        "width": 8, "epochs": 6, "batch_size": 4, "device": "cpu",
-        "augmentation": {"rotation": 10, "zoom": [0.8, 1.2]},
+        "base_filters": 8, "epochs": 6, "batch_size": 4, "device": "cpu",
+        "augmentation": {"rotation_deg": 10, "zoom": [0.8, 1.2]},
     },
     "ensembles": {"E2": ["UD", "UAD"]},
     "combine": {"ensembles": ["E2"], "combiners": ["Arith", "NAD"]},

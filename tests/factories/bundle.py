@@ -32,7 +32,9 @@ NETWORK, MEAN, STACKED = (
 
 
 def small_network(name, channels=2, classes=3, side=SIDE):
-    return build_network(TOPOLOGIES[name], side=side, channels=channels, classes=classes, width=2, seed=3, name=name)
+    return build_network(
+        TOPOLOGIES[name], side=side, channels=channels, classes=classes, base_filters=2, seed=3, name=name
+    )
 
 
 def tuned(model, fold=1, thresholds=(0.3, 0.35, 0.25), iou=0.8):
@@ -50,10 +52,10 @@ def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=N
     }
     config = {
         "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0,
-        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "maximum_shift": 20, "maximum_rotation": 15,
-            "unusual_shift": 5, "unusual_rotation": 5},
-        "normalisation": {"scope": "volume"}, "patches": {"side": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,
-        "training": {"width": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "best_epoch_by": "accuracy", "seed": 1},
+        "registration": {"engine": "flirt", "degrees_of_freedom": 6, "max_shift_mm": 20, "max_rotation_deg": 15,
+            "unusual_shift_mm": 5, "unusual_rotation_deg": 5},
+        "normalisation": {"scope": "volume"}, "patches": {"patch_size": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,
+        "training": {"base_filters": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "monitor": "accuracy", "seed": 1},
         "stacking": {"channels": 4, "epochs": 1},
     }  # fmt: skip
     experiment = f"{model.name}+{labelling}"
@@ -79,7 +81,7 @@ def small_bundle(folder: Path, model=MEAN, manifest=None, networks=None, name="s
         save_network(network, files[network_entry(topology)], _passport(topology, manifest))
     if model.is_stacked:
         files[META_LEARNER] = folder / "meta_learner.keras"
-        meta_learner = build_meta_learner(model, side=SIDE, classes=3, width=2, channels=4, seed=1)
+        meta_learner = build_meta_learner(model, side=SIDE, classes=3, base_filters=2, channels=4, seed=1)
         save_network(meta_learner, files[META_LEARNER], _passport(model.name, manifest))
     write_bundle(folder / name, manifest, files, model_card(manifest))
     return folder / name

@@ -15,11 +15,13 @@ TOPOLOGIES = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf
 CHANNELS, CLASSES = 2, 12
 
 
-def narrow(name, *, side=64, width=4, seed=1, **changes):
+def narrow(name, *, side=64, base_filters=4, seed=1, **changes):
     entry = TOPOLOGIES[name] | changes
     if entry.get("family") == "fcn8":
         entry = {"fully_connected": 32} | entry
-    return build_network(entry, side=side, channels=CHANNELS, classes=CLASSES, width=width, seed=seed, name=name)
+    return build_network(
+        entry, side=side, channels=CHANNELS, classes=CLASSES, base_filters=base_filters, seed=seed, name=name
+    )
 
 
 @functools.cache

@@ -40,8 +40,8 @@ def write_session(folder: Path, name: str, seed: int, slices: int = 6, rare: boo
 
 def schedule(**changes) -> TrainingOptions:
     settings = {
-        "epochs": 4, "batch_size": 4, "best_epoch_by": "accuracy", "seed": 1, "background": 0,
-        "augmentation": {"rotation": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5},
+        "epochs": 4, "batch_size": 4, "monitor": "accuracy", "seed": 1, "background": 0,
+        "augmentation": {"rotation_deg": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5},
         "class_names": ["Background", "Vert", "Nowhere"],
     }  # fmt: skip
     return TrainingOptions(**settings | changes)
@@ -60,7 +60,7 @@ def train(
 ):
     """Train a narrow network on all sessions but the last, validated on that; give its file and history."""
     classes = len(schedule(**changes).class_names)
-    network = build_network(topology, side=32, channels=2, classes=classes, width=2, seed=1, name="UD")
+    network = build_network(topology, side=32, channels=2, classes=classes, base_filters=2, seed=1, name="UD")
     sessions = [folder / f"{name}_patches.json" for name in names]
     results = fit(
         [TrainTask("UD", network, optimiser(topology))], PatchSet(sessions[:-1]), PatchSet(sessions[-1:]), schedule(**changes),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,12 @@ import numpy as np
 import yaml
 from scipy import ndimage
 
+from lumbarseg.config.study import Study
+from lumbarseg.workflow.plan import Plan
+
 ROOT = Path(__file__).parents[2]
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+"""The config of the paper's study."""
 PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profiles", "slurm")
 
 
@@ -94,10 +100,10 @@ def small_study(sheet: str, **changes) -> dict:
             {"id": 1, "name": "Vert", "colour": "#e8c97d"},
             {"id": 2, "name": "Sacrum", "colour": "#b5762f"},
         ],
-        "patches": {"side": 32, "stride": 24},
+        "patches": {"patch_size": 32, "stride": 24},
         "train": ["U1", "UD"],
         "topologies": topologies,
-        "training": {"width": 2, "epochs": 2, "batch_size": 8, "device": "cpu"},
+        "training": {"base_filters": 2, "epochs": 2, "batch_size": 8, "device": "cpu"},
         "ensembles": {"E2": ["U1", "UD"]},
         "combine": {"ensembles": ["E2"], "combiners": ["Arith", "NAD", "Flip"]},
         "stacking": {"epochs": 1, "out_of_fold": True},
@@ -112,3 +118,29 @@ def write_study(folder: Path, content: dict) -> Path:
     file = folder / "my_study.yaml"
     file.write_text(yaml.safe_dump(content))
     return file
+
+
+def study_of(changes: dict, files: Sequence[str] = ()) -> Study:
+    """Lay changes over the paper's config, as Snakemake lays `my_study.yaml` over config.yaml.
+
+    The file is written to the working directory, unless other files are named.
+    """
+    if not files:
+        write_study(Path(), changes)
+    return Study(_merged(PAPER, changes), [ROOT / "config.yaml", *map(Path, files or ["my_study.yaml"])])
+
+
+def _merged(below: dict, above: dict) -> dict:
+    return below | {
+        key: _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in above.items()
+    }
+
+
+def plan_of(**changes) -> Plan:
+    """The plan of a small study in the working directory, with changes of its config laid over it section by section."""
+    config = small_study("sessions.tsv")
+    for key, value in changes.items():
+        merged = isinstance(value, dict) and value and isinstance(config.get(key), dict)
+        config[key] = {**config[key], **value} if merged else value
+    return Plan(Study(config))

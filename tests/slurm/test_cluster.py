@@ -28,7 +28,7 @@ def test_the_whole_study_runs_from_images_to_the_page_of_results(checkout, undis
         [sys.executable, "-m", "lumbarseg", "watch"], cwd=checkout.folder, capture_output=True, text=True, check=True,
         env=checkout.environment | {"PYTHONPATH": str(ROOT / "workflow_scripts")},
     )  # fmt: skip
-    assert re.match(r"results/small: (\d+) of \1 jobs done, 0 running, 0 waiting, 0 failed; .* ended\n", done.stdout)
+    assert re.match(r"results/small: (\d+) of \1 jobs done, 0 running, 0 waiting, 0 failed; .*: ended\n", done.stdout)
 
 
 def test_the_literal_command_sends_the_images_of_all_sessions_as_one_job(shared, tmp_path):

@@ -100,10 +100,10 @@ def test_after_the_run_itself_was_killed_make_resume_loses_no_epoch_and_does_non
         unlock = checkout.start(TARGET, "--unlock")
         assert checkout.finish(unlock) == 0
         assert checkout.finish(checkout.start(TARGET)) == 1
-        assert f"found {orphan} of one that was killed; `make resume` ends" in checkout.output
+        assert f"killed are still there ({orphan}); `make resume` cancels them" in checkout.output
         done = resume(checkout)
         assert done.returncode == 0, done.stdout[-4000:]
-        assert f"ended job {orphan} (train_network UD_1)" in done.stdout
+        assert f"cancelled job {orphan} (train_network UD_1)" in done.stdout
         assert {by_hand, elsewhere} <= set(ask("squeue", "--noheader", "--states=RUNNING", "--format=%i").split())
     finally:
         ask("scancel", by_hand, elsewhere)
@@ -127,7 +127,7 @@ def test_make_resume_touches_nothing_while_a_run_goes_on(checkout):
     job = checkout.hold()
     done = resume(checkout)
     assert done.returncode != 0
-    assert f"found process {run.pid} on " in done.stdout
+    assert f"process {run.pid} on " in done.stdout
     assert job in checkout.jobs("RUNNING")
     checkout.end(run)
 

@@ -97,8 +97,8 @@ def edit_sheet(folder, change):
             ),
             "edited.tsv, line 2: expected a T1w image for patient p0, found an empty cell",
         ),
-        ({"trainning": {}}, None, "my_study.yaml: expected one of the keys"),
-        ({"ensembles": {"E2": ["U1", "UX"]}}, None, "my_study.yaml: `ensembles.E2` names `UX`"),
+        ({"trainning": {}}, None, "my_study.yaml: unknown key `trainning`; did you mean `training`?"),
+        ({"ensembles": {"E2": ["U1", "UX"]}}, None, "my_study.yaml: `ensembles.E2` names the unknown topology `UX`"),
         ({}, lambda text: text.replace("3_mask", "33_mask"), "edited.tsv, line 5: expected `mask`"),
     ],
 )  # fmt: skip
@@ -118,8 +118,8 @@ def test_a_study_that_says_nothing_of_uncertainty_maps_none(workflow):
     write_study(workflow, content)
     run = snakemake(workflow, "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
     assert run.status == 0, run.output
-    assert run.jobs["figure_calibration"] == 1
-    assert run.jobs["figure_uncertainty"] == 0
+    assert run.jobs["figure"] > 10
+    assert run.jobs["uncertainty_slices"] == 0
 
 
 def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_the_sheet(tmp_path):
@@ -130,7 +130,7 @@ def test_networks_can_be_counted_without_any_data_and_everything_else_asks_for_t
     for target in ("all", "convert", "patch", "train"):
         run = snakemake(folder, target, "--dry-run", "--quiet", "rules")
         assert run.status == 1
-        assert "sessions.tsv: expected the sheet of sessions, found no such file; write one" in run.output
+        assert "sessions.tsv: sheet of sessions not found; write one" in run.output
 
 
 def test_a_split_that_leaks_stops_the_run_before_any_job(workflow):

@@ -37,7 +37,7 @@ def prepared(tmp_path, kind, **changes):
     shutil.copy(LAYOUTS / f"{kind}.yaml", folder / "study.yaml")
     content = yaml.safe_load((folder / "study.yaml").read_text())
     layout = content["layout"] | {"folder": "data"} | ({"masks": "masks"} if "masks" in content["layout"] else {})
-    mine = {"layout": layout, "registration": {"engine": "itk"}, "patches": {"side": 64, "stride": 48}} | changes
+    mine = {"layout": layout, "registration": {"engine": "itk"}, "patches": {"patch_size": 64, "stride": 48}} | changes
     (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
     return folder, folder / "results" / content["study"], ("--configfile", "study.yaml", "mine.yaml", "--cores", "2")
 

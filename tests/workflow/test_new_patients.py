@@ -62,7 +62,7 @@ def segment(folder, sheet="new/sessions.tsv", bundle="small.zip", *arguments):
 
 
 def command(*arguments, folder):
-    """Call `python -m lumbarseg` as a user does who has no workflow at hand."""
+    """Call `lumbarseg` as a user does who has no workflow at hand."""
     return subprocess.run(
         [sys.executable, "-m", "lumbarseg", *map(str, arguments)], cwd=folder, text=True, check=False, timeout=300,
         env=os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")}, capture_output=True,
@@ -103,7 +103,7 @@ def test_one_patient_is_segmented_by_the_command_as_by_the_workflow(workflow, tm
         folder=tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    assert "look closer: outside of training: pixel, height (mm)" in run.stderr
+    assert "flagged: outside of training: pixel, height (mm)" in run.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "labels.nii.gz", "labels.dcm", "labels.txt", "entropy.nii.gz", "mutual_information.nii.gz", "measures.csv", "measures.json",
         "page.pdf", "page.png", "session.json", "segment.log", "t2w.nii.gz", "t1w.nii.gz",
@@ -118,7 +118,7 @@ def test_one_patient_is_segmented_by_the_command_as_by_the_workflow(workflow, tm
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (["new/1/T2w"], "small.zip: expected 2 images before OUT (T2w, T1w), for which it was trained, found 1"),
+        (["new/1/T2w"], "small.zip: trained with T2w and T1w images; add the T1w series (--t1w)"),
         (["new/1/T2w", "new/2/T1w"], "expected the images of one patient, found those of 2"),
         (
             ["new/ct.nii.gz", "new/1/T1w"],
@@ -165,6 +165,6 @@ def test_a_study_is_packed_and_its_bundle_planned_for_one_experiment(workflow):
     assert best.status == 0, best.output
     assert best.jobs["pack_experiment"] == 1
     assert best.jobs["train_network"] == 9
-    wrong = snakemake(workflow, "bundle", *plan, "--config", "packed=U9+TH")
+    wrong = snakemake(workflow, "bundle", *plan, "--config", "bundle_experiment=U9+TH")
     assert wrong.status == 1
     assert "the bundle of U9+TH: expected `best` or an experiment of this study" in wrong.output

@@ -1,4 +1,4 @@
-"""Figures, tables and the page from copied metrics alone, where neither images nor TensorFlow are."""
+"""Figures, tables and the page from copied metrics (`metrics_only: true`), without images and TensorFlow."""
 
 import shutil
 
@@ -8,6 +8,7 @@ import pytest
 from factories.workflow import copy_workflow, snakemake
 
 BLOCKED = ("tensorflow", "keras", "SimpleITK", "nibabel", "pydicom", "blosc2", "fsl")
+METRICS_ONLY = ("--configfile", "my_study.yaml", "--config", "metrics_only=true")
 SITE = f"""import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -32,16 +33,12 @@ def laptop(finished, tmp_path, monkeypatch):
 
 
 def files_of(folder, kind):
-    """Those that are made from metrics: what shows or lists images and jobs stays where they are."""
-    of_images = ("table_selection", "table_registration", "table_usage", "registration", "uncertainty")
-    paths = (folder / "results/small" / kind).iterdir()
-    return sorted(path.relative_to(folder) for path in paths if path.stem not in of_images)
+    return sorted(path.relative_to(folder) for path in (folder / "results/small" / kind).iterdir())
 
 
-def test_everything_is_made_again_from_the_metrics_alone(laptop, finished):
-    run = snakemake(laptop, "--configfile", "my_study.yaml", "--cores", "2")
+def test_metrics_only_makes_the_same_tables_figures_and_page(laptop, finished):
+    run = snakemake(laptop, *METRICS_ONLY, "--cores", "2")
     assert run.status == 0, run.output[-4000:]
-    assert "results/small/metrics: found without the sheet cohort/sessions.tsv" in run.output
     for kind in ("tables", "figures", "report"):
         assert files_of(laptop, kind) == files_of(finished, kind)
     for table in files_of(laptop, "tables"):
@@ -50,12 +47,12 @@ def test_everything_is_made_again_from_the_metrics_alone(laptop, finished):
         assert (laptop / figure).read_bytes() == (finished / figure).read_bytes(), figure
 
 
-def test_an_experiment_that_never_ran_and_a_missing_fold_spoil_no_table(laptop):
+def test_metrics_only_marks_missing_experiments_and_folds_in_tables(laptop):
     metrics = laptop / "results/small/metrics/iou.csv"
     iou = pd.read_csv(metrics)
     lacking = (iou["experiment"] == "U1+TH") | ((iou["experiment"] == "UD+TH") & (iou["fold"] == 2))
     iou[~lacking].to_csv(metrics, index=False)
-    run = snakemake(laptop, "tables", "--configfile", "my_study.yaml", "--cores", "1")
+    run = snakemake(laptop, "tables", *METRICS_ONLY, "--cores", "1")
     assert run.status == 0, run.output[-4000:]
     text = (laptop / "results/small/tables/table_7.md").read_text()
     assert "No results yet for U1+TH, E2+Geo+TH." in text
@@ -63,7 +60,13 @@ def test_an_experiment_that_never_ran_and_a_missing_fold_spoil_no_table(laptop):
     assert "nan" not in text.lower()
 
 
-def test_a_stage_before_the_metrics_asks_for_what_is_not_there(laptop):
-    run = snakemake(laptop, "train", "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
+def test_metrics_only_is_refused_for_stages_before_the_metrics(laptop):
+    run = snakemake(laptop, "train", *METRICS_ONLY, "--dry-run", "--quiet", "rules")
     assert run.status == 1
-    assert "cohort/sessions.tsv: expected the sheet of sessions, found no such file" in run.output
+    assert "config: `metrics_only` is true, which makes figures, tables and the page alone" in run.output
+
+
+def test_metrics_only_is_never_inferred_from_a_missing_sheet(laptop):
+    run = snakemake(laptop, "--configfile", "my_study.yaml", "--dry-run", "--quiet", "rules")
+    assert run.status == 1
+    assert "cohort/sessions.tsv: sheet of sessions not found" in run.output

@@ -26,11 +26,12 @@ def test_a_search_ranks_combinations_and_leaves_the_study_as_it_was(again):
     assert trials.loc["sgd", "diverged"].all()
     assert not trials.loc["adam", "diverged"].any()
     assert len(pd.read_csv(folder / "UD_adam_0.01_relu/fold-1/history.csv")) == 2
-    assert "in the config" in (folder / "table_search.md").read_text()
-    (folder / "fig_search.png").rename(folder / "kept.png")
+    assert "in the config" in (folder.parent / "tables/table_search.md").read_text()
+    figure = folder.parent / "figures/search.png"
+    figure.rename(folder / "kept.png")
     assert snakemake(again, "search", *RUN).status == 0
-    assert (folder / "fig_search.png").read_bytes() == (folder / "kept.png").read_bytes()
-    assert (folder / "fig_search.png").stat().st_size > 5000
+    assert figure.read_bytes() == (folder / "kept.png").read_bytes()
+    assert figure.stat().st_size > 5000
     assert not list(folder.rglob("*.keras"))
 
     assert {path: path.stat().st_mtime_ns for path in before} == before

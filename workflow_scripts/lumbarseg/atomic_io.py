@@ -9,9 +9,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -63,6 +66,12 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` atomically as indented UTF-8 JSON."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
+    """Write a table as CSV without its index, whole or not at all; compressed if the name ends in `.gz`."""
+    with atomic_write(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -37,8 +37,10 @@ class LabelTable(Sequence[TissueClass]):
             InputError: the ids are not 0, 1, 2 … in order, a name or mask value is used twice, or the background is no id.
         """
         self._classes = tuple(
-            TissueClass(entry["id"], entry["name"], entry["colour"], tuple(entry.get("values", (entry["id"],))))
-            for entry in entries
+            TissueClass(
+                entry["id"], entry["name"], entry["colour"], (entry["id"],) if values is None else tuple(values)
+            )
+            for entry, values in ((entry, entry.get("values")) for entry in entries)
         )
         self.background = background
         ids = [tissue.id for tissue in self]

@@ -1,14 +1,10 @@
 """Selection of sessions by the paper's criteria."""
 
-import copy
-
 import pytest
-import yaml
 
-from factories.workflow import ROOT
 from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, excludes, judge, left_out, selection_rows
+from lumbarseg.config.schema import Selection
 
-PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())["selection"]
 NAMES = ["Background", "Vert", "Sacrum", "Int-Disc"]
 GOOD = {
     "participant_id": "a", "session_id": "01", "classes": "0 1 2 3",
@@ -20,10 +16,7 @@ GOOD = {
 
 
 def criteria(**actions):
-    changed = copy.deepcopy(PAPER)
-    for section, action in actions.items():
-        changed[section]["action"] = action
-    return changed
+    return Selection.model_validate({section: {"action": action} for section, action in actions.items()})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +36,7 @@ def test_judge_reports_values_outside_the_papers_ranges(changes, criterion, foun
     [finding] = judge(GOOD | changes, criteria(), NAMES)
     assert (finding.criterion, finding.found, finding.expected) == (criterion, found, expected)
     assert not finding.excludes
-    assert not judge(GOOD | changes, criteria(acquisition="ignore", cover="ignore", quality="ignore"), NAMES)
+    assert not judge(GOOD | changes, criteria(acquisition="ignore", coverage="ignore", quality="ignore"), NAMES)
 
 
 def test_judge_accepts_values_in_range_and_missing_headers():
@@ -57,8 +50,7 @@ def test_judge_accepts_values_in_range_and_missing_headers():
 
 
 def test_judge_ignores_ranges_of_null():
-    changed = criteria()
-    changed["acquisition"]["T2w"]["Width"] = None
+    changed = Selection.model_validate({"acquisition": {"T2w": {"Width": None}}})
     assert not judge(GOOD | {"T2w_Width": 2000}, changed, NAMES)
 
 
@@ -81,4 +73,4 @@ def test_selection_rows_list_excluded_sessions_first_with_every_reason(tmp_path)
 
 def test_excludes_is_true_only_with_an_exclude_action():
     assert not excludes(criteria())
-    assert excludes(criteria(cover="exclude"))
+    assert excludes(criteria(coverage="exclude"))

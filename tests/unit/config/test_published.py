@@ -14,9 +14,10 @@ from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.tables.comparison import measures_table, ranking_table, wilcoxon_table
 from lumbarseg.reporting.tables.iou import iou_table, published_companion
 from lumbarseg.reporting.tables.settings import ensembles_table, stacking_table, topologies_table
+from lumbarseg.reporting.tables.writing import print_table
 
-PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()), ROOT / "rules/schemas/config.schema.yaml")
-CLASSES = LabelTable(PAPER["classes"])
+PAPER = Study(yaml.safe_load((ROOT / "config.yaml").read_text()))
+CLASSES = LabelTable(PAPER.as_dict()["classes"])
 NAMES = sorted({table for table, _, _ in published.cells()})
 AVERAGES = ("IoU without Bg.", "IoU with Bg.")
 
@@ -41,7 +42,7 @@ def test_the_papers_classes_are_those_of_the_config() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_config_asks_for_the_columns_the_paper_prints(name: str) -> None:
-    assert sorted(PAPER.columns(PAPER["tables"][name])) == sorted(printed_experiments(name))
+    assert sorted(PAPER.columns(PAPER.config.tables[name])) == sorted(printed_experiments(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -125,10 +126,10 @@ def test_table_5_and_6_come_out_of_the_config() -> None:
     table = ensembles_table(PAPER.ensembles).values
     assert table.iloc[0].tolist() == ["E4", "UAD UMD UQD UDD"]
     assert len(table) == 10
-    meta_learners = stacking_table(PAPER.stacking_combiners, PAPER["stacking"]).values.set_index("Stacking model ID")
+    meta_learners = stacking_table(PAPER.stacking_combiners, "adam", 0.00033).values.set_index("Stacking model ID")
     assert meta_learners.loc["NAD"].tolist() == ["Normalised", "Average", "Dense Layer", "Adam", "0.00033"]
     assert meta_learners.loc["TCD"].tolist() == ["Tensor", "Concatenate", "Dense Layer", "Adam", "0.00033"]
-    assert len(stacking_table([], PAPER["stacking"]).values) == 0
+    assert len(stacking_table([], "adam", 0.00033).values) == 0
 
 
 def test_measures_are_means_over_folds_with_the_slices_that_went_in() -> None:
@@ -147,7 +148,7 @@ def test_measures_are_means_over_folds_with_the_slices_that_went_in() -> None:
     assert row["HD95 (mm)"] == pytest.approx((1 + 31) / 2)
     assert row[["Slices", "Missed", "False"]].tolist() == [3, 1, 1]
     assert table.sd["IoU (%)"].iloc[0] == pytest.approx(np.std([50, 70], ddof=1))
-    assert measures_table(iou, distances, ["E3+TH"], classes).cells().rows[0][2].text == "n/a"
+    assert print_table(measures_table(iou, distances, ["E3+TH"], classes), "").rows[0][2].text == "n/a"
 
 
 def test_a_comparison_prints_difference_interval_both_p_and_n_and_what_was_not_tested() -> None:
@@ -176,10 +177,10 @@ def test_the_ranking_prints_the_best_and_says_how_many_there_are() -> None:
         }
     )  # fmt: skip
     table = ranking_table(ranking, most=1)
-    assert "1 of 2 experiments" in table.caption
-    texts = [cell.text for cell in table.cells().rows[0]]
+    assert "1 of 2 experiments" in table.remark
+    texts = [cell.text for cell in print_table(table, "").rows[0]]
     assert texts == ["1", "A", "70.0", "1", "90.0", "100.0", "1"]
-    assert ranking_table(ranking).cells().rows[1][3].text == "1 to 2"
+    assert print_table(ranking_table(ranking), "").rows[1][3].text == "1 to 2"
 
 
 def test_the_files_of_published_values_are_plain_tables_with_their_source_beside() -> None:

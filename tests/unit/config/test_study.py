@@ -1,32 +1,25 @@
-"""The config of a study, and what a user is told of a mistake in it."""
+"""A study's networks, ensembles and experiments, and the messages about names that are not defined."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
 
-from factories.workflow import ROOT
+from factories.workflow import PAPER, study_of
+from lumbarseg.config.schema import Augmentation, StudyConfig
 from lumbarseg.config.study import Study
-from lumbarseg.config.topology import TOPOLOGY_CHOICES, TOPOLOGY_DEFAULTS
 from lumbarseg.errors import InputError
 
-SCHEMA = ROOT / "rules/schemas/config.schema.yaml"
-PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Make the paper's study with a file of changes laid over it."""
+    monkeypatch.chdir(tmp_path)
+    return lambda **changes: study_of(changes)
 
 
-def study(tmp_path: Path, **changes) -> Study:
-    """The paper's study with a file of changes laid over it."""
-    file = tmp_path / "my_study.yaml"
-    file.write_text(yaml.safe_dump(changes))
-    config = copy.deepcopy(PAPER)
-    for key, value in changes.items():
-        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
-    return Study(config, SCHEMA, [ROOT / "config.yaml", file])
-
-
-def test_the_papers_study_has_93_models_and_186_experiments(tmp_path):
-    paper = study(tmp_path)
+def test_study_of_the_paper_has_93_models_and_186_experiments(study):
+    paper = study()
     assert len(paper.networks) == 13
     assert len(paper.models) == 13 + 10 * 8
     assert len(paper.experiments) == 186
@@ -35,72 +28,102 @@ def test_the_papers_study_has_93_models_and_186_experiments(tmp_path):
     assert paper.folds == [1, 2, 3]
 
 
-def test_table_5_says_which_ensemble_holds_which_networks(tmp_path):
-    ensembles = study(tmp_path).ensembles
+def test_study_ensembles_hold_the_networks_of_table_5(study):
+    ensembles = study().ensembles
     assert {name: len(members) for name, members in ensembles.items()} == {f"E{n}": n for n in range(4, 14)}
     assert [name for name, members in ensembles.items() if "FCN" in members] == ["E8", "E13"]
 
 
-def test_what_is_left_out_takes_its_default(tmp_path):
+def test_study_fills_in_defaults_and_leaves_the_given_config_as_it_is():
     config = copy.deepcopy(PAPER)
-    del config["stacking"], config["training"]["augmentation"]["zoom"]
-    Study(config, SCHEMA)
-    assert config["stacking"]["epochs"] == 50
-    assert config["training"]["augmentation"]["zoom"] == [0.5, 1.5]
+    del config["stacking"], config["training"]["augmentation"]
+    given = copy.deepcopy(config)
+    study = Study(config)
+    assert study.config.stacking.epochs == 50
+    assert study.config.training.augmentation == Augmentation(rotation_deg=20, zoom=(0.5, 1.5), shift=0.1, flip=0.5)
+    assert config == given
 
 
-def test_defaults_of_the_schema_are_the_papers(tmp_path):
-    config = {key: PAPER[key] for key in ("study", "classes", "train", "topologies", "ensembles", "comparison")}
-    Study(config, SCHEMA)
-    for section in ("registration", "normalisation", "patches", "split", "training", "stacking", "labellings"):
-        defaults = config[section]
-        paper = PAPER[section]
-        assert defaults == paper or {key: defaults[key] for key in paper} == paper, section
+def test_study_defaults_are_the_papers():
+    needed = {key: PAPER[key] for key in ("study", "classes", "train", "topologies", "ensembles", "comparison")}
+    defaults, paper = Study(needed).config, Study(PAPER).config
+    for section in StudyConfig.model_fields:
+        if section not in ("search", "combine", "tables", "figures"):
+            assert getattr(defaults, section) == getattr(paper, section), section
 
 
-def test_columns_of_tables_stand_for_all_networks_or_all_ensembles(tmp_path):
-    paper = study(tmp_path)
+def test_study_as_dict_is_plain_makes_the_same_study_and_has_no_section_that_is_not_asked_for(study):
+    plain = study(search=None).as_dict()
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+    assert Study(plain).config == study(search=None).config
+    assert not {"layout", "phantom", "search"} & set(plain)
+    assert plain["bundle"] is None
+
+
+def test_study_columns_expand_to_all_networks_or_all_ensembles(study):
+    paper = study()
     assert paper.columns(["networks+MAP"])[:2] == ["UDD2+MAP", "UMDD+MAP"]
     assert len(paper.columns(["ensembles+NAD+TH"])) == 10
     assert paper.columns(["U1+TH", "E4+Geo+MAP"]) == ["U1+TH", "E4+Geo+MAP"]
 
 
-def test_a_topology_takes_the_defaults_of_the_standard_network(tmp_path):
-    topology = study(tmp_path).topology("UAD")
+def test_study_topology_takes_the_defaults_of_the_standard_network(study):
+    topology = study().topology("UAD")
     assert (topology["skip"], topology["output"], topology["optimiser"]) == ("attention", "ds3", "rmsprop")
     assert (topology["encoder"], topology["activation"]) == ("unet", "relu")
+
+
+def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
+    changes = {"training": {"epochs": 3, "device": "cpu"}, "registration": {"max_shift_mm": 7}, "study": "other"}
+    assert study(**changes).differences_from(study()) == [
+        ("registration.max_shift_mm", "7", "20"),
+        ("training.epochs", "3", "300"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
-            {"training": {"epoch": 3}},
-            r"my_study\.yaml: expected one of the keys .*found `epoch`; did you mean `epochs`\?",
-        ),
-        ({"trian": ["U1"]}, r"my_study\.yaml: .*found `trian`; did you mean `train`\?"),
-        ({"training": {"epochs": 0}}, r"my_study\.yaml: `training\.epochs` cannot be used: 0 is less than the minimum"),
-        ({"registration": {"engine": "ants"}}, r"`registration\.engine` cannot be used: 'ants' is not one of"),
-        ({"channels": ["T1w"]}, r"`channels"),
-        (
             {"train": ["U1", "UMX"]},
-            r"my_study\.yaml: `train` names `UMX`.*did you mean UMD\?.*define it under `topologies`",
+            r"^my_study\.yaml: `train` names the unknown topology `UMX` \(did you mean `UMD`\?\); choose one of UDD2, UMDD, .*, or "
+            r"define it under `topologies`$",
         ),
-        ({"ensembles": {"E4": ["UAD", "UNet"]}}, r"`ensembles\.E4` names `UNet`; expected a topology"),
-        ({"combine": {"ensembles": ["E3"]}}, r"`combine\.ensembles` names `E3`"),
-        ({"train": ["U1", "UMD"]}, r"`ensembles\.E4` names `UAD`; expected a network that is trained \(U1, UMD\)"),
-        ({"comparison": {"reference": "UMD+MAX"}}, r"`comparison\.reference` names `UMD\+MAX`"),
-        ({"figures": {"cases": ["E14+NAD+TH"]}}, r"`figures\.cases` names `E14\+NAD\+TH`"),
+        ({"ensembles": {"E4": ["UAD", "UNet"]}}, r"`ensembles\.E4` names the unknown topology `UNet`; choose one of"),
+        ({"combine": {"ensembles": ["E3"]}}, r"`combine\.ensembles` names the unknown ensemble `E3`"),
+        (
+            {"train": ["U1", "UMD"]},
+            r"config\.yaml: `ensembles\.E4` needs the network `UAD`, which is not in `train`; add it there, or remove E4 from",
+        ),
+        ({"comparison": {"reference": "UMD+MAX"}}, r"`comparison\.reference` names the unknown experiment `UMD\+MAX`"),
+        ({"comparison": {"surface_distances_for": ["X+TH"]}}, r"`comparison\.surface_distances_for` names the unknown"),
+        (
+            {"uncertainty": {"experiment": "E12+NAD"}},
+            r"`uncertainty\.experiment` names the unknown experiment `E12\+NAD`",
+        ),
+        ({"figures": {"cases": ["E14+NAD+TH"]}}, r"`figures\.cases` names the unknown experiment `E14\+NAD\+TH`"),
+        ({"search": {"topologies": ["UMX"]}}, r"`search\.topologies` names the unknown topology `UMX`"),
+        ({"search": {"folds": [1, 4]}}, r"`search\.folds` names the unknown fold `4`; choose one of 1, 2, 3, or raise"),
+        (
+            {"topologies": {"FCN": {"skip": "attention"}}},
+            r"my_study\.yaml: `topologies\.FCN\.skip` is not used by the family fcn8, but is set to attention; remove it or set",
+        ),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence_with_file_and_remedy(tmp_path, changes, message):
+def test_study_rejects_names_that_are_not_defined(study, changes, message):
     with pytest.raises(InputError, match=message) as caught:
-        study(tmp_path, **changes)
+        study(**changes)
     assert "\n" not in str(caught.value)
 
 
-def test_the_schema_allows_what_networks_can_be_made_of_and_nothing_else():
-    entry = yaml.safe_load(SCHEMA.read_text())["properties"]["topologies"]["additionalProperties"]["properties"]
-    assert set(entry) == set(TOPOLOGY_DEFAULTS)
-    for key, values in TOPOLOGY_CHOICES.items():
-        assert set(entry[key]["enum"]) == set(values), key
+def test_study_warns_of_a_topology_redefined_in_part_and_names_the_keys_that_stay(study):
+    (warning,) = study(
+        topologies={"UMD": {"learning_rate": 0.001}, "New": {"optimiser": "sgd", "learning_rate": 1}}
+    ).warnings
+    assert warning.startswith("my_study.yaml: `topologies.UMD` redefines a topology in part and keeps")
+    assert "`input: multi_kernel`, `output: ds3`, `optimiser: adam`" in warning
+
+
+def test_study_does_not_warn_of_a_topology_redefined_completely(study):
+    assert not study(topologies={"U1": {"optimiser": "adam", "learning_rate": 0.001}}).warnings
+    assert not study().warnings

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from lumbarseg.config.schema import Augmentation
 from lumbarseg.data.augmentation import draw_warps, warp
 
-STILL = {"rotation": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
-PAPER = {"rotation": 20, "zoom": [0.5, 1.5], "shift": 0.1, "flip": 0.5}
+STILL = Augmentation(rotation_deg=0, zoom=(1, 1), shift=0, flip=0)
+PAPER = Augmentation()
 
 
 def patches(side=48, number=6, seed=0):
@@ -27,14 +28,16 @@ def test_warp_without_changes_keeps_every_pixel():
 
 def test_warp_flip_mirrors_columns_of_image_and_labels_exactly():
     images, labels = patches()
-    warped, classes = warp(images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL | {"flip": 1}))
+    warped, classes = warp(
+        images, labels, draw_warps(np.random.default_rng(0), 6, 48, STILL.model_copy(update={"flip": 1}))
+    )
     assert np.array_equal(keras.ops.convert_to_numpy(warped), images[:, :, ::-1])
     assert np.array_equal(keras.ops.convert_to_numpy(classes), labels[:, :, ::-1])
 
 
 def test_warp_with_zoom_above_one_magnifies():
     disc = np.hypot(*(np.indices((64, 64)) - 31.5)) < 10
-    warps = draw_warps(np.random.default_rng(0), 1, 64, STILL | {"zoom": [1.5, 1.5]})
+    warps = draw_warps(np.random.default_rng(0), 1, 64, STILL.model_copy(update={"zoom": (1.5, 1.5)}))
     _, classes = warp(np.zeros((1, 64, 64, 1), np.float32), disc[None].astype(np.uint8), warps)
     area = keras.ops.convert_to_numpy(classes).sum()
     assert area == pytest.approx(disc.sum() * 1.5**2, rel=0.05)

@@ -46,7 +46,7 @@ def test_write_bundle_is_reproducible_to_the_byte(stacked_bundle, tmp_path):
 def test_bundle_settings_are_those_of_the_training_with_registration_by_itk(stacked_bundle):
     settings = Bundle(stacked_bundle).settings
     assert settings["channels"] == ["T2w", "T1w"]
-    assert settings["patches"] == {"side": 32, "stride": 24}
+    assert settings["patches"] == {"patch_size": 32, "stride": 24}
     assert settings["registration"]["engine"] == "itk"
     assert settings["registration"]["degrees_of_freedom"] == 6
 

@@ -39,7 +39,7 @@ cases = st.builds(drawn, seed=st.integers(0, 99), sharpness=st.sampled_from([0.1
 
 @settings(max_examples=25, deadline=None)
 @given(cases)
-def test_the_sums_are_those_of_a_plain_loop(case):
+def test_calibration_sums_equal_a_plain_loop(case):
     scores, truth = case
     expected = np.zeros((CLASSES, 20, 4))
     for pixel, label in zip(scores, truth, strict=True):
@@ -50,7 +50,7 @@ def test_the_sums_are_those_of_a_plain_loop(case):
     assert calibration_sums(scores, truth) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_sums_of_slices_add_up():
+def test_calibration_sums_of_slices_add_up():
     scores, truth = drawn(0, 3)
     parts = calibration_sums(scores[:100], truth[:100]) + calibration_sums(scores[100:], truth[100:])
     assert parts == pytest.approx(calibration_sums(scores, truth), rel=1e-5, abs=1e-5)
@@ -58,7 +58,7 @@ def test_sums_of_slices_add_up():
 
 @settings(max_examples=15, deadline=None)
 @given(cases)
-def test_the_points_of_the_diagram_and_the_brier_score_are_those_of_scikit_learn(case):
+def test_calibration_of_study_and_errors_equal_scikit_learn(case):
     scores, truth = case
     points = table(case)
     errors = calibration_errors(points).set_index("class_id")
@@ -75,7 +75,7 @@ def test_the_points_of_the_diagram_and_the_brier_score_are_those_of_scikit_learn
         )
 
 
-def test_scores_that_are_probabilities_have_a_small_error_and_sure_ones_a_large_one():
+def test_calibration_errors_are_small_for_probabilities_and_large_for_overconfident_scores():
     honest, truth = drawn(3, 1.5, 20000)
     sure = honest**4 / (honest**4).sum(axis=1, keepdims=True)
     errors = [
@@ -85,7 +85,7 @@ def test_scores_that_are_probabilities_have_a_small_error_and_sure_ones_a_large_
     assert errors[1] > 0.1
 
 
-def test_a_bin_without_pixels_has_no_share_and_folds_stand_apart():
+def test_calibration_of_study_has_no_share_in_empty_bins_and_separates_folds():
     points = table(drawn(0, 9), drawn(1, 9))
     empty = points[points["pixels"] == 0]
     assert len(empty)

@@ -8,39 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lumbarseg.evaluation.metrics import fold_iou, mean_iou, over_folds, patient_iou, slice_iou
-from lumbarseg.evaluation.ranking import rank_experiments
+from factories.evaluation import one_class, rows, table_of
+from lumbarseg.evaluation.metrics import slice_iou
 from lumbarseg.evaluation.statistics import COLUMNS, draw_cohorts, holm, resampled_medians, wilcoxon
-from lumbarseg.labels import LabelTable
-
-
-def rows(experiment: str, values: dict[tuple[str, int, int, int], float | None]) -> list[dict[str, object]]:
-    """Rows with the IoU wanted: (patient, slice, fold, class) → IoU; None for a class absent from both."""
-    made = []
-    for (patient, place, fold, class_id), value in values.items():
-        common = 0 if value is None else round(value * 1_000_000)
-        made.append(
-            {
-                "experiment": experiment,
-                "fold": fold,
-                "participant_id": patient,
-                "session_id": "s1",
-                "slice": place,
-                "class_id": class_id,
-                "true_pixels": 0 if value is None else 1_000_000,
-                "predicted_pixels": common,
-                "common_pixels": common,
-            }
-        )
-    return made
-
-
-def one_class(experiment: str, values: list[float | None]) -> list[dict[str, object]]:
-    return rows(experiment, {(f"p{place}", 0, 1, 0): value for place, value in enumerate(values)})
-
-
-def table_of(*parts: list[dict[str, object]]) -> pd.DataFrame:
-    return slice_iou(pd.DataFrame([row for part in parts for row in part]))
 
 
 def of_slices(table: pd.DataFrame, experiment: str, class_id: int = 0) -> pd.Series:
@@ -59,7 +29,7 @@ def exact_p(differences: list[float]) -> float:
     return sum(abs(s - middle) >= abs(observed - middle) for s in sums) / len(sums)
 
 
-def test_p_of_a_few_pairs_is_the_share_of_sign_patterns_as_extreme() -> None:
+def test_wilcoxon_p_of_few_pairs_is_the_share_of_sign_patterns_as_extreme() -> None:
     reference = [0.50, 0.52, 0.61, 0.44, 0.70, 0.38, 0.55, 0.47]
     other = [0.53, 0.57, 0.60, 0.51, 0.79, 0.36, 0.66, 0.60]
     found = of_slices(wilcoxon(table_of(one_class("R", reference), one_class("A", other)), "R"), "A")
@@ -69,7 +39,7 @@ def test_p_of_a_few_pairs_is_the_share_of_sign_patterns_as_extreme() -> None:
     assert found["median_difference"] == pytest.approx(np.median(differences))
 
 
-def test_p_of_many_pairs_is_that_of_the_normal_approximation() -> None:
+def test_wilcoxon_p_of_many_pairs_is_that_of_the_normal_approximation() -> None:
     generator = np.random.default_rng(3)
     reference = generator.uniform(0.4, 0.6, 80).round(5)
     other = (reference + generator.normal(0.005, 0.02, 80)).round(5)
@@ -81,7 +51,7 @@ def test_p_of_many_pairs_is_that_of_the_normal_approximation() -> None:
     assert found["p_value"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=0.02)
 
 
-def test_p_of_a_few_pairs_with_equal_differences_is_that_of_scipy() -> None:
+def test_wilcoxon_p_of_few_pairs_with_ties_equals_scipy() -> None:
     for differences in (
         [0.1, 0.1, -0.2, 0.3, 0.3, 0.05],
         [0.1, -0.1, 0.2, 0.25, -0.25, 0.3, 0.1, 0.15],
@@ -94,7 +64,7 @@ def test_p_of_a_few_pairs_with_equal_differences_is_that_of_scipy() -> None:
         assert found["p_value"] == pytest.approx(stats.wilcoxon(as_computed).pvalue)
 
 
-def test_pairs_without_an_iou_and_pairs_without_a_difference_are_left_out() -> None:
+def test_wilcoxon_leaves_out_pairs_without_iou_or_difference() -> None:
     reference = [0.5, None, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     other = [0.5, 0.9, None, 0.6, 0.7, 0.8, 0.65, 0.75, 0.55]
     found = of_slices(wilcoxon(table_of(one_class("R", reference), one_class("A", other)), "R"), "A")
@@ -103,21 +73,21 @@ def test_pairs_without_an_iou_and_pairs_without_a_difference_are_left_out() -> N
     assert found["median_difference"] == pytest.approx(np.median([0, 0.1, 0.2, 0.3, 0.15, 0.25, 0.05]))
 
 
-def test_five_pairs_are_counted_but_not_tested() -> None:
+def test_wilcoxon_counts_five_pairs_but_does_not_test_them() -> None:
     found = of_slices(wilcoxon(table_of(one_class("R", [0.5] * 5), one_class("A", [0.6] * 5)), "R"), "A")
     assert found["n"] == 5
     assert np.isnan(found["p_value"])
     assert np.isnan(found["p_holm"])
 
 
-def test_experiments_that_agree_everywhere_have_no_pairs_to_test() -> None:
+def test_wilcoxon_has_no_pairs_for_experiments_that_agree_everywhere() -> None:
     values = [0.1 * place for place in range(1, 9)]
     found = of_slices(wilcoxon(table_of(one_class("R", values), one_class("A", values)), "R"), "A")
     assert (found["n"], found["median_difference"]) == (0, 0)
     assert np.isnan(found["p_value"])
 
 
-def test_a_slices_iou_is_averaged_over_folds_before_pairs_are_made() -> None:
+def test_wilcoxon_averages_a_slices_iou_over_folds_before_pairing() -> None:
     slices = range(7)
     reference = {(f"p{i}", 0, fold, 0): 0.5 for i in slices for fold in (1, 2, 3)}
     # Two folds say better, one says much worse: worse on average. With folds as pairs of their own it would be better.
@@ -127,14 +97,14 @@ def test_a_slices_iou_is_averaged_over_folds_before_pairs_are_made() -> None:
     assert found["median_difference"] == pytest.approx((0.55 + 0.55 + 0.17) / 3 - 0.5)
 
 
-def test_folds_in_another_order_make_no_difference_where_there_is_none() -> None:
+def test_wilcoxon_does_not_depend_on_the_order_of_folds() -> None:
     some = np.random.default_rng(6).uniform(0.2, 0.9, 300).tolist()
     values = {(f"p{i}", 0, fold, 0): some.pop() for i in range(100) for fold in (1, 2, 3)}
     backwards = dict(reversed(values.items()))
     assert of_slices(wilcoxon(table_of(rows("R", values), rows("A", backwards)), "R"), "A")["n"] == 0
 
 
-def test_a_patients_iou_comes_from_the_counts_of_all_slices_not_from_a_mean_of_slices() -> None:
+def test_wilcoxon_computes_a_patients_iou_from_the_counts_of_all_slices() -> None:
     parts = []
     for experiment, common in (("R", (10, 900)), ("A", (90, 800))):
         for patient in range(6):
@@ -152,7 +122,7 @@ def test_a_patients_iou_comes_from_the_counts_of_all_slices_not_from_a_mean_of_s
     assert patients["median_difference"] == pytest.approx(890 / 1100 - 910 / 1100)  # the mean of slices says better
 
 
-def test_every_other_experiment_is_tested_for_every_class_and_unit() -> None:
+def test_wilcoxon_tests_every_other_experiment_for_every_class_and_unit() -> None:
     generator = np.random.default_rng(7)
     keys = [(f"p{patient}", place, 1, class_id) for patient in range(7) for place in range(2) for class_id in range(3)]
     parts = [rows(name, dict(zip(keys, generator.uniform(0.2, 0.8, len(keys)), strict=True))) for name in "RAB"]
@@ -166,12 +136,12 @@ def test_every_other_experiment_is_tested_for_every_class_and_unit() -> None:
     assert set(table["n"][table["unit"] == "patient"]) == {7}
 
 
-def test_holm_is_the_example_worked_out_by_hand() -> None:
+def test_holm_equals_an_example_worked_out_by_hand() -> None:
     p = np.array([0.01, 0.04, 0.03, np.nan, 0.005])
     assert holm(p).tolist() == pytest.approx([0.03, 0.06, 0.06, np.nan, 0.02], nan_ok=True)
 
 
-def test_an_adjusted_p_is_never_above_one_nor_below_the_plain_one() -> None:
+def test_holm_is_between_the_plain_p_and_one_and_keeps_the_order() -> None:
     p = np.random.default_rng(2).uniform(0, 1, 50)
     adjusted = holm(p)
     assert (adjusted <= 1).all()
@@ -179,18 +149,18 @@ def test_an_adjusted_p_is_never_above_one_nor_below_the_plain_one() -> None:
     assert (np.diff(adjusted[np.argsort(p)]) >= 0).all()
 
 
-def test_a_study_of_one_experiment_gives_an_empty_table() -> None:
+def test_wilcoxon_of_one_experiment_is_an_empty_table() -> None:
     table = wilcoxon(table_of(one_class("R", [0.5] * 7)), "R")
     assert table.empty
     assert list(table.columns) == COLUMNS
 
 
-def test_a_reference_without_results_is_refused() -> None:
+def test_wilcoxon_rejects_a_reference_without_results() -> None:
     with pytest.raises(ValueError, match="UMD"):
         wilcoxon(table_of(one_class("A", [0.5])), "UMD+TH")
 
 
-def test_the_median_of_a_drawn_cohort_is_that_of_its_slices_written_out() -> None:
+def test_resampled_medians_equal_those_of_the_drawn_slices_written_out() -> None:
     generator = np.random.default_rng(8)
     values, patients = generator.normal(size=21), generator.integers(0, 6, 21)
     drawn = draw_cohorts(6, 200, seed=3)
@@ -198,7 +168,7 @@ def test_the_median_of_a_drawn_cohort_is_that_of_its_slices_written_out() -> Non
     assert resampled_medians(values, patients, drawn) == pytest.approx(expected)
 
 
-def test_the_interval_holds_the_middle_95_per_cent_of_medians_with_whole_patients_drawn() -> None:
+def test_wilcoxon_interval_is_that_of_medians_with_whole_patients_drawn() -> None:
     generator = np.random.default_rng(9)
     keys = [(f"p{patient}", place, 1, 0) for patient in range(8) for place in range(5)]
     better = {key: 0.5 + 0.05 * (int(key[0][1]) - 3) + generator.normal(0, 0.001) for key in keys}
@@ -217,78 +187,8 @@ def test_the_interval_holds_the_middle_95_per_cent_of_medians_with_whole_patient
     assert found["interval_high"] - found["interval_low"] > 1.5 * (alone[1] - alone[0])
 
 
-def test_the_same_seed_gives_the_same_intervals() -> None:
+def test_wilcoxon_intervals_depend_on_the_seed_only() -> None:
     generator = np.random.default_rng(11)
     table = table_of(*(one_class(name, generator.uniform(0.2, 0.8, 9).tolist()) for name in "RA"))
     first, second, other = (wilcoxon(table, "R", seed=seed)["interval_low"].tolist() for seed in (1, 1, 2))
     assert first == second != other
-
-
-CLASSES = LabelTable([{"id": c, "name": f"tissue {c}", "colour": "#123456"} for c in range(3)])
-
-
-def per_patient(qualities: dict[str, float], noise: float, lacking: tuple[str, int] | None = None) -> pd.DataFrame:
-    generator = np.random.default_rng(12)
-    keys = [(f"p{p}", s, f, c) for p in range(9) for s in range(2) for f in (1, 2, 3) for c in range(3)]
-    parts = [
-        rows(
-            name,
-            {k: float(np.clip(quality + generator.normal(0, noise), 0, 1)) for k in keys if (name, k[2]) != lacking},
-        )
-        for name, quality in qualities.items()
-    ]
-    return patient_iou(table_of(*parts), CLASSES)
-
-
-def test_experiments_are_ranked_by_the_mean_the_tables_print() -> None:
-    patients = per_patient({"A": 0.5, "B": 0.7, "C": 0.6}, noise=0.1)
-    ranking = rank_experiments(patients, background=0)
-    assert ranking["experiment"].tolist() == ["B", "C", "A"]
-    assert ranking["rank"].tolist() == [1, 2, 3]
-    folds = over_folds(mean_iou(fold_iou(patients, CLASSES), 0), ["experiment"], "without_background").set_index(
-        "experiment"
-    )
-    for row in ranking.itertuples():
-        assert row.mean_iou == pytest.approx(folds.loc[row.experiment, "mean"])
-        assert row.sd == pytest.approx(folds.loc[row.experiment, "sd"])
-
-
-def test_ranks_are_certain_where_experiments_differ_and_uncertain_where_they_do_not() -> None:
-    certain = rank_experiments(per_patient({"A": 0.3, "B": 0.8}, noise=0.02), background=0)
-    assert certain[["rank_low", "rank_high", "best_fold_rank", "worst_fold_rank"]].to_numpy().tolist() == [
-        [1] * 4,
-        [2] * 4,
-    ]
-    assert certain["first_share"].tolist() == [1, 0]
-    uncertain = rank_experiments(per_patient({"A": 0.5, "B": 0.5, "C": 0.5}, noise=0.2), background=0)
-    assert (uncertain["rank_high"] - uncertain["rank_low"]).max() == 2
-    assert 0.2 < uncertain["first_share"].max() < 1
-
-
-def test_shares_of_being_first_are_those_of_cohorts_drawn_one_by_one() -> None:
-    patients = per_patient({"A": 0.5, "B": 0.52}, noise=0.15)
-    shares = rank_experiments(patients, background=0, resamples=200, seed=4).set_index("experiment")["first_share"]
-    first = 0
-    for cohort in draw_cohorts(9, 200, seed=4):
-        times = patients["participant_id"].str[1:].astype(int).map(dict(enumerate(cohort)))
-        drawn = patients.loc[patients.index.repeat(times)]
-        means = over_folds(mean_iou(fold_iou(drawn, CLASSES), 0), ["experiment"], "without_background").set_index(
-            "experiment"
-        )
-        first += means.loc["A", "mean"] >= means.loc["B", "mean"]
-    assert shares["A"] == pytest.approx(first / 200)
-
-
-def test_an_experiment_that_lacks_a_fold_is_ranked_by_the_others_and_says_how_many() -> None:
-    ranking = rank_experiments(per_patient({"A": 0.5, "B": 0.7}, noise=0.02, lacking=("B", 2)), background=0)
-    assert ranking["experiment"].tolist() == ["B", "A"]
-    assert ranking["folds"].tolist() == [2, 3]
-
-
-def test_an_experiment_without_any_iou_stands_last_without_a_rank() -> None:
-    patients = per_patient({"A": 0.5, "B": 0.7}, noise=0.02)
-    patients.loc[patients["experiment"] == "B", ["true_pixels", "predicted_pixels", "common_pixels"]] = 0
-    ranking = rank_experiments(patients, background=0)
-    assert ranking["experiment"].tolist() == ["A", "B"]
-    assert ranking["rank"].isna().tolist() == [False, True]
-    assert ranking["first_share"].tolist() == [1, 0]

@@ -48,13 +48,13 @@ def directed(own: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.flo
 
 
 @pytest.mark.parametrize("name", masks())
-def test_the_contour_is_that_of_a_plain_loop(name: str) -> None:
+def test_contour_equals_a_plain_loop(name: str) -> None:
     for mask in masks()[name]:
         assert {(int(r), int(c)) for r, c in np.argwhere(contour(mask))} == looped_contour(mask)
 
 
 @pytest.mark.parametrize("name", masks())
-def test_distances_are_simpleitks_in_millimetres(name: str) -> None:
+def test_surface_distances_equal_simpleitk_in_millimetres(name: str) -> None:
     truth, predicted = masks()[name]
     there, back = directed(truth, predicted), directed(predicted, truth)
     hausdorff, average = surface_distances(truth, predicted, SPACING)
@@ -62,14 +62,14 @@ def test_distances_are_simpleitks_in_millimetres(name: str) -> None:
     assert average == pytest.approx(np.concatenate([there, back]).mean(), abs=1e-4)
 
 
-def test_equal_masks_are_0_apart_and_two_pixels_as_far_as_their_centres() -> None:
+def test_surface_distances_are_0_for_equal_masks_and_the_distance_of_centres_for_two_pixels() -> None:
     assert surface_distances(blob(1), blob(1), SPACING) == (0, 0)
     truth, predicted = masks()["one pixel"]
     apart = np.hypot(23 * SPACING[0], 32 * SPACING[1])
     assert surface_distances(truth, predicted, SPACING) == pytest.approx((apart, apart))
 
 
-def test_a_class_absent_from_both_has_no_distance_and_from_one_the_slices_diagonal() -> None:
+def test_surface_distances_are_nan_if_absent_from_both_and_the_diagonal_if_absent_from_one() -> None:
     empty = np.zeros((40, 50), bool)
     assert np.isnan(surface_distances(empty, empty, SPACING)).all()
     diagonal = np.hypot(40 * SPACING[0], 50 * SPACING[1])
@@ -77,14 +77,14 @@ def test_a_class_absent_from_both_has_no_distance_and_from_one_the_slices_diagon
     assert surface_distances(blob(1), empty, SPACING) == pytest.approx((diagonal, diagonal))
 
 
-def test_a_class_that_is_missed_never_looks_better_than_one_found_in_the_wrong_place() -> None:
+def test_surface_distances_of_a_missed_class_exceed_those_of_one_in_the_wrong_place() -> None:
     corner, opposite = np.zeros((2, 40, 50), bool)
     corner[0, 0] = opposite[-1, -1] = True
     missed = surface_distances(corner, np.zeros((40, 50), bool), SPACING)
     assert missed[0] > surface_distances(corner, opposite, SPACING)[0]
 
 
-def test_rows_of_a_session_name_slice_class_and_what_went_in() -> None:
+def test_slice_distances_has_a_row_for_each_slice_and_class() -> None:
     truth = np.zeros((2, 8, 8), np.uint8)
     truth[0, 2:4, 2:4] = 1
     rows = slice_distances(

@@ -7,9 +7,11 @@ import pytest
 
 from lumbarseg.imaging.quality_control import brightness_and_noise, registration_table
 from lumbarseg.labels import LabelTable
-from lumbarseg.reporting.figures.quality import SessionImages, registration_overview, session_quality
+from lumbarseg.reporting.figures.quality import session_quality
+from lumbarseg.reporting.figures.registration import registration_overview
 from lumbarseg.reporting.figures.style import save_picture
 from lumbarseg.reporting.quality_page import quality_page
+from lumbarseg.reporting.slices import SessionImages
 
 CLASSES = LabelTable(
     [
@@ -45,7 +47,7 @@ def test_registration_table_flags_rejected_and_unusual_registrations_only():
         "far": "larger displacement than in other sessions",
         "unlike": "lower similarity than in other sessions",
     }
-    assert registration_overview(table, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+    assert registration_overview(table, {"unusual_shift_mm": 5, "unusual_rotation_deg": 5}).axes
 
 
 def test_registration_table_has_no_outliers_among_few_or_equal_sessions():
@@ -53,7 +55,7 @@ def test_registration_table_has_no_outliers_among_few_or_equal_sessions():
     assert not registration_table(reports)["flag"].any()
     assert not registration_table({"a": report(), "b": report(9.0)})["flag"].any()
     one = registration_table({"a": report()})
-    assert registration_overview(one, {"unusual_shift": 5, "unusual_rotation": 5}).axes
+    assert registration_overview(one, {"unusual_shift_mm": 5, "unusual_rotation_deg": 5}).axes
 
 
 @pytest.mark.parametrize("with_t1w", [True, False])
@@ -82,13 +84,13 @@ def test_quality_page_lists_flagged_sessions_first_and_escapes_text():
             "session": f"sub-{name}_ses-01",
             "picture": f"{name}.png",
             "flags": flags,
-            "demographics": {"moved": "1 mm <b>"},
+            "details": {"moved by": "1 mm <b>"},
         }
         for name, flags in (("a", []), ("b", ["lower similarity"]), ("c", []))
     ]
     page = quality_page("study", sessions)
     assert re.findall(r'<h2 id="sub-(\w)_', page) == ["b", "a", "c"]
-    assert "To look at: 1" in page
+    assert "Flagged: 1" in page
     assert "1 mm &lt;b&gt;" in page
     assert 'src="b.png"' in page
     assert "None is flagged" in quality_page("study", sessions[:1])

@@ -11,6 +11,7 @@ from fsl.wrappers import flirt
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import mutual_info_score
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, volume
 from lumbarseg.imaging.registration.flirt import flirt_arguments
@@ -80,12 +81,11 @@ def session(tmp_path):
             tmp_path / "out" / "t1w.json",
         )
 
-        def run(self, fixed, moving, engine="itk", degrees_of_freedom=6, **limits):
+        def run(self, fixed, moving, engine="itk", **settings):
             nib.save(fixed, self.fixed)
             nib.save(moving, self.moving)
-            register(
-                self.fixed, self.moving, self.registered, self.matrix, engine, degrees_of_freedom, self.report, **limits
-            )
+            registration = Registration.model_validate({"engine": engine, **settings})
+            register(self.fixed, self.moving, self.registered, self.matrix, self.report, registration)
             found = from_flirt(np.loadtxt(self.matrix), load_image(self.fixed), load_image(self.moving))
             return found, json.loads(self.report.read_text())
 
@@ -153,7 +153,7 @@ def test_register_finds_a_stretch_with_twelve_degrees_of_freedom(session):
     ("degrees", "mm", "limits", "reason"),
     [
         ((0, 0, 0), (0, 6, 0), {"max_shift_mm": 4.0}, "mm, more than 4 mm"),
-        ((6, 0, 0), (0, 0, 0), {"max_rotation_degrees": 3.0}, "degrees, more than 3 degrees"),
+        ((6, 0, 0), (0, 0, 0), {"max_rotation_deg": 3.0}, "degrees, more than 3 degrees"),
     ],
 )
 def test_register_rejects_motions_beyond_the_limits_and_keeps_the_header_geometry(session, degrees, mm, limits, reason):
@@ -294,11 +294,11 @@ def test_register_passes_cost_and_search_to_flirt(session, tmp_path, monkeypatch
     fixed, moving = image_of(0, size=60), image_of(1, size=60, seed=1)
     np.savetxt(tmp_path / "answer", to_flirt(motion((0, 0, 0), (0, 0, 1)), fixed, moving), fmt="%.10f")
     monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f'cp {tmp_path}/answer "$omat"')))
-    settings = {"cost": "normmi", "search": 20}
-    session.run(fixed, moving, engine="flirt", degrees_of_freedom=12, settings=settings)
+    settings = {"cost": "normmi", "search_deg": 20}
+    session.run(fixed, moving, engine="flirt", degrees_of_freedom=12, flirt=settings)
     rigid, affine = (tmp_path / "asked").read_text().splitlines()
     for axis in "xyz":
-        assert f"-searchr{axis} -20 20" in rigid
+        assert f"-searchr{axis} -20.0 20.0" in rigid
     assert "-nosearch" not in rigid
     assert "-nosearch" in affine  # started from the rigid result, it has nothing to search
     assert "-cost normmi -searchcost normmi" in rigid

@@ -18,7 +18,7 @@ CLASSES, SIDE, WIDTH = 3, 16, 4
 @pytest.fixture(scope="module")
 def networks():
     return {
-        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, width=WIDTH, seed=1, name=name)
+        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, base_filters=WIDTH, seed=1, name=name)
         for name, topology in {"U1": {}, "UD": {"output": "ds3"}, "UQ": {"encoder": "dense"}}.items()
     }
 
@@ -53,28 +53,28 @@ def combined(raw, combiner, members=None):
 
 
 @given(scores)
-def test_the_arithmetic_mean_is_that_of_a_plain_loop(raw):
+def test_combine_arith_equals_a_plain_loop(raw):
     expected = np.array([[sum(raw[r, i, c] for r in range(4)) / 4 for c in range(5)] for i in range(2)])
     assert combined(raw, "Arith") == pytest.approx(expected, abs=1e-6)
     assert combined(raw, "Arith", ["N1", "N3"]) == pytest.approx((raw[1] + raw[3]) / 2, abs=1e-6)
 
 
 @given(scores)
-def test_the_geometric_mean_is_the_root_of_the_product_made_to_sum_one(raw):
+def test_combine_geo_is_the_normalised_root_of_the_product(raw):
     root = np.prod(raw.astype(float), axis=0) ** (1 / 4)
     assert combined(raw, "Geo") == pytest.approx(root / root.sum(axis=-1, keepdims=True), abs=1e-5)
     root = np.prod(raw[[0, 2]].astype(float), axis=0) ** (1 / 2)
     assert combined(raw, "Geo", ["N0", "N2"]) == pytest.approx(root / root.sum(axis=-1, keepdims=True), abs=1e-5)
 
 
-def test_a_score_of_nought_does_not_break_the_geometric_mean():
+def test_combine_geo_handles_scores_of_zero():
     found = combined(np.array([[[1.0, 0.0]], [[0.5, 0.5]]], np.float32), "Geo")
     assert found.sum() == pytest.approx(1)
     assert 0 < found[0, 1] < 0.001
     assert np.isfinite(logarithms(np.zeros(3, np.float32))).all()
 
 
-def test_many_means_at_once_are_those_of_each_alone():
+def test_averages_equal_the_means_computed_one_by_one():
     generator = np.random.default_rng(0)
     tensors = {name: generator.random((2, 3, 4), np.float32) for name in "abcd"}
     wanted = [("a", "b"), ("b", "c", "d"), ("a", "b"), ("d",)]
@@ -85,7 +85,7 @@ def test_many_means_at_once_are_those_of_each_alone():
     assert averages(tensors, []) == {}
 
 
-def test_flip_is_the_mean_over_the_images_as_they_are_and_flipped(networks, patches):
+def test_combine_flip_is_the_mean_over_original_and_flipped_images(networks, patches):
     model = Model("E2+Flip", ("U1", "UD"), "Flip")
     ensemble = Ensemble(networks, [model], {})
     found = keras.ops.convert_to_numpy(ensemble.combine(ensemble.forward(patches))["E2+Flip"])
@@ -97,7 +97,7 @@ def test_flip_is_the_mean_over_the_images_as_they_are_and_flipped(networks, patc
     assert np.abs(found - (four[0] + four[2]) / 2).max() > 1e-4
 
 
-def test_images_are_flipped_for_no_network_that_no_model_wants_flipped(networks, patches):
+def test_forward_flips_images_only_for_networks_of_flip_models(networks, patches):
     ensemble = Ensemble(networks, [Model("E2+Flip", ("U1", "UD"), "Flip"), stacks("Arith", "U1", "UQ")], {})
     assert {name for name in ensemble.forward(patches) if name.startswith("flipped")} == {
         "flipped_scores/U1",
@@ -105,16 +105,16 @@ def test_images_are_flipped_for_no_network_that_no_model_wants_flipped(networks,
     }
 
 
-def test_network_is_an_ensemble_of_one(networks, patches):
+def test_combine_of_a_single_network_returns_its_scores(networks, patches):
     ensemble = Ensemble(networks, [Model("UD", ("UD",))], {})
     found = ensemble.combine(ensemble.forward(patches))["UD"]
     assert np.array_equal(found, networks["UD"](patches, training=False))
 
 
 @pytest.mark.parametrize("combiner", META_LEARNERS)
-def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
+def test_combine_stacking_merges_as_the_letters_of_the_combiner_say(networks, patches, combiner):
     model = stacks(combiner, "U1", "UD")
-    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, width=WIDTH, channels=5, seed=1)
+    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH, channels=5, seed=1)
     ensemble = Ensemble(networks, [model], {model.name: meta_learner})
     features = ensemble.forward(patches)
     inputs = [keras.ops.convert_to_numpy(features[name]) for name in meta_learner_inputs(model)]
@@ -122,9 +122,7 @@ def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
     merged = {"A": lambda: sum(inputs) / 2, "C": lambda: np.concatenate(inputs, axis=-1), "S": lambda: sum(inputs)}[
         combiner[1]
     ]()
-    (kernel, bias), (last, offset) = (
-        meta_learner.get_layer(name).get_weights() for name in ("meta_learner", "classifier")
-    )
+    (kernel, bias), (last, offset) = (meta_learner.get_layer(name).get_weights() for name in ("hidden", "classifier"))
     logits = np.maximum(merged @ kernel[0, 0] + bias, 0) @ last[0, 0] + offset
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     expected = exponents / exponents.sum(axis=-1, keepdims=True)
@@ -133,7 +131,7 @@ def test_a_head_merges_as_its_letters_say(networks, patches, combiner):
     assert found.dtype == np.float32
 
 
-def test_each_network_runs_forward_once_for_all_models(networks, patches):
+def test_combine_uses_one_set_of_features_for_all_models(networks, patches):
     models = [Model(name, (name,)) for name in networks]
     models += [stacks(mean, *members) for mean in ("Arith", "Geo") for members in (("U1", "UD"), tuple(networks))]
     ensemble = Ensemble(networks, models, {})
@@ -142,21 +140,23 @@ def test_each_network_runs_forward_once_for_all_models(networks, patches):
     assert set(ensemble.combine(features)) == {model.name for model in models}
 
 
-def test_members_of_another_patch_size_or_label_table_are_refused(networks):
-    other = build_network({}, side=32, channels=2, classes=CLASSES, width=WIDTH, seed=1, name="U1")
-    with pytest.raises(InputError, match="one patch size and label table"):
+def test_ensemble_rejects_networks_of_different_patch_sizes(networks):
+    other = build_network({}, side=32, channels=2, classes=CLASSES, base_filters=WIDTH, seed=1, name="U1")
+    with pytest.raises(InputError, match="differ in patch size"):
         Ensemble({**networks, "U1": other}, [], {})
 
 
-def test_an_ensemble_of_an_untrained_network_or_head_is_refused(networks):
-    with pytest.raises(InputError, match="everything E2\\+Arith is made of, found no trained UX"):
+def test_ensemble_rejects_a_missing_network_or_meta_learner(networks):
+    with pytest.raises(InputError, match=r"E2\+Arith needs UX, which is not trained"):
         Ensemble(networks, [stacks("Arith", "U1", "UX")], {})
-    with pytest.raises(InputError, match="everything E2\\+NAD is made of, found no trained meta-learner"):
+    with pytest.raises(InputError, match=r"E2\+NAD needs its meta-learner, which is not trained"):
         Ensemble(networks, [stacks("NAD", "U1", "UD")], {})
 
 
-def test_a_head_of_networks_of_another_width_is_refused(networks):
+def test_ensemble_rejects_a_meta_learner_for_other_base_filters(networks):
     model = stacks("TAD", "U1", "UD")
-    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, width=WIDTH + 1, channels=5, seed=1)
-    with pytest.raises(InputError, match=r"2 networks with 16 × 16 × 4 and 3 classes, found one for .* 16 × 16 × 5"):
+    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH + 1, channels=5, seed=1)
+    with pytest.raises(
+        InputError, match=r"trained for 2 networks with 16 × 16 × 5 .* has 2 networks with 16 × 16 × 4 and 3 classes"
+    ):
         Ensemble(networks, [model], {model.name: meta_learner})

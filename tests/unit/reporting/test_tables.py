@@ -1,4 +1,4 @@
-"""Tables: their numbers by hand, and the files they are written to."""
+"""Tables: numbers computed by hand, and the files they are written to."""
 
 import csv
 from dataclasses import replace
@@ -10,8 +10,13 @@ import pytest
 
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.tables.cohort import acquisition_table, cohort_table, dataset_table
+from lumbarseg.reporting.tables.comparison import measures_table
 from lumbarseg.reporting.tables.iou import iou_table
-from lumbarseg.reporting.tables.writing import Cell, Table, read_markdown, write_table
+from lumbarseg.reporting.tables.registration import registration_table
+from lumbarseg.reporting.tables.search import search_table
+from lumbarseg.reporting.tables.selection import selection_table
+from lumbarseg.reporting.tables.settings import decimal, stacking_table, topologies_table
+from lumbarseg.reporting.tables.writing import Cell, Table, print_table, read_printed, write_table
 
 CLASSES = LabelTable(
     [{"id": i, "name": name, "colour": "#808080"} for i, name in enumerate(("Background", "Vert", "Epi-Fat"))]
@@ -35,7 +40,7 @@ def iou() -> pd.DataFrame:
     )
 
 
-def test_an_iou_table_has_means_over_folds_in_per_cent_and_the_two_averages(iou: pd.DataFrame) -> None:
+def test_iou_table_has_means_over_folds_in_per_cent_and_the_two_averages(iou: pd.DataFrame) -> None:
     table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
     mean, sd = table.values, table.sd
     assert list(mean.columns) == ["class_id", "class_name", "U1+MAP", "E12+NAD+TH"]
@@ -50,9 +55,7 @@ def test_an_iou_table_has_means_over_folds_in_per_cent_and_the_two_averages(iou:
     assert (table.marks == "").all(axis=None)
 
 
-def test_an_experiment_without_results_says_so_in_its_cells_and_in_a_footnote(
-    iou: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_iou_table_marks_an_experiment_without_results(iou: pd.DataFrame, tmp_path: Path) -> None:
     table = iou_table(iou, ["U1+MAP", "E4+Geo+MAP"], CLASSES)
     assert table.footnotes == ["ᵃ No results yet for E4+Geo+MAP."]
     rows, markdown, latex = written(tmp_path, table)
@@ -63,14 +66,14 @@ def test_an_experiment_without_results_says_so_in_its_cells_and_in_a_footnote(
     assert pd.read_csv(tmp_path / "table.csv")["E4+Geo+MAP"].isna().all()
 
 
-def test_a_table_can_be_made_before_there_is_any_result(iou: pd.DataFrame) -> None:
+def test_iou_table_can_be_made_before_there_is_any_result(iou: pd.DataFrame) -> None:
     table = iou_table(iou.iloc[:0], ["U1+MAP"], CLASSES)
     assert table.values["U1+MAP"].isna().all()
     assert len(table.values) == 5
     assert table.footnotes == ["ᵃ No results yet for U1+MAP."]
 
 
-def test_a_missing_fold_is_marked_in_each_cell_that_lacks_it_and_the_mean_is_over_the_others(iou: pd.DataFrame) -> None:
+def test_iou_table_marks_a_missing_fold_and_averages_the_others(iou: pd.DataFrame) -> None:
     lacking = iou[~((iou["experiment"] == "U1+MAP") & (iou["fold"] == 2))]
     table = iou_table(lacking, ["U1+MAP", "E12+NAD+TH"], CLASSES, folds=[1, 2, 3])
     assert table.footnotes == ["ᵃ Without fold 2, which has no results of U1+MAP."]
@@ -79,12 +82,12 @@ def test_a_missing_fold_is_marked_in_each_cell_that_lacks_it_and_the_mean_is_ove
     assert table.values["U1+MAP"][1] == pytest.approx((80 + 84) / 2)
 
 
-def test_a_fold_that_no_experiment_has_is_missed_where_the_study_says_how_many_there_are(iou: pd.DataFrame) -> None:
+def test_iou_table_marks_a_fold_that_no_experiment_has(iou: pd.DataFrame) -> None:
     table = iou_table(iou[iou["fold"] != 3], ["U1+MAP"], CLASSES, folds=[1, 2, 3])
     assert table.footnotes == ["ᵃ Without fold 3, which has no results of U1+MAP."]
 
 
-def test_a_class_that_is_nowhere_is_left_out_of_the_average_and_said_so(iou: pd.DataFrame) -> None:
+def test_iou_table_leaves_an_absent_class_out_of_the_average_and_marks_it(iou: pd.DataFrame) -> None:
     iou.loc[(iou["experiment"] == "U1+MAP") & (iou["class_id"] == 2), "iou"] = np.nan
     table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
     assert table.values["U1+MAP"].isna().tolist() == [False, False, True, False, False]
@@ -96,7 +99,7 @@ def test_a_class_that_is_nowhere_is_left_out_of_the_average_and_said_so(iou: pd.
     assert "U1+MAP (fold 2)" in table.footnotes[0]
 
 
-def test_a_class_that_no_slice_holds_is_named_once_however_many_experiments_there_are(iou: pd.DataFrame) -> None:
+def test_iou_table_names_a_class_that_is_in_no_slice_once(iou: pd.DataFrame) -> None:
     iou.loc[iou["class_id"] == 2, "iou"] = np.nan
     table = iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES)
     assert table.footnotes == [
@@ -105,81 +108,85 @@ def test_a_class_that_no_slice_holds_is_named_once_however_many_experiments_ther
     ]
 
 
-def written(folder: Path, table: Table) -> tuple[list[list[str]], str, str]:
-    paths = [folder / f"table.{ending}" for ending in ("csv", "md", "tex")]
-    write_table(table, *paths)
-    with paths[0].open(newline="") as lines:
-        return list(csv.reader(lines)), paths[1].read_text("utf-8"), paths[2].read_text("utf-8")
+def write(folder: Path, table: Table, caption: str = "") -> None:
+    write_table(
+        table,
+        caption,
+        csv_path=folder / "table.csv",
+        md_path=folder / "table.md",
+        tex_path=folder / "table.tex",
+        json_path=folder / "table.json",
+    )
 
 
-def test_what_is_read_from_markdown_is_what_was_printed(iou: pd.DataFrame, tmp_path: Path) -> None:
+def written(folder: Path, table: Table, caption: str = "") -> tuple[list[list[str]], str, str]:
+    write(folder, table, caption)
+    with (folder / "table.csv").open(newline="") as lines:
+        return list(csv.reader(lines)), *((folder / f"table.{ending}").read_text("utf-8") for ending in ("md", "tex"))
+
+
+def test_read_printed_returns_what_was_printed(iou: pd.DataFrame, tmp_path: Path) -> None:
     iou.loc[(iou["experiment"] == "U1+MAP") & (iou["class_id"] == 2), "iou"] = np.nan
     table = iou_table(iou, ["U1+MAP", "E12+NAD+TH", "E4+Geo+MAP"], CLASSES)
-    written(tmp_path, table)
-    found = read_markdown(tmp_path / "table.md")
-    printed = table.cells()
-    assert found.rows == printed.rows
-    assert found.headings == ["Class", *printed.headings[1:]]
-    assert (found.caption, found.numeric, found.footnotes) == (printed.caption, printed.numeric, printed.footnotes)
+    written(tmp_path, table, "Caption.")
+    found = read_printed(tmp_path / "table.json")
+    assert found == print_table(table, "Caption.")
+    assert found.headings == ["Class", "U1+MAP", "E12+NAD+TH", "E4+Geo+MAP"]
     assert found.rows[1][2] == Cell("87.0", best=True, deviation="2.0")
 
 
-def test_lines_in_a_cell_are_stacked(tmp_path: Path) -> None:
-    table = Table(pd.DataFrame({"a": ["x"]}), "Caption.", printed=pd.DataFrame({"a|b": ["1.0\n2.0\n−1.0"]}))
+def test_write_table_stacks_the_lines_of_a_cell(tmp_path: Path) -> None:
+    table = Table(pd.DataFrame({"a": ["x"]}), printed=pd.DataFrame({"a|b": ["1.0\n2.0\n−1.0"]}))
     _, markdown, latex = written(tmp_path, table)
     assert "| 1.0<br>2.0<br>−1.0 |" in markdown
     assert r"\shortstack{1.0\\2.0\\$-$1.0}" in latex
-    found = read_markdown(tmp_path / "table.md")
-    assert found.headings == ["a|b"]
-    assert found.rows == [[Cell("1.0\n2.0\n−1.0")]]
+    assert "| a\\|b |" in markdown
 
 
-def test_the_csv_is_unrounded_and_the_others_print_mean_and_deviation(iou: pd.DataFrame, tmp_path: Path) -> None:
-    table = replace(iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES), caption="Performance.", footnotes=["A note."])
-    rows, markdown, latex = written(tmp_path, table)
+def test_write_table_rounds_in_print_and_not_in_the_csv(iou: pd.DataFrame, tmp_path: Path) -> None:
+    table = replace(iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES), remark="Of 2.", footnotes=["A note."])
+    rows, markdown, latex = written(tmp_path, table, "Performance.")
     assert rows[0] == ["class_id", "class_name", "U1+MAP", "E12+NAD+TH"]
     assert rows[5] == ["", "IoU with Bg.", "75.3333", "80.6667"]
     assert "| Vert | 82.0 ± 2.0 | **87.0** ± 2.0 |" in markdown
     assert "| Class | U1+MAP | E12+NAD+TH |" in markdown
-    assert markdown.startswith("Performance.\n")
+    assert markdown.startswith("Performance. Of 2.\n")
     assert markdown.endswith("A note.\n")
     assert r"Vert & 82.0{\tiny$\,\pm\,$2.0} & \textbf{87.0}{\tiny$\,\pm\,$2.0} \\" in latex
     assert r"\shortstack{E12\\+NAD\\+TH}" in latex
     assert "A note." in latex
 
 
-def test_all_cells_that_print_the_same_best_number_are_bold(tmp_path: Path) -> None:
+def test_write_table_makes_all_equal_best_values_bold(tmp_path: Path) -> None:
     frame = pd.DataFrame({"class_name": ["Vert"], "A": [86.14], "B": [86.06], "C": [86.0]})
-    _, markdown, _ = written(tmp_path, Table(frame, ""))
+    _, markdown, _ = written(tmp_path, Table(frame))
     assert "| Vert | **86.1** | **86.1** | 86.0 |" in markdown
 
 
-def test_an_empty_cell_is_empty_and_never_best(tmp_path: Path) -> None:
+def test_write_table_leaves_empty_cells_empty(tmp_path: Path) -> None:
     frame = pd.DataFrame({"class_name": ["Vert", "SCT"], "A": [86.14, np.nan], "B": [np.nan, np.nan]})
-    rows, markdown, latex = written(tmp_path, Table(frame, ""))
+    rows, markdown, latex = written(tmp_path, Table(frame))
     assert rows[2] == ["SCT", "", ""]
     assert "| Vert | **86.1** |  |\n| SCT |  |  |" in markdown
     assert "SCT &  &  \\\\" in latex
     assert "nan" not in (markdown + latex).lower()
 
 
-def test_no_cell_is_bold_where_no_number_is_best(tmp_path: Path) -> None:
+def test_write_table_makes_nothing_bold_unless_asked(tmp_path: Path) -> None:
     frame = pd.DataFrame({"quantity": ["Patients"], "Test": [33], "Total": [181]})
-    _, markdown, latex = written(tmp_path, Table(frame, "", best_bold=False))
+    _, markdown, latex = written(tmp_path, Table(frame, best_bold=False))
     assert "| Patients | 33 | 181 |" in markdown
     assert "textbf" not in latex
 
 
-def test_signs_with_a_meaning_in_latex_are_escaped(tmp_path: Path) -> None:
+def test_write_table_escapes_latex(tmp_path: Path) -> None:
     frame = pd.DataFrame({"class_name": ["50 % of a_b & {c}"], "A": [1.0]})
-    _, _, latex = written(tmp_path, Table(frame, "Rows × columns ± 1 #"))
+    _, _, latex = written(tmp_path, Table(frame), "Rows × columns ± 1 #")
     assert r"50 \% of a\_b \& \{c\}" in latex
     assert r"\caption{Rows $\times$ columns $\pm$ 1 \#}" in latex
 
 
-def test_latex_opens_and_closes_each_environment_once_and_every_row_has_all_cells(
-    iou: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_write_table_writes_valid_latex(iou: pd.DataFrame, tmp_path: Path) -> None:
     _, _, latex = written(tmp_path, iou_table(iou, ["U1+MAP", "E12+NAD+TH"], CLASSES))
     for environment in ("table*", "tabular"):
         assert latex.count(f"\\begin{{{environment}}}") == latex.count(f"\\end{{{environment}}}") == 1
@@ -191,16 +198,16 @@ def test_latex_opens_and_closes_each_environment_once_and_every_row_has_all_cell
     assert latex.count("{") == latex.count("}")
 
 
-def test_a_writing_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_write_table_keeps_the_old_files_when_it_fails(tmp_path: Path) -> None:
     frame = pd.DataFrame({"class_name": ["Vert"], "A": [1.0]})
-    before = written(tmp_path, Table(frame, "first"))
+    before = written(tmp_path, Table(frame), "first")
     with pytest.raises(TypeError):
-        write_table(Table(frame, None), *(tmp_path / f"table.{e}" for e in ("csv", "md", "tex")))  # type: ignore[arg-type]
+        write(tmp_path, Table(frame, footnotes=[None]))  # type: ignore[list-item]
     assert (tmp_path / "table.md").read_text("utf-8") == before[1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.md", "table.tex"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.json", "table.md", "table.tex"]
 
 
-def test_the_cohort_counts_patients_once_however_many_sessions_they_have() -> None:
+def test_cohort_table_counts_patients_once() -> None:
     sheet = pd.DataFrame(
         {
             "participant_id": ["a", "a", "b", "c", "d"],
@@ -217,14 +224,14 @@ def test_the_cohort_counts_patients_once_however_many_sessions_they_have() -> No
     assert table.loc[["Women", "Men", "Sex unknown"], "n"].tolist() == [2, 1, 1]
 
 
-def test_a_sheet_that_says_nothing_of_its_patients_still_gives_a_table() -> None:
+def test_cohort_table_accepts_a_sheet_without_demographics() -> None:
     table = cohort_table(pd.DataFrame({"participant_id": ["a", "b"]})).set_index("quantity")
     assert table.loc["Age (year)", "n"] == 0
     assert np.isnan(table.loc["Age (year)", "mean"])
     assert table.loc["Sex unknown", "n"] == 2
 
 
-def test_acquisition_ranges_are_per_contrast_in_the_papers_units() -> None:
+def test_acquisition_table_has_ranges_per_contrast_in_the_papers_units() -> None:
     fields = pd.DataFrame(
         [
             ("T1w", "RepetitionTime", 0.3), ("T1w", "RepetitionTime", 0.76438), ("T2w", "RepetitionTime", 2.0),
@@ -242,7 +249,7 @@ def test_acquisition_ranges_are_per_contrast_in_the_papers_units() -> None:
     assert np.isnan(table.loc["Echo Train Length", "T1w min"])
 
 
-def test_the_data_set_is_counted_by_subset_and_every_patient_once() -> None:
+def test_dataset_table_counts_subsets_and_every_patient_once() -> None:
     sessions = pd.DataFrame(
         {
             "participant_id": ["a", "a", "b", "c", "only to be segmented"],
@@ -263,11 +270,90 @@ def test_the_data_set_is_counted_by_subset_and_every_patient_once() -> None:
     assert table["Total"].tolist() == [3, 4, 44, 356]
 
 
-def test_numbers_print_as_many_decimals_as_they_have_where_none_are_asked_for(tmp_path) -> None:
+def test_write_table_prints_as_many_decimals_as_numbers_have(tmp_path) -> None:
     frame = pd.DataFrame(
         {"parameter": ["Height (px)", "Pixel Spacing (mm)"], "T2w min": [320.0, 0.37037], "T2w n": [3, 3]}
     )
-    files = [tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex")]
-    write_table(Table(frame, "Ranges.", decimals=None, best_bold=False), *files)
-    assert "| Height (px) | 320.0 | 3 |" in files[1].read_text()
-    assert "| Pixel Spacing (mm) | 0.3704 | 3 |" in files[1].read_text()
+    _, markdown, _ = written(tmp_path, Table(frame, decimals=None, best_bold=False))
+    assert "| Height (px) | 320.0 | 3 |" in markdown
+    assert "| Pixel Spacing (mm) | 0.3704 | 3 |" in markdown
+
+
+# ---- tables of settings, sessions and the search ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(5e-6, "0.000005"), (1e-6, "0.000001"), (0.00033, "0.00033"), (0.001, "0.001"), (1, "1.0"), (10.0, "10.0")],
+)
+def test_decimal_is_exact_and_without_exponent(value: float, text: str) -> None:
+    assert decimal(value) == text
+
+
+def test_topologies_table_prints_small_learning_rates_exactly() -> None:
+    entry = {"family": "fcn8", "optimiser": "adam", "activation": "relu"}
+    topologies = {"A": {**entry, "learning_rate": 5e-6}, "B": {**entry, "learning_rate": 1e-6}}
+    table = topologies_table(topologies, pd.DataFrame({"topology": ["A"], "trainable_parameters": [1]}))
+    assert table.values["Learning Rate"].tolist() == ["0.000005", "0.000001"]
+    assert stacking_table(["NAD"], "adam", 5e-6).values["Learning Rate"][0] == "0.000005"
+
+
+def test_measures_table_names_the_experiment_in_each_row_of_the_csv_and_once_in_print(tmp_path: Path) -> None:
+    measured = pd.DataFrame({"experiment": ["U1+TH"] * 2, "fold": 1, "class_id": [1, 2], "iou": 0.5})
+    measured = measured.assign(dice=0.8, precision=0.9, recall=0.6)
+    columns = ["true_pixels", "predicted_pixels", "hausdorff_95_mm", "average_distance_mm"]
+    distances = measured[["experiment", "fold", "class_id"]].assign(**dict.fromkeys(columns, 1.0))
+    rows, markdown, _ = written(tmp_path, measures_table(measured, distances, ["U1+TH"], CLASSES))
+    assert [row[:2] for row in rows[1:]] == [["U1+TH", "Vert"], ["U1+TH", "Epi-Fat"]]
+    assert "| U1+TH | Vert | 50.0 |" in markdown
+    assert "|  | Epi-Fat | 50.0 |" in markdown
+
+
+def selection_row(participant: str, outcome: str, criterion: str = "") -> dict[str, str]:
+    return {
+        "participant_id": participant,
+        "session_id": "01",
+        "outcome": outcome,
+        "criterion": criterion,
+        "found": "",
+        "expected": "",
+    }
+
+
+def test_selection_table_lists_unmet_criteria_and_counts_sessions() -> None:
+    rows = [
+        selection_row("a", "left out", "T2w Width"),
+        selection_row("b", "used", "T2w noise"),
+        selection_row("c", "used"),
+    ]
+    table = selection_table(pd.DataFrame(rows))
+    assert table.values["participant_id"].tolist() == ["a", "b"]
+    assert table.remark == "2 of 3 sessions with a mask are used."
+
+
+def test_selection_table_has_a_row_where_all_criteria_are_met() -> None:
+    table = selection_table(pd.DataFrame([selection_row("a", "used")]))
+    assert table.values["criterion"].tolist() == ["all are met"]
+
+
+def test_registration_table_lists_flagged_sessions() -> None:
+    sessions = pd.DataFrame({"session": ["a", "b"], "engine": "itk", "degrees_of_freedom": 6, "seconds": 1.0, "flag": ["", "far"],
+                             "shift_mm": [1.0, 3.0], "rotation_degrees": 0.5})  # fmt: skip
+    table = registration_table(sessions)
+    assert table.values["session"].tolist() == ["b"]
+    assert "1 of 2 sessions are flagged" in table.remark
+    assert "median shift is 2.00 mm" in table.remark
+    assert registration_table(sessions[:1]).values["flag"].tolist() == ["none is flagged"]
+
+
+def test_search_table_states_what_to_write_to_use_the_best() -> None:
+    ranked = pd.DataFrame(
+        {
+            "topology": "U1", "optimiser": "adam", "learning_rate": [5e-6, 0.001, 1.0], "activation": "relu", "val_accuracy": 0.7,
+            "val_patch_iou": 0.35, "diverged": [False, False, True], "best": [True, False, False], "present": [False, True, False],
+        }
+    )  # fmt: skip
+    table = search_table(ranked)
+    assert table.values["Choice"].tolist() == ["best", "in the config", "diverged"]
+    assert table.values["Learning rate"].tolist() == ["0.000005", "0.001", "1.0"]
+    assert "{optimiser: adam, learning_rate: 0.000005, activation: relu}" in table.footnotes[0]

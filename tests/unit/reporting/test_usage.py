@@ -31,27 +31,27 @@ def table(tmp_path):
     return frame.set_index("stage")
 
 
-def test_hours_are_those_of_all_jobs_and_of_all_attempts_of_a_training(table):
+def test_usage_table_counts_hours_of_all_jobs_and_epochs(table):
     assert table.loc["patch_session", "hours"] == pytest.approx(0.02)
     assert table.loc["train_network", "hours"] == pytest.approx((3600 + 5400) / 3600)
     assert table.loc["all", "hours"] == pytest.approx(table.drop("all")["hours"].sum())
     assert table.loc["all", "jobs"] == 5
 
 
-def test_only_rules_with_networks_have_hours_of_cards(table):
+def test_usage_table_has_gpu_hours_only_for_rules_that_run_networks(table):
     assert np.isnan(table.loc["patch_session", "hours_with_networks"])
     assert table.loc["all", "hours_with_networks"] == pytest.approx((9000 + 100) / 3600)
 
 
-def test_heads_of_a_fold_have_their_epochs_in_common(table):
+def test_usage_table_counts_epochs_of_a_folds_meta_learners_once(table):
     assert table.loc["stack_fold", "in_epochs"] == pytest.approx(80)
 
 
-def test_processors_and_memory_are_those_of_the_benchmarks(table):
+def test_usage_table_takes_processors_and_memory_from_the_benchmarks(table):
     assert table.loc["train_network", "processors"] == pytest.approx(2)
     assert table.loc["train_network", "most_memory"] == pytest.approx(2)
 
 
-def test_the_rate_counts_three_passes_a_patch(table):
+def test_usage_table_counts_three_passes_for_each_patch(table):
     operations = 6 * 10 * (2e9 * 3000 + 1e9 * 5400)
     assert table.loc["train_network", "rate"] == pytest.approx(operations / 8400 / 1e12)

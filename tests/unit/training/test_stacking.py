@@ -17,7 +17,7 @@ from lumbarseg.training.task import TrainTask
 
 CLASSES, SIDE, WIDTH = 3, 32, 3
 ADAM = {"optimiser": "adam", "learning_rate": 0.01}
-AS_THEY_ARE = {"rotation": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
+AS_THEY_ARE = {"rotation_deg": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
 MODELS = [Model(f"E2+{combiner}", ("U1", "UD"), combiner) for combiner in ("NAD", "TCD")]
 
 
@@ -29,14 +29,14 @@ def sessions(tmp_path_factory) -> list[Path]:
 
 def ensemble(seed=1):
     networks = {
-        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, width=WIDTH, seed=seed, name=name)
+        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, base_filters=WIDTH, seed=seed, name=name)
         for name, topology in {"U1": {}, "UD": {"output": "ds3"}}.items()
     }
     return Ensemble(networks, [], {})
 
 
 def task(model):
-    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, width=WIDTH, channels=8, seed=1)
+    meta_learner = build_meta_learner(model, side=SIDE, classes=CLASSES, base_filters=WIDTH, channels=8, seed=1)
     return TrainTask(model.name, meta_learner, optimiser(ADAM), meta_learner_inputs(model))
 
 

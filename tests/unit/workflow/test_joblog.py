@@ -1,4 +1,4 @@
-"""What a job says when it ends well, badly, or by a signal."""
+"""Logs of jobs that succeed, fail, or end by a signal."""
 
 import signal
 import subprocess
@@ -8,13 +8,13 @@ import time
 import pytest
 
 from factories.workflow import ROOT
-from lumbarseg.workflow.joblog import GRACE
+from lumbarseg.workflow.joblog import GRACE_S
 
 JOB = """
 import sys, os, time
 sys.path.insert(0, {library!r})
 from lumbarseg.errors import InputError
-from lumbarseg.joblog import job
+from lumbarseg.workflow.joblog import job
 with job({log!r}) as logger:
     logger.info("begun")
     os.write(2, b"noise of a library\\n")
@@ -27,7 +27,7 @@ def run(tmp_path, body):
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_job_that_ends_well_is_silent_and_its_log_is_complete(tmp_path):
+def test_job_that_succeeds_is_silent_and_its_log_complete(tmp_path):
     process = run(tmp_path, "print('a result')")
     assert process.communicate(timeout=30) == ("", "")
     assert process.returncode == 0
@@ -35,22 +35,22 @@ def test_a_job_that_ends_well_is_silent_and_its_log_is_complete(tmp_path):
     assert all(words in log for words in ("begun", "noise of a library", "done in"))
 
 
-def test_a_users_mistake_is_one_sentence_on_the_terminal_and_a_traceback_in_the_log(tmp_path):
-    process = run(tmp_path, "raise InputError('a.nii: expected this, found that; do so')")
-    assert process.communicate(timeout=30) == ("", "a.nii: expected this, found that; do so\n")
+def test_job_shows_a_users_mistake_as_one_sentence_and_logs_the_traceback(tmp_path):
+    process = run(tmp_path, "raise InputError('a.nii: not readable; copy it again')")
+    assert process.communicate(timeout=30) == ("", "a.nii: not readable; copy it again\n")
     assert process.returncode == 1
     log = (tmp_path / "log").read_text()
     assert "Traceback" in log
-    assert log.splitlines()[-1].endswith("stopped: a.nii: expected this, found that; do so")
+    assert log.splitlines()[-1].endswith("stopped: a.nii: not readable; copy it again")
 
 
-def test_a_fault_of_ours_names_the_log(tmp_path):
+def test_job_names_its_log_after_an_unexpected_error(tmp_path):
     process = run(tmp_path, "1 / 0")
     assert "ZeroDivisionError: division by zero (traceback in" in process.communicate(timeout=30)[1]
     assert process.returncode == 1
 
 
-def test_a_warning_is_shown_and_logged_and_what_is_only_told_is_not_shown(tmp_path):
+def test_job_shows_warnings_and_logs_the_rest(tmp_path):
     process = run(tmp_path, "logger.warning('a class is missing'); logger.info('epoch 1')")
     assert process.communicate(timeout=30) == ("", "a class is missing\n")
     assert process.returncode == 0
@@ -59,13 +59,13 @@ def test_a_warning_is_shown_and_logged_and_what_is_only_told_is_not_shown(tmp_pa
 
 @pytest.mark.parametrize(
     "work", ["time.sleep(60)", "import numpy; numpy.convolve(numpy.ones(10**6), numpy.ones(10**6))"],
-    ids=["between two steps of Python", "within one"],
+    ids=["while Python runs", "during a long computation"],
 )  # fmt: skip
-def test_a_schedulers_signal_is_answered_within_seconds_and_written_down(tmp_path, work):
+def test_job_ends_within_seconds_of_sigterm_and_logs_it(tmp_path, work):
     process = run(tmp_path, work)
     while not (tmp_path / "log").exists() or "noise" not in (tmp_path / "log").read_text():
         time.sleep(0.02)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=GRACE + 3) == 143
+    assert process.wait(timeout=GRACE_S + 3) == 143
     assert (tmp_path / "log").read_text().count("stopped by SIGTERM") == 1

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lumbarseg.config.schema import Criteria, Selection
+
 LEFT_OUT, USED = "left out", "used"
 
 COLUMNS = ("participant_id", "session_id", "outcome", "criterion", "found", "expected")
@@ -40,7 +42,7 @@ class Finding:
     excludes: bool
 
 
-def judge(session: Mapping[str, Any], criteria: Mapping[str, Any], class_names: Sequence[str]) -> list[Finding]:
+def judge(session: Mapping[str, Any], criteria: Selection, class_names: Sequence[str]) -> list[Finding]:
     """Compare a session with the criteria; values missing from its headers are not checked.
 
     Args:
@@ -55,42 +57,45 @@ def judge(session: Mapping[str, Any], criteria: Mapping[str, Any], class_names: 
     """
     findings: list[Finding] = []
 
-    def require(section: str, criterion: str, value: float | None, low: float, high: float, unit: str = "") -> None:
-        action = criteria[section]["action"]
-        if value is None or action == "ignore" or low * (1 - _ROUNDING) <= value <= high * (1 + _ROUNDING):
+    def require(
+        section: Criteria, criterion: str, value: float | None, low: float, high: float, unit: str = ""
+    ) -> None:
+        if value is None or section.action == "ignore" or low * (1 - _ROUNDING) <= value <= high * (1 + _ROUNDING):
             return
         wanted = f"at least {low:g}{unit}" if math.isinf(high) else f"{low:g} to {high:g}{unit}"
         wanted = f"at most {high:g}{unit}" if low == 0 else wanted
-        findings.append(Finding(criterion, f"{value:.4g}{unit}", wanted, action == "exclude"))
+        findings.append(Finding(criterion, f"{value:.4g}{unit}", wanted, section.action == "exclude"))
 
     contrasts = [contrast for contrast in ("T2w", "T1w") if _number(session, f"{contrast}_Height") is not None]
     for contrast in contrasts:
-        for field, limits in criteria["acquisition"][contrast].items():
+        for field, limits in getattr(criteria.acquisition, contrast):
             value = _number(session, f"{contrast}_{field}")
             times = 1000 if field in MILLISECONDS else 1
             if limits is not None and value is not None:
                 low, high = limits
-                require("acquisition", f"{contrast} {field}", value * times, low, high, " ms" if times > 1 else "")
-    cover = criteria["cover"]
+                require(
+                    criteria.acquisition, f"{contrast} {field}", value * times, low, high, " ms" if times > 1 else ""
+                )
+    coverage = criteria.coverage
     rows, spacing = _number(session, "T2w_Height"), _number(session, "T2w_PixelSpacing")
     if rows is not None and spacing is not None:
-        require("cover", "T2w height", rows * spacing, cover["height"], math.inf, " mm")
+        require(coverage, "T2w height", rows * spacing, coverage.min_height_mm, math.inf, " mm")
     present = {class_names[int(number)] for number in str(session.get("classes", "")).split()}
-    absent = [name for name in cover["classes"] if name in class_names and name not in present]
-    if absent and present and cover["action"] != "ignore":
-        wanted = ", ".join(name for name in cover["classes"] if name in class_names)
-        findings.append(Finding("classes of the mask", f"no {', '.join(absent)}", wanted, cover["action"] == "exclude"))
+    absent = [name for name in coverage.classes if name in class_names and name not in present]
+    if absent and present and coverage.action != "ignore":
+        wanted = ", ".join(name for name in coverage.classes if name in class_names)
+        findings.append(Finding("classes of the mask", f"no {', '.join(absent)}", wanted, coverage.action == "exclude"))
     for contrast in contrasts:
-        low, high = criteria["quality"]["brightness"]
-        require("quality", f"{contrast} brightness", _number(session, f"{contrast}_Brightness"), low, high)
-        require("quality", f"{contrast} noise", _number(session, f"{contrast}_Noise"), 0, criteria["quality"]["noise"])
+        quality = criteria.quality
+        require(quality, f"{contrast} brightness", _number(session, f"{contrast}_Brightness"), *quality.brightness)
+        require(quality, f"{contrast} noise", _number(session, f"{contrast}_Noise"), 0, quality.noise)
     return findings
 
 
 def selection_rows(
     sessions: Iterable[Mapping[str, Any]],
     lacking: Iterable[tuple[str, str, str]],
-    criteria: Mapping[str, Any],
+    criteria: Selection,
     class_names: Sequence[str],
 ) -> list[dict[str, str]]:
     """Compare all sessions with the criteria.
@@ -123,9 +128,9 @@ def selection_rows(
     return sorted(rows, key=lambda row: row["outcome"] != LEFT_OUT)
 
 
-def excludes(criteria: Mapping[str, Any]) -> bool:
+def excludes(criteria: Selection) -> bool:
     """Return whether any criterion can exclude a session that has all its images."""
-    return any(criteria[section]["action"] == "exclude" for section in ("acquisition", "cover", "quality"))
+    return any(one.action == "exclude" for one in (criteria.acquisition, criteria.coverage, criteria.quality))
 
 
 def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:

@@ -3,8 +3,6 @@
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-import copy
-import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
+from pydantic import ValidationError
 
+from lumbarseg.config.messages import explain, similar
+from lumbarseg.config.schema import StudyConfig
 from lumbarseg.config.topology import complete_topology
 from lumbarseg.errors import InputError
 
@@ -81,42 +81,49 @@ class Trial:
 
 
 class Study:
-    """The config of a study, with questions the rules ask of it."""
+    """A study: its checked config, and what the rules ask of it.
 
-    def __init__(self, config: dict[str, Any], schema: Path, files: Sequence[Path] = ()) -> None:
-        """Check the config and fill in defaults (in place, so that Snakemake's own `config` has them too).
+    Attributes:
+        config: the validated config, with all defaults.
+    """
+
+    def __init__(self, config: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+        """Check the config and fill in defaults.
 
         Args:
-            config: all config files merged, later ones over earlier ones.
-            schema: the JSON schema (YAML), with a default for every key that may be left out.
+            config: all config files merged, later ones over earlier ones; is not changed.
             files: the config files, in the order they were laid over each other, to name the one that is wrong.
 
         Raises:
             InputError: an unknown key, a value out of range, or a name that is not defined.
         """
-        self.config = config
         self._files = files
-        self._validate(yaml.safe_load(schema.read_text(encoding="utf-8")))
+        try:
+            self.config = StudyConfig.model_validate(dict(config))
+        except ValidationError as error:
+            raise InputError(explain(error, self._file)) from None
         self._check_names()
 
-    def __getitem__(self, key: str) -> Any:
-        return self.config[key]
+    def as_dict(self) -> dict[str, Any]:
+        """Return the complete config as plain data; the sections `layout`, `phantom` and `search` only where there are any."""
+        plain = self.config.model_dump(mode="json")
+        return {key: value for key, value in plain.items() if value is not None or key not in _OPTIONAL_SECTIONS}
 
     # ---- what the study consists of -------------------------------------------------------------------------------
 
     @property
     def networks(self) -> list[str]:
         """The topologies that are trained, in the config's order."""
-        return list(self["train"])
+        return list(self.config.train)
 
     def topology(self, name: str) -> dict[str, Any]:
         """A topology's entry with every default filled in (Table 4)."""
-        return complete_topology(name, self["topologies"][name])
+        return complete_topology(name, self.config.topologies[name].model_dump(mode="json"), self._file)
 
     @property
     def ensembles(self) -> dict[str, list[str]]:
         """The ensembles that are combined, with their networks (Table 5)."""
-        return {name: self["ensembles"][name] for name in self["combine"]["ensembles"]}
+        return {name: list(self.config.ensembles[name]) for name in self.config.combine.ensembles}
 
     @cached_property
     def models(self) -> list[Model]:
@@ -125,7 +132,7 @@ class Study:
         combined = [
             Model(f"{ensemble}+{combiner}", tuple(members), combiner)
             for ensemble, members in self.ensembles.items()
-            for combiner in self["combine"]["combiners"]
+            for combiner in self.config.combine.combiners
         ]
         return single + combined
 
@@ -137,34 +144,34 @@ class Study:
     @property
     def stacking_combiners(self) -> list[str]:
         """The combiners with weights that are trained, in the config's order (Table 6)."""
-        return [name for name in self["combine"]["combiners"] if name in META_LEARNERS] if self.ensembles else []
+        return [name for name in self.config.combine.combiners if name in META_LEARNERS] if self.ensembles else []
 
     @property
     def trials(self) -> dict[str, Trial]:
         """The combinations of the hyper-parameter search, by name; none where the config has no `search`."""
-        search = self.config.get("search")
+        search = self.config.search
         if not search:
             return {}
         found = {}
-        for topology in search.get("topologies", self.networks):
-            for optimiser, rates in search["learning_rates"].items():
+        for topology in search.topologies or self.networks:
+            for optimiser, rates in search.learning_rates.items():
                 # A later config file cannot take a key of an earlier one away, but it can set it to null.
-                for rate, activation in itertools.product(rates or [], search["activations"]):
-                    values = (optimiser, float(rate), activation)
+                for rate, activation in itertools.product(rates or [], search.activations):
+                    values = (optimiser, rate, activation)
                     entry = self.topology(topology) | dict(zip(HYPER_PARAMETERS, values, strict=True))
-                    name = f"{topology}_{optimiser}_{float(rate):g}_{activation}"
+                    name = f"{topology}_{optimiser}_{rate:g}_{activation}"
                     found[name] = Trial(name, topology, entry)
         return found
 
     @property
     def experiments(self) -> list[str]:
         """Every model with every labelling: `UMD+TH`, `E12+NAD+TH`, …"""
-        return [f"{model.name}+{labelling}" for model in self.models for labelling in self["labellings"]]
+        return [f"{model.name}+{labelling}" for model in self.models for labelling in self.config.labellings]
 
     @property
     def folds(self) -> list[int]:
         """1 … number of folds."""
-        return list(range(1, self["split"]["folds"] + 1))
+        return list(range(1, self.config.split.folds + 1))
 
     def columns(self, entries: Iterable[str]) -> list[str]:
         """The experiments that entries of a table stand for.
@@ -196,39 +203,39 @@ class Study:
 
     def _settings(self) -> dict[str, Any]:
         """What defines the results, with topologies and ensembles complete and as far as they are used."""
-        kept = {key: self[key] for key in _DEFINING if key in self.config}
-        kept["training"] = {
-            key: value for key, value in self["training"].items() if key not in ("device", "tensorboard")
-        }
+        plain = self.config.model_dump(
+            mode="json", include=set(_DEFINING), exclude={"training": {"device", "tensorboard"}}
+        )
         used = {"topologies": {name: self.topology(name) for name in self.networks}, "ensembles": self.ensembles}
-        return kept | {"classes": [tissue["name"] for tissue in self["classes"]]} | used
+        return {key: plain[key] for key in _DEFINING} | {"classes": [one.name for one in self.config.classes]} | used
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What is probably not meant: a topology redefined in part, which keeps keys of an earlier config file.
+
+        Config files are merged key by key, so `topologies: {UMD: {learning_rate: 0.001}}` keeps the blocks of the paper's UMD.
+        """
+        found = []
+        merged: dict[str, dict[str, Any]] = {}
+        for file in self._files:
+            content = _read(file).get("topologies")
+            for name, entry in (content if isinstance(content, Mapping) else {}).items():
+                kept = {key: value for key, value in merged.get(name, {}).items() if key not in (entry or {})}
+                if kept:
+                    shown = ", ".join(f"`{key}: {_printed(value)}`" for key, value in kept.items())
+                    found.append(
+                        f"{file}: `topologies.{name}` redefines a topology in part and keeps {shown} of the earlier definition; "
+                        "set these keys too, or give the topology a new name"
+                    )
+                merged[name] = merged.get(name, {}) | (entry or {})
+        return found
 
     # ---- checks ---------------------------------------------------------------------------------------------------
 
-    def _validate(self, schema: dict[str, Any]) -> None:
-        error = jsonschema.exceptions.best_match(_FillingValidator(schema).iter_errors(self.config))
-        if error is None:
-            return
-        path = [str(part) for part in error.absolute_path]
-        if error.validator == "additionalProperties":
-            known = sorted(error.schema.get("properties", {}))
-            for key in (key for key in error.instance if key not in known):
-                close = difflib.get_close_matches(str(key), known, n=1)
-                remedy = f"did you mean `{close[0]}`?" if close else "take it out"
-                raise InputError(
-                    f"{self._file([*path, str(key)])}: expected one of the keys {', '.join(known)}"
-                    f"{' under `' + '.'.join(path) + '`' if path else ''}, found `{key}`; {remedy}"
-                )
-        expected = error.schema.get("description", "")
-        raise InputError(
-            f"{self._file(path)}: `{'.'.join(path) or 'the config'}` cannot be used: {error.message}"
-            f"{'; expected: ' + expected if expected else ''}; correct it there (docs/configuration.md lists every key)"
-        )
-
     def _file(self, path: Sequence[str]) -> str:
-        """Name the last config file that says something at `path`, for it is the one that counts."""
+        """Name the last config file that says something at `path`, because it is the one that counts."""
         for file in reversed(self._files):
-            content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            content: Any = _read(file)
             for part in path:
                 if isinstance(content, Mapping) and part in content:
                     content = content[part]
@@ -241,37 +248,37 @@ class Study:
         return str(self._files[-1]) if self._files else "config"
 
     def _check_names(self) -> None:
-        self._require(self["train"], self["topologies"], ["train"], "a topology", "define it under `topologies`")
-        for name in self["train"]:
+        config = self.config
+        define = "define it under `topologies`"
+        self._require(config.train, config.topologies, ["train"], "topology", define)
+        for name in config.train:
             self.topology(name)
-        search = self.config.get("search", {})
-        where = ["search", "topologies"]
-        self._require(
-            search.get("topologies", []), self["topologies"], where, "a topology", "define it under `topologies`"
-        )
-        remedy = "leave it out, or raise `split.folds`"
-        self._require(map(str, search.get("folds", [])), map(str, self.folds), ["search", "folds"], "a fold", remedy)
-        for name, members in self["ensembles"].items():
-            where = ["ensembles", name]
-            self._require(members, self["topologies"], where, "a topology", "define it under `topologies`")
-        chosen = self["combine"]["ensembles"]
-        self._require(chosen, self["ensembles"], ["combine", "ensembles"], "an ensemble", "define it under `ensembles`")
+        if config.search:
+            where = ["search", "topologies"]
+            self._require(config.search.topologies or (), config.topologies, where, "topology", define)
+            tried, folds = map(str, config.search.folds), map(str, self.folds)
+            self._require(tried, folds, ["search", "folds"], "fold", "raise `split.folds`")
+        for name, members in config.ensembles.items():
+            self._require(members, config.topologies, ["ensembles", name], "topology", define)
+        chosen, where = config.combine.ensembles, ["combine", "ensembles"]
+        self._require(chosen, config.ensembles, where, "ensemble", "define it under `ensembles`")
         for name in chosen:
-            remedy = "add it to `train`, or leave the ensemble out of `combine.ensembles`"
-            self._require(
-                self["ensembles"][name], self["train"], ["ensembles", name], "a network that is trained", remedy
-            )
-        for section, name in (("figures", "cases"), ("figures", "box_plots"), ("comparison", "measured")):
-            remedy = "add what it needs to `train`, `combine` or `labellings`, or leave it out here"
-            experiments = self.columns(self[section][name] or [])
-            self._require(experiments, self.experiments, [section, name], "an experiment of this study", remedy)
-        reference = self["comparison"]["reference"]
-        mapped = self["uncertainty"]["experiment"]
-        remedy = "name one of them, or null"
-        where = ["uncertainty", "experiment"]
-        self._require([mapped] if mapped else [], self.experiments, where, "an experiment of this study", remedy)
-        remedy = "name one of them under `comparison.reference`"
-        self._require([reference], self.experiments, ["comparison", "reference"], "an experiment of this study", remedy)
+            untrained = [member for member in config.ensembles[name] if member not in config.train]
+            if untrained:
+                raise InputError(
+                    f"{self._file(['ensembles', name])}: `ensembles.{name}` needs the network `{untrained[0]}`, which is not in "
+                    f"`train`; add it there, or remove {name} from `combine.ensembles`"
+                )
+        shown = {
+            "figures.cases": self.columns(config.figures.cases),
+            "figures.box_plots": self.columns(config.figures.box_plots),
+            "comparison.surface_distances_for": self.columns(config.comparison.surface_distances_for or ()),
+            "comparison.reference": [config.comparison.reference],
+            "uncertainty.experiment": [config.uncertainty.experiment] if config.uncertainty.experiment else [],
+        }
+        for key, experiments in shown.items():
+            remedy = "add what it needs to `train`, `combine` or `labellings`"
+            self._require(experiments, self.experiments, key.split("."), "experiment", remedy)
 
     def _require(
         self, names: Iterable[str], defined: Iterable[str], path: Sequence[str], what: str, remedy: str
@@ -279,18 +286,23 @@ class Study:
         known = list(defined)
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                shown = ", ".join(known[:13]) + (", …" if len(known) > 13 else "")
+                close = similar(name, known)
+                listed = ", ".join(known[:13]) + (", …" if len(known) > 13 else "")
                 raise InputError(
-                    f"{self._file(path)}: `{'.'.join(path)}` names `{name}`; expected {what} ({shown or 'there is none'})"
-                    f"{'; did you mean ' + close[0] + '?' if close else ''}; {remedy}"
+                    f"{self._file(path)}: `{'.'.join(path)}` names the unknown {what} `{name}`{f' ({close})' if close else ''}; "
+                    f"{f'choose one of {listed}, or ' if known else ''}{remedy}"
                 )
 
 
+_OPTIONAL_SECTIONS = ("layout", "phantom", "search")
 _DEFINING = ("channels", "classes", "background", "registration", "normalisation", "patches", "split", "train", "training",
              "combine", "stacking", "labellings", "comparison")  # fmt: skip
 _USED = ("topologies.", "ensembles.")
 _ABSENT = "—"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 
 def _flat(content: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
@@ -302,15 +314,6 @@ def _flat(content: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any
 
 
 def _printed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _fill_defaults(validator: Any, properties: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Any:
-    if isinstance(instance, dict):
-        for key, subschema in properties.items():
-            if "default" in subschema:
-                instance.setdefault(key, copy.deepcopy(subschema["default"]))
-    yield from jsonschema.Draft202012Validator.VALIDATORS["properties"](validator, properties, instance, schema)
-
-
-_FillingValidator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"properties": _fill_defaults})
+    if isinstance(value, list):
+        return ", ".join(map(_printed, value))
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

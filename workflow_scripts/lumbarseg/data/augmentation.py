@@ -1,16 +1,15 @@
 """Augmentation of training patches: rotation, zoom, shift and flip as one affine warp per sample (Section 5.1)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.config.schema import Augmentation
 
-def draw_warps(
-    generator: np.random.Generator, number: int, side: int, settings: Mapping[str, Any]
-) -> NDArray[np.float32]:
+
+def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:
     """Draw one random warp per sample.
 
     A warp maps each output pixel to the input position from which it is read: it rotates about the centre of the patch by
@@ -21,16 +20,16 @@ def draw_warps(
         generator: source of random numbers.
         number: number of warps.
         side: rows and columns of a patch, in pixels.
-        settings: `training.augmentation` of the config: rotation (degrees), zoom (two factors), shift (share), flip.
+        settings: the config's `training.augmentation`.
 
     Returns:
         (number, 8) float32, the first eight entries of each 3 × 3 matrix on (column, row, 1).
     """
-    angle = np.radians(generator.uniform(-settings["rotation"], settings["rotation"], number))
-    least, greatest = settings["zoom"]
+    angle = np.radians(generator.uniform(-settings.rotation_deg, settings.rotation_deg, number))
+    least, greatest = settings.zoom
     zoom = generator.uniform(least, greatest, number)
-    shift = generator.uniform(-settings["shift"], settings["shift"], (number, 2)) * side
-    mirror = np.where(generator.random(number) < settings["flip"], -1.0, 1.0)
+    shift = generator.uniform(-settings.shift, settings.shift, (number, 2)) * side
+    mirror = np.where(generator.random(number) < settings.flip, -1.0, 1.0)
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     linear = np.stack([cosine * mirror, -sine, sine * mirror, cosine], axis=1).reshape(number, 2, 2)
     centre = np.full(2, (side - 1) / 2)

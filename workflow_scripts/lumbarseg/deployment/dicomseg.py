@@ -129,7 +129,7 @@ def labels_on_slices(label_map: nib.Nifti1Image, slices: Sequence[Slice]) -> NDA
         ValueError: the slices are not the grid of the label map.
     """
     one = slices[0]
-    orientation = nearest_perpendicular(np.reshape(one.orientation, (2, 3)).T).T.ravel()
+    orientation = nearest_perpendicular(np.reshape(one.orientation, (2, 3)).T).T.ravel().tolist()
     spacing, places = hd.spatial.get_volume_positions(
         [each.position for each in slices], orientation, rtol=_UNEVEN, allow_duplicate_positions=True
     )

@@ -36,8 +36,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         _table(["", "minimum", "maximum"], [[name, *map(_number, ends)] for name, ends in manifest["ranges"].items()]),
         "Sessions outside these ranges are segmented and flagged (margin: a tenth for lengths and times, 0.25 for z-scores, 0.15 for "
         "the correlation).",
-        f"Settings: m = {training['width']}, {training['epochs']} epochs, batch {training['batch_size']}, {training['precision']}, "
-        f"best epoch by {training['best_epoch_by']}, seed {training['seed']}; patches of {manifest['patches']['side']}, stride "
+        f"Settings: m = {training['base_filters']}, {training['epochs']} epochs, batch {training['batch_size']}, {training['precision']}, "
+        f"best epoch by {training['monitor']}, seed {training['seed']}; patches of {manifest['patches']['patch_size']}, stride "
         f"{manifest['patches']['stride']}; z-score of each {manifest['normalisation']['scope']}.",
         "## Selection",
         f"Of {validation['number_of_models']} models, {'this one' if best == model['name'] else best} has the highest validation "

@@ -61,7 +61,7 @@ class Segmenter:
                 raise bundle.unusable(f"thresholds of {found} instead of {', '.join(self.table.names)}")
             self._limits = np.array(list(manifest["thresholds"].values()), np.float32)
         self._networks, self._meta_learners = networks, meta_learners = self._load()
-        side = manifest["patches"]["side"]
+        side = manifest["patches"]["patch_size"]
         expected = (None, side, side, len(manifest["channels"])), (None, side, side, len(self.table))
         for name, network in networks.items():
             if (network.input_shape, network.output_shape) != expected:
@@ -148,7 +148,7 @@ def in_float32(network: keras.Model) -> keras.Model:
 def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:
     """Cut slices into patches (Section 3.1.3) and return the description that `SlidingWindowPredictor.row_blocks` reads."""
     slices, rows, columns, _ = channels.shape
-    tiling = Tiling(rows, columns, patches["side"], patches["stride"])
+    tiling = Tiling(rows, columns, patches["patch_size"], patches["stride"])
     write_array(folder / "images.b2nd", np.concatenate([extract(image, tiling) for image in channels]))
     description = folder / "patches.json"
     size = {"slices": slices, "rows": rows, "columns": columns, "side": tiling.side, "stride": tiling.stride}

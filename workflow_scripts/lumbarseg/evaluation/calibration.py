@@ -1,8 +1,8 @@
-"""How far scores can be taken for probabilities: reliability, expected calibration error and Brier score of each class.
+"""Calibration of scores: reliability, expected calibration error and Brier score of each class against the rest.
 
-A class is looked at against the rest: of the pixels that a model gives a score of about 0.7 for a disc, 70 % should be
-disc. Sums are kept, for they add up over slices. Beyond the paper; the measures are those of Guo et al. 2017, "On
-calibration of modern neural networks", and Brier 1950.
+If scores were probabilities, 70 % of the pixels with a score of 0.7 for disc would be disc. Sums are stored instead of means,
+because they can be added over slices. An addition to the paper; the measures are those of Guo et al. 2017, "On calibration
+of modern neural networks", and Brier 1950.
 """
 
 from collections.abc import Sequence
@@ -12,57 +12,55 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbarseg.evaluation.labelling import BINS, THRESHOLDS, above_lowest_threshold, bins_of, score_histogram
+from lumbarseg.evaluation.labelling import BINS, THRESHOLDS, above_lowest_threshold, bins_of
 
 SUMS = ["pixels", "true_pixels", "score_sum", "squared_error_sum"]
-"""What is kept of each class and bin of scores, as columns."""
+"""The sums of each class and bin of scores, as columns."""
 
 _EDGES = np.concatenate([[0.0], THRESHOLDS, [1.0]])
 
 
 def calibration_sums(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Sum up the scores of each class in 20 bins, 0 … 0.05, 0.05 … 0.1 and so on; a score on an edge is in the upper one.
+    """Sum the scores of each class in 20 bins: [0, 0.05), [0.05, 0.1), … [0.95, 1].
 
     Args:
         scores: (…, K) float32, 0 … 1.
         truth: (…) uint8, class ids.
 
     Returns:
-        (K, 20, 4) float64, `SUMS`: pixels; those of the class in the truth; their scores; and the squared differences
-        between score and truth (1 in the class, 0 elsewhere).
+        (K, 20, 4) float64, by class, bin and `SUMS`: number of pixels; pixels that belong to the class; sum of the scores;
+        and sum of the squared differences between score and truth (1 inside the class, 0 outside).
     """
     classes = scores.shape[-1]
-    pixels, true = np.ascontiguousarray(scores).reshape(-1, classes), truth.reshape(-1)
-    own = pixels.reshape(-1).take(np.arange(len(pixels)) * classes + true)
+    pixels, true = np.ascontiguousarray(scores).reshape(-1, classes), truth.reshape(-1).astype(np.intp)
+    inside = np.bincount(true, minlength=classes)
+    own = np.bincount(true, pixels[np.arange(len(true)), true], classes)
+    # The sum of (p − y)² is the sum of p² − 2 p y + y², with y = 1 for the pixels of the class and 0 elsewhere.
+    squared = np.square(pixels).sum(axis=0, dtype=np.float64) - 2 * own + inside
+    totals = [np.full(classes, len(pixels)), inside, pixels.sum(axis=0, dtype=np.float64), squared]
 
-    def by_bin(places: NDArray[np.intp], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-        sums = np.bincount(places, weights=weights, minlength=classes * BINS)
-        return sums.reshape(classes, BINS).astype(np.float64, copy=False)
-
-    def of_all(power: int) -> NDArray[np.float64]:
-        """The sums of a power of the scores: those in the first bin are what the others leave of the total."""
-        found = by_bin(places, values**power)
-        found[:, 0] += np.maximum((pixels**power).sum(axis=0, dtype=np.float64) - found.sum(axis=1), 0.0)
-        return found
-
-    _, tissue, values = above_lowest_threshold(pixels)
-    places = (tissue * BINS + bins_of(values)).astype(np.intp)
-    histogram = score_histogram(pixels, true)
-    inside = histogram[:, 0]
-    # (p − y)² summed is p² less twice the p of the class's own pixels, of which each adds 1.
-    squared = of_all(2) - 2 * by_bin(true.astype(np.intp) * BINS + bins_of(own), own) + inside
-    return np.stack([histogram.sum(axis=1), inside, of_all(1), np.maximum(squared, 0.0)], axis=-1)
+    pixel, tissue, values = above_lowest_threshold(pixels)
+    bins = (tissue * BINS + bins_of(values)).astype(np.intp)
+    hits = true.take(pixel) == tissue
+    sums = np.zeros((classes, BINS, len(SUMS)))
+    for place, (weights, total) in enumerate(zip((None, hits, values, np.square(values - hits)), totals, strict=True)):
+        by_bin = np.bincount(bins, weights, classes * BINS).reshape(classes, BINS)
+        sums[..., place] = by_bin
+        # The first bin is the rest of the total; rounding must not make it negative.
+        sums[:, 0, place] = np.maximum(total - by_bin.sum(axis=1), 0)
+    return sums
 
 
 def calibration_rows(sums: NDArray[np.float64], **identity: Any) -> pd.DataFrame:
-    """Write sums as a table.
+    """Convert sums to a table.
 
     Args:
-        sums: (K, 20, 4) of `calibration_sums`, added up over slices.
-        **identity: columns that are the same in every row: model, fold.
+        sums: (K, 20, 4) of `calibration_sums`, added over slices.
+        **identity: columns with the same value in every row: model, fold.
 
     Returns:
-        The identity's columns, class_id, score_from, score_to (the bin), and `SUMS`; a row for each class and bin.
+        A row for each class and bin: the columns of `identity`, class_id, score_from, score_to (the edges of the bin) and
+        `SUMS`.
     """
     classes = len(sums)
     columns = {
@@ -77,15 +75,15 @@ def calibration_rows(sums: NDArray[np.float64], **identity: Any) -> pd.DataFrame
 
 
 def calibration_of_study(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    """Make the table `metrics/calibration.csv`: the points of reliability diagrams.
+    """Compute the points of reliability diagrams: the table `metrics/calibration.csv`.
 
     Args:
-        rows: of `calibration_rows`, all models and folds.
-        class_names: in the order of their ids.
+        rows: rows of `calibration_rows`, all models and folds.
+        class_names: class names in the order of the ids.
 
     Returns:
         model, fold, class_id, class_name, score_from, score_to, `SUMS`, mean_score and true_share, the share of the bin's
-        pixels that are of the class (0 … 1; both NaN where no pixel lies in the bin).
+        pixels that belong to the class (0 … 1; both are NaN for a bin without pixels).
     """
     filled = rows["pixels"].where(rows["pixels"] > 0)
     table = rows.assign(mean_score=rows["score_sum"] / filled, true_share=rows["true_pixels"] / filled)
@@ -94,10 +92,10 @@ def calibration_of_study(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.D
 
 
 def calibration_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Compute each class's expected calibration error and Brier score, against the rest.
+    """Compute the expected calibration error and the Brier score of each class against the rest.
 
     Args:
-        rows: of `calibration_of_study`.
+        rows: table of `calibration_of_study`.
 
     Returns:
         model, fold, class_id, class_name, pixels, true_pixels, expected_calibration_error (the mean over all pixels of

@@ -1,24 +1,28 @@
-"""Which test slices stand for a study: the best, the median and the worst."""
+"""Selection of the test slices shown in Figure 7: the best, the median and the worst."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lumbarseg.errors import InputError
 from lumbarseg.evaluation.metrics import SLICE
 
 
 def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> pd.DataFrame:
-    """Choose the best, the median and the worst test slice by the mean IoU over the targets (equation 4).
+    """Choose the best, the median and the worst test slice by mean IoU without background (equation 4).
 
-    The slices of the first fold are ranked, since each fold has its own prediction of a slice and one is shown. Each case
-    is of another patient where there are enough; then the median is the slice nearest to it in rank.
+    Only the first fold is used, because each fold predicts the same test slices. The three cases come from different
+    patients if possible; the median is then the slice of another patient that is nearest to it in rank.
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.
-        experiment: the one whose IoU decides.
-        background: id of the class that is no target.
+        experiment: name of the experiment that is ranked.
+        background: id of the background class.
 
     Returns:
-        Up to three rows: case (best, median, worst), fold, participant_id, session_id, slice, mean_iou.
+        Up to three rows: case (best, median, worst), fold, participant_id, session_id, slice, mean_iou (0 … 1).
 
     Raises:
         ValueError: the experiment has no slice with an IoU.
@@ -27,7 +31,7 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     rows = rows[rows["fold"] == rows["fold"].min()]
     means = rows.groupby(["fold", *SLICE], observed=True)["iou"].mean().dropna()
     if means.empty:
-        raise ValueError(f"expected slices with an IoU of {experiment}, found none")
+        raise ValueError(f"no slice has an IoU of {experiment}")
     ranked = (
         means.rename("mean_iou")
         .reset_index()
@@ -46,3 +50,35 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     table = ranked.loc[[chosen[case] for case in order]].reset_index(drop=True)
     table.insert(0, "case", order)
     return table
+
+
+def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Find the slices that the config names under `figures.slices`.
+
+    Args:
+        per_slice: the table `metrics/iou_per_slice.csv`.
+        wanted: participant_id, session_id and slice of each.
+
+    Returns:
+        One row each: case (`by hand`), fold (the first that has the slice), participant_id, session_id, slice.
+
+    Raises:
+        InputError: a slice is not of a test session.
+    """
+    rows = []
+    for slice_ in wanted:
+        identity = [str(slice_[name]) for name in SLICE[:2]]
+        of_session = per_slice[(per_slice[SLICE[:2]].astype(str) == identity).all(axis=1)]
+        found = of_session[of_session["slice"] == slice_["slice"]].head(1)
+        if found.empty:
+            reason = (
+                f"the session has slices 0 to {of_session['slice'].max()}"
+                if len(of_session)
+                else "no such test session"
+            )
+            raise InputError(
+                f"config, figures.slices: participant {identity[0]}, session {identity[1]}, slice {slice_['slice']} is not a slice of "
+                f"a test session ({reason}); folds.tsv lists the test patients"
+            )
+        rows.append(dict(zip(SLICE, (*identity, slice_["slice"]), strict=True)) | {"fold": int(found["fold"].iloc[0])})
+    return pd.DataFrame(rows, columns=["fold", *SLICE]).assign(case="by hand")

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: confusion matrices as rows, and as shares of each true class."""
+"""Confusion matrices as rows of a table, and as shares of each true class."""
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,12 @@ COLUMNS = ["experiment", "fold", "true_class_id", "predicted_class_id", "pixels"
 
 
 def confusion_rows(confusion: NDArray[np.int64], experiment: str, fold: int) -> pd.DataFrame:
-    """Write a confusion matrix as rows, which make the table `metrics/confusion.csv`.
+    """Convert a confusion matrix to rows of the table `metrics/confusion.csv`.
 
     Args:
-        confusion: (K, K) pixels of a class (rows) that were labelled as a class (columns).
-        experiment: whose it is.
-        fold: the fold.
+        confusion: (K, K), number of pixels by true class (rows) and predicted class (columns).
+        experiment: name of the experiment.
+        fold: number of the fold.
 
     Returns:
         K² rows: experiment, fold, true_class_id, predicted_class_id, pixels.
@@ -24,15 +24,15 @@ def confusion_rows(confusion: NDArray[np.int64], experiment: str, fold: int) -> 
 
 
 def confusion_shares(rows: pd.DataFrame, experiment: str, classes: int) -> NDArray[np.float64]:
-    """Give the share of each true class's pixels that was labelled as each class, all folds together.
+    """Compute the share of each true class's pixels that was labelled as each class, over all folds.
 
     Args:
         rows: the table `metrics/confusion.csv`.
-        experiment: whose matrix.
+        experiment: name of the experiment.
         classes: number of classes K.
 
     Returns:
-        (K, K), rows of 0 … 1 that sum to 1; NaN for a class that is not in the truth.
+        (K, K), 0 … 1; each row sums to 1 and is NaN for a class that is absent from the truth.
     """
     of_experiment = rows[rows["experiment"] == experiment]
     pixels = np.zeros((classes, classes))

@@ -1,10 +1,10 @@
-"""From scores to labels: maximum a posteriori (MAP) and threshold optimisation (TH), Section 4.3.
+"""Labelling of scores by maximum a posteriori (MAP) and by optimised thresholds (TH), Section 4.3.
 
-Scores are float32 and thresholds are compared as float32, so that `score >= threshold` means the same everywhere: a score
-stored as float32(0.35) reaches the threshold 0.35.
+Scores are float32, and thresholds are converted to float32 before each comparison, so that `score >= threshold` has the same
+result everywhere: a score stored as float32(0.35) reaches the threshold 0.35.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,56 +12,61 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 THRESHOLDS: NDArray[np.float64] = np.arange(1, 20) / 20
-"""The 19 thresholds tried for each class, 0.05 … 0.95 every 0.05 (Section 4.3.2)."""
+"""The 19 thresholds tried for each class, 0.05 … 0.95 in steps of 0.05 (Section 4.3.2)."""
 THRESHOLDS.setflags(write=False)
+
+BINS = THRESHOLDS.size + 1
+"""Number of bins between the thresholds."""
 
 
 def maximum_a_posteriori(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Give each pixel the class with the highest score (Section 4.3.1).
+    """Label each pixel with the class of the highest score (Section 4.3.1).
 
     Args:
         scores: (…, K) float32, 0 … 1.
 
     Returns:
-        Class ids, uint8, (…); of equal scores the lower id wins.
+        Class ids, (…) uint8; of equal scores the lower id wins.
     """
     return scores.argmax(axis=-1).astype(np.uint8)
 
 
 def label_by_threshold(scores: NDArray[np.float32], thresholds: ArrayLike, background: int) -> NDArray[np.uint8]:
-    """Give each pixel the first class, in descending order of score, whose score reaches its threshold (Section 4.3.2).
+    """Label each pixel with the first class, in descending order of score, that reaches its threshold (Section 4.3.2).
 
-    That is the highest of the scores that reach their class's threshold. The background has a threshold like any class.
+    This is the class with the highest of the scores that reach their threshold. The background has a threshold, too.
 
     Args:
         scores: (…, K) float32, 0 … 1.
         thresholds: (K,), the threshold of each class.
-        background: the id of a pixel at which no score reaches its threshold.
+        background: id given to pixels where no score reaches its threshold.
 
     Returns:
-        Class ids, uint8, (…); of equal scores the lower id wins.
+        Class ids, (…) uint8; of equal scores the lower id wins.
 
     Raises:
-        ValueError: there is not one threshold for each class.
+        ValueError: the number of thresholds is not that of the classes.
     """
     limits = np.asarray(thresholds, dtype=np.float32)
     if limits.shape != scores.shape[-1:]:
-        raise ValueError(f"expected a threshold for each of {scores.shape[-1]} classes, found shape {limits.shape}")
+        raise ValueError(f"expected one threshold for each of {scores.shape[-1]} classes, found shape {limits.shape}")
     reached = scores >= limits
     labels = np.where(reached, scores, np.float32(-1)).argmax(axis=-1).astype(np.uint8)
     labels[~reached.any(axis=-1)] = background
     return labels
 
 
-# The number of thresholds a float32 score from 0 to 1 reaches is the whole part of score · this, in float64. The product
-# grows with the score, so it is enough that it is right at each float32 threshold and at the float32 just below: it is for
-# every factor from 20.00000074 to 20.00000084 (20 itself fails, for float32(0.35) is less than 0.35).
+# floor(score · _STEPS), in float64, is the number of thresholds that a float32 score reaches. The product increases with the
+# score, so it is correct for all scores if it is correct at each float32 threshold and at the float32 just below, which the
+# tests check. It is for all factors from 20.00000074 to 20.00000084; 20 fails, because float32(0.35) is less than 0.35.
 _STEPS = 20.00000079
-BINS = THRESHOLDS.size + 1
 
 
 def bins_of(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Count how many of the 19 thresholds each score reaches.
+
+    The result is that of `np.searchsorted(THRESHOLDS.astype(np.float32), scores, side="right")`, which takes thirteen times
+    as long and would double the time of `score_histogram` (docs/benchmarks.md).
 
     Args:
         scores: any shape, float32, 0 … 1.
@@ -75,43 +80,46 @@ def bins_of(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
 def above_lowest_threshold(
     scores: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
-    """Find the scores that reach the lowest threshold: one or two of a pixel where a network has learned something.
+    """Find the scores that reach the lowest threshold; a trained network has one or two per pixel.
 
-    The others all lie in the first bin, so what has to be known of them follows from totals.
+    All other scores lie in the first bin, whose contents follow from totals.
 
     Args:
         scores: (pixels, K) float32, 0 … 1.
 
     Returns:
-        The pixel, the class and the value of each such score.
+        Pixel (uint32), class (uint32) and value (float32) of each of these scores.
     """
     flat, classes = scores.reshape(-1), np.uint32(scores.shape[1])
     where = np.flatnonzero(flat >= np.float32(THRESHOLDS[0]))
     place = where.astype(np.uint32)
-    pixel = place // classes  # and not divmod, at which NumPy is slow
+    pixel = place // classes  # faster than np.divmod
     return pixel, place - pixel * classes, flat.take(where)
+
+
+_PIECE = 32768
 
 
 def score_histogram(
     scores: NDArray[np.float32], truth: NDArray[np.uint8], out: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """Count how many of the 19 thresholds the scores reach: all that tuning needs to know of them.
+    """Count the scores of each class by the number of thresholds they reach, inside and outside the true class.
 
-    Histograms of several slices add up, so scores are never stored.
+    The histograms of several slices can be added, so that scores need not be stored for the tuning of thresholds.
 
     Args:
         scores: (…, K) float32, 0 … 1.
         truth: (…) uint8, class ids.
-        out: a histogram to add to; a new one is made when left out.
+        out: a histogram to add to; a new one is created if None.
 
     Returns:
-        (K, 2, 20) int64: for each class, the number of pixels whose score for it reaches exactly 0 … 19 thresholds;
-        first of the pixels that are of this class in `truth`, then of the others.
+        (K, 2, 20) int64: for each class, the number of pixels whose score for the class reaches exactly 0 … 19 thresholds;
+        [:, 0] of the pixels that belong to the class in `truth`, [:, 1] of the others.
     """
     classes = scores.shape[-1]
     histogram = np.zeros((classes, 2, BINS), np.int64) if out is None else out
     pixels, true = np.ascontiguousarray(scores).reshape(-1, classes), truth.reshape(-1)
-    # Pieces that stay in a processor's cache.
+    # The pieces fit into the cache of a processor core.
     for start in range(0, len(pixels), _PIECE):
         of_piece = true[start : start + _PIECE]
         pixel, tissue, values = above_lowest_threshold(pixels[start : start + _PIECE])
@@ -124,17 +132,14 @@ def score_histogram(
     return histogram
 
 
-_PIECE = 32768
-
-
 def threshold_curves(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the IoU of each class against the rest at each of the 19 thresholds (equation 3), exactly.
+    """Compute the exact IoU of each class against the rest at each of the 19 thresholds (equation 3).
 
     Args:
-        histogram: (K, 2, 20) as `score_histogram` makes it.
+        histogram: (K, 2, 20) of `score_histogram`.
 
     Returns:
-        IoU (K, 19), 0 … 1; NaN where the class is neither in the truth nor reached by any score.
+        IoU (K, 19), 0 … 1; NaN where the class is absent from the truth and no score reaches the threshold.
     """
     reached = histogram[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:]
     common, elsewhere = reached[:, 0], reached[:, 1]
@@ -143,34 +148,74 @@ def threshold_curves(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def tune_thresholds(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Choose the threshold of each class: the one with the highest IoU on the validation slices (Section 4.3.2).
+    """Choose for each class the threshold with the highest IoU on the validation slices (Section 4.3.2).
 
     A tie goes to the threshold nearest to 0.5, then to the lower one. A class that is nowhere in the validation truth
     says nothing about its threshold (its IoU is 0 or NaN throughout) and gets 0.5.
 
     Args:
-        histogram: (K, 2, 20) as `score_histogram` makes it, of all validation slices of a fold.
+        histogram: (K, 2, 20) of `score_histogram`, over all validation slices of a fold.
 
     Returns:
         (K,) float64, each one of `THRESHOLDS`.
     """
     curves = np.nan_to_num(threshold_curves(histogram), nan=0.0)
     middle = THRESHOLDS.size // 2
-    # The stable sort leaves the lower of two thresholds equally far from the middle before the higher.
+    # The stable sort puts the lower of two thresholds with the same distance from the middle first.
     by_preference = np.argsort(np.abs(np.arange(THRESHOLDS.size) - middle), kind="stable")
     return THRESHOLDS[by_preference[np.argmax(curves[:, by_preference], axis=1)]]
 
 
-def curves_of_study(tuned: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Put the curves of every model and fold into one table, `metrics/threshold_curves.csv`.
+def describe_tuning(
+    histogram: NDArray[np.int64], *, model: str, fold: int, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Tune the thresholds of a model and describe the result: the content of `thresholds/<model>/fold-<k>.json`.
 
     Args:
-        tuned: what the files `thresholds/<model>/fold-<k>.json` hold: model, fold, values, and by class name, in the order
-            of the ids, thresholds and iou.
+        histogram: (K, 2, 20) of `score_histogram`, over all validation slices of the fold.
+        model: name of the model.
+        fold: number of the fold.
+        class_names: class names in the order of the ids.
+
+    Returns:
+        model, fold, thresholds (by class name), values (the 19 thresholds) and iou (by class name, the IoU at each of the
+        19; None where there is none, because JSON has no NaN).
+    """
+    curves = threshold_curves(histogram)
+    iou = np.where(np.isnan(curves), None, curves).tolist()  # type: ignore[call-overload]
+    return {
+        "model": model,
+        "fold": fold,
+        "thresholds": dict(zip(class_names, tune_thresholds(histogram).tolist(), strict=True)),
+        "values": THRESHOLDS.tolist(),
+        "iou": dict(zip(class_names, iou, strict=True)),
+    }
+
+
+def thresholds_by_model(
+    tuned: Iterable[Mapping[str, Any]], class_names: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the tuned thresholds of some models.
+
+    Args:
+        tuned: contents of the files `thresholds/<model>/fold-<k>.json` of one fold, see `describe_tuning`.
+        class_names: class names in the order of the ids.
+
+    Returns:
+        By model name, (K,) float32.
+    """
+    return {one["model"]: np.array([one["thresholds"][name] for name in class_names], np.float32) for one in tuned}
+
+
+def curves_of_study(tuned: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Combine the curves of all models and folds in one table, `metrics/threshold_curves.csv`.
+
+    Args:
+        tuned: contents of the files `thresholds/<model>/fold-<k>.json`, see `describe_tuning`.
 
     Returns:
         A row for each model, fold, class and threshold: model, fold, class_id, class_name, threshold, iou (0 … 1; NaN
-        where the class is neither in the truth nor reached by any score) and chosen, whether this threshold is the one.
+        where the class is absent from the truth and no score reaches the threshold) and chosen (true for the tuned one).
     """
     rows = [
         (one["model"], one["fold"], class_id, name, value, iou, value == one["thresholds"][name])

@@ -1,7 +1,7 @@
-"""Overlap from pixel counts: per slice and patient, pooled over a fold's test slices, and averaged (Section 5.5).
+"""Overlap measures from pixel counts: per slice, per patient, pooled over a fold's test slices, and averaged (Section 5.5).
 
-Counts are kept instead of ratios, since they add up: over slices for a fold, over a patient's slices for a patient.
-One rule holds for IoU, Dice, precision and recall: a class that is absent from truth and prediction alike has no value (NaN)
+Counts are stored instead of ratios, because they can be added: over all slices of a fold, or of a patient.
+The same rule applies to IoU, Dice, precision and recall: a class that is absent from truth and prediction has no value (NaN)
 and is left out of averages; a class that is absent from only one of them has the value 0.
 """
 
@@ -16,14 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from lumbarseg.labels import LabelTable
 
 COUNTS = ["true_pixels", "predicted_pixels", "common_pixels"]
-"""t_c, m_c and m_cc of equation 3, as columns."""
+"""Columns of t_c, m_c and m_cc of equation 3."""
 
 SLICE = ["participant_id", "session_id", "slice"]
-"""What names a slice, as columns."""
-
+"""Columns that identify a slice."""
 
 IDENTITIES = ["experiment", *SLICE[:2]]
-"""Columns of texts that come again and again."""
+"""Text columns with few different values."""
 
 
 def confusion_per_slice(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
@@ -35,19 +34,19 @@ def confusion_per_slice(truth: NDArray[np.integer], predicted: NDArray[np.intege
         classes: number of classes K.
 
     Returns:
-        (S, K, K) int64: pixels of a class (rows) that were labelled as a class (columns).
+        (S, K, K) int64, number of pixels by slice, true class (rows) and predicted class (columns).
 
     Raises:
-        ValueError: the shapes differ, or there is an id that is no class.
+        ValueError: the shapes differ, or an id is not below `classes`.
     """
     if truth.shape != predicted.shape:
-        raise ValueError(f"expected truth and prediction of one shape, found {truth.shape} and {predicted.shape}")
+        raise ValueError(f"truth and prediction have different shapes: {truth.shape} and {predicted.shape}")
     if truth.size and max(truth.max(), predicted.max()) >= classes:
         raise ValueError(f"expected class ids below {classes}, found {max(truth.max(), predicted.max())}")
     confusion = np.zeros((len(truth), classes, classes), np.int64)
     for place, (true, found) in enumerate(zip(truth, predicted, strict=True)):
         pairs = (true.astype(np.uint16) * np.uint16(classes) + found).ravel()
-        # Label maps are patches of one class: to count runs of equal pixels takes a fraction of the time that pixels take.
+        # Label maps have long runs of equal pixels; counting runs is much faster than counting pixels.
         starts = np.flatnonzero(pairs[1:] != pairs[:-1])
         starts += 1
         if starts.size < pairs.size // 8:
@@ -70,10 +69,10 @@ def counts_per_slice(
         classes: number of classes K.
 
     Returns:
-        Pixels of each class in the truth, in the prediction, and in both at once; each (S, K) int64.
+        Number of pixels of each class in the truth, in the prediction, and in both; each (S, K) int64.
 
     Raises:
-        ValueError: the shapes differ, or there is an id that is no class.
+        ValueError: the shapes differ, or an id is not below `classes`.
     """
     confusion = confusion_per_slice(truth, predicted, classes)
     return confusion.sum(axis=2), confusion.sum(axis=1), confusion.diagonal(axis1=1, axis2=2).copy()
@@ -83,29 +82,29 @@ def iou(true: ArrayLike, predicted: ArrayLike, common: ArrayLike) -> NDArray[np.
     """Compute the intersection over union (equation 3).
 
     Args:
-        true: t_c, pixels of the class in the truth; any shape.
-        predicted: m_c, pixels given to the class; the same shape.
-        common: m_cc, pixels of the class in both; the same shape.
+        true: t_c, number of pixels of the class in the truth; any shape.
+        predicted: m_c, number of pixels of the class in the prediction; same shape.
+        common: m_cc, number of pixels of the class in both; same shape.
 
     Returns:
-        0 … 1, float64, the same shape; NaN where the class is absent from both.
+        0 … 1, float64, same shape; NaN where the class is absent from both.
     """
     return _ratio(common, np.asarray(true) + np.asarray(predicted) - np.asarray(common))
 
 
 def dice(true: ArrayLike, predicted: ArrayLike, common: ArrayLike) -> NDArray[np.float64]:
-    """Compute Dice's coefficient, 2 · m_cc / (t_c + m_c); arguments and result as of `iou`."""
+    """Compute the Dice coefficient, 2 · m_cc / (t_c + m_c); arguments and result as in `iou`."""
     return _ratio(2 * np.asarray(common), np.asarray(true) + np.asarray(predicted))
 
 
 def precision(true: ArrayLike, predicted: ArrayLike, common: ArrayLike) -> NDArray[np.float64]:
-    """Compute the share of what was given to the class that is of it, m_cc / m_c; arguments and result as of `iou`."""
-    return _by_rule(_ratio(common, predicted), true)
+    """Compute the precision, m_cc / m_c; arguments and result as in `iou`."""
+    return _zero_if_present(_ratio(common, predicted), true)
 
 
 def recall(true: ArrayLike, predicted: ArrayLike, common: ArrayLike) -> NDArray[np.float64]:
-    """Compute the share of the class that was found, m_cc / t_c; arguments and result as of `iou`."""
-    return _by_rule(_ratio(common, true), predicted)
+    """Compute the recall, m_cc / t_c; arguments and result as in `iou`."""
+    return _zero_if_present(_ratio(common, true), predicted)
 
 
 MEASURES: Mapping[str, Callable[..., NDArray[np.float64]]] = {
@@ -114,7 +113,7 @@ MEASURES: Mapping[str, Callable[..., NDArray[np.float64]]] = {
     "precision": precision,
     "recall": recall,
 }
-"""What counts give, by the name of the column."""
+"""Measures computed from counts, by the name of their column."""
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
@@ -122,24 +121,24 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
-def _by_rule(values: NDArray[np.float64], other: ArrayLike) -> NDArray[np.float64]:
-    """Where the denominator is 0 but the class is present in the other of the two, the value is 0."""
+def _zero_if_present(values: NDArray[np.float64], other: ArrayLike) -> NDArray[np.float64]:
+    """Replace NaN (denominator 0) by 0 where the class is present in the other of truth and prediction."""
     return np.where(np.isnan(values) & (np.asarray(other) > 0), 0.0, values)
 
 
 def slice_counts(
     truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int, **identity: str | int
 ) -> pd.DataFrame:
-    """Count the pixels of one session as rows.
+    """Count the pixels of each slice and class of one session.
 
     Args:
         truth: (S, H, W), class ids.
         predicted: (S, H, W), class ids.
         classes: number of classes K.
-        identity: columns that are the same in every row: experiment, fold, participant_id, session_id.
+        identity: columns with the same value in every row: experiment, fold, participant_id, session_id.
 
     Returns:
-        S · K rows: the identity, slice (0 … S − 1), class_id, true_pixels, predicted_pixels, common_pixels.
+        S · K rows: the columns of `identity`, slice (0 … S − 1), class_id, true_pixels, predicted_pixels, common_pixels.
     """
     counts = counts_per_slice(truth, predicted, classes)
     slices = len(truth)
@@ -152,16 +151,17 @@ def slice_counts(
 
 
 def read_rows(paths: Iterable[str | os.PathLike[str]], columns: list[str] | None = None) -> pd.DataFrame:
-    """Read tables of counts or of IoU, with texts as categories: millions of rows in seconds and in little memory.
+    """Read tables of counts or IoU; text columns become categories, which saves memory and time with millions of rows.
 
     Args:
-        paths: CSV files, compressed or not, of the same columns.
-        columns: which to read; all when left out.
+        paths: CSV files, compressed or not, with the same columns.
+        columns: columns to read; all if None.
 
     Returns:
-        All rows, in the order of the files; ids are texts however they look, categories in the order they come in.
+        All rows in the order of the files. Ids stay texts ("01" is not converted to a number); categories are in order of
+        appearance.
     """
-    # Not read as categories at once: pandas would make numbers of categories that look like them, and 1 of the session 01.
+    # Read as text first, because pandas converts categories that look like numbers ("01" would become 1).
     frames = [
         pd.read_csv(
             path,
@@ -180,10 +180,10 @@ def read_rows(paths: Iterable[str | os.PathLike[str]], columns: list[str] | None
 
 
 def slice_iou(counts: pd.DataFrame) -> pd.DataFrame:
-    """Add the IoU of each row, which makes the table `metrics/iou_per_slice.csv`.
+    """Compute the IoU of each slice and class: the table `metrics/iou_per_slice.csv`.
 
     Args:
-        counts: rows of `slice_counts`, of any number of sessions, folds and experiments.
+        counts: rows of `slice_counts` of any sessions, folds and experiments.
 
     Returns:
         The columns experiment, fold, participant_id, session_id, slice, class_id, true_pixels, predicted_pixels,
@@ -198,11 +198,11 @@ def fold_iou(counts: pd.DataFrame, classes: LabelTable) -> pd.DataFrame:
 
     Args:
         counts: rows of `slice_counts` or `slice_iou`.
-        classes: the label table, for the names.
+        classes: the label table, used for the class names.
 
     Returns:
         The columns experiment, fold, class_id, class_name, true_pixels, predicted_pixels, common_pixels, iou, dice,
-        precision, recall; experiments in the order in which they come in `counts`, then by fold and class.
+        precision, recall; experiments in the order of `counts`, then by fold and class.
     """
     return _pooled(counts, ["experiment", "fold", "class_id"], classes)
 
@@ -212,10 +212,10 @@ def patient_iou(counts: pd.DataFrame, classes: LabelTable) -> pd.DataFrame:
 
     Args:
         counts: rows of `slice_counts` or `slice_iou`.
-        classes: the label table, for the names.
+        classes: the label table, used for the class names.
 
     Returns:
-        The columns experiment, fold, participant_id and those of `fold_iou` from class_id on, in the same order.
+        The columns experiment, fold, participant_id, and those of `fold_iou` from class_id on; in the same order.
     """
     return _pooled(counts, ["experiment", "fold", "participant_id", "class_id"], classes)
 
@@ -230,22 +230,22 @@ def _pooled(counts: pd.DataFrame, keys: list[str], classes: LabelTable) -> pd.Da
 
 
 def worst_cases(per_slice: pd.DataFrame, classes: LabelTable, most: int = 5) -> pd.DataFrame:
-    """List each experiment's slices of lowest mean IoU over the targets, one a patient: `metrics/worst_cases.csv`.
+    """List the slices with the lowest mean IoU of each experiment, one per patient: the table `metrics/worst_cases.csv`.
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.
         classes: the label table.
-        most: slices of an experiment.
+        most: maximum number of slices per experiment.
 
     Returns:
-        experiment, fold, participant_id, session_id, slice, mean_iou (0 … 1), worst_class (its name) and worst_iou, from
-        the worst on.
+        experiment, fold, participant_id, session_id, slice, mean_iou (without background, 0 … 1), worst_class (name) and
+        worst_iou; the worst slice first.
     """
     targets = per_slice[(per_slice["class_id"] != classes.background) & per_slice["iou"].notna()]
     keys = ["experiment", "fold", *SLICE]
     grouped = targets.groupby(keys, observed=True, sort=False)["iou"]
     found = pd.DataFrame({"mean_iou": grouped.mean(), "row": grouped.idxmin()}).reset_index()
-    # The same case in another fold, or the slice beside it, would tell nothing new.
+    # Other slices of the patient, and other folds, would show the same case again.
     found = found.sort_values(["mean_iou", "fold", *SLICE], kind="stable").drop_duplicates(
         ["experiment", "participant_id"]
     )
@@ -259,15 +259,15 @@ def worst_cases(per_slice: pd.DataFrame, classes: LabelTable, most: int = 5) -> 
 
 
 def mean_iou(iou_of_classes: pd.DataFrame, background: int) -> pd.DataFrame:
-    """Average the IoU over the classes of each fold (equation 4), without and with the background.
+    """Average the IoU over the classes of each fold, without and with background (equation 4).
 
     Args:
         iou_of_classes: the table `metrics/iou.csv`.
-        background: id of the class that is no target.
+        background: id of the background class.
 
     Returns:
         A row for each experiment and fold: experiment, fold, without_background, with_background (0 … 1), and
-        absent_classes, the number of classes without an IoU, which both means leave out.
+        absent_classes, the number of classes without IoU, which are left out of both means.
     """
     folds = ["experiment", "fold"]
     frame = iou_of_classes[[*folds, "class_id", "iou"]]
@@ -283,22 +283,22 @@ def mean_iou(iou_of_classes: pd.DataFrame, background: int) -> pd.DataFrame:
 
 
 def over_folds(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """Take mean and standard deviation over the folds.
+    """Compute mean and standard deviation over the folds.
 
     Args:
-        frame: one row for each fold and value of `by`, for example the tables of `fold_iou` and `mean_iou`.
-        by: columns that name what is averaged: experiment, class_id.
-        value: the column that is averaged.
+        frame: one row for each fold and value of `by`, for example the table of `fold_iou` or `mean_iou`.
+        by: columns that identify what is averaged, for example experiment and class_id.
+        value: the column to average.
 
     Returns:
-        `by`, mean, sd (with n − 1; NaN for a single fold) and folds, the number of folds that have a value.
+        `by`, mean, sd (with n − 1; NaN for a single fold) and folds, the number of folds with a value.
     """
     grouped = frame.groupby(by, sort=False)[value]
     return grouped.agg(mean="mean", sd="std", folds="count").reset_index()
 
 
 def mean_iou_of_slice(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: LabelTable) -> float:
-    """Give the mean IoU of one slice over the targets (equation 4), NaN if neither has a target.
+    """Compute the mean IoU of one slice without background (equation 4); NaN if both maps are all background.
 
     Args:
         truth: (H, W) class ids.

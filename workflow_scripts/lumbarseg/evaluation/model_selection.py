@@ -1,4 +1,4 @@
-"""Which experiment and fold are best by validation."""
+"""Selection of the best experiment and fold by validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from lumbarseg.config.study import Model
 
 
 def validation_iou(tuned: Iterable[Mapping[str, Any]], targets: Sequence[str]) -> pd.DataFrame:
-    """Give how well each model did on the validation slices of each fold.
+    """Compute the IoU of each model on the validation slices of each fold.
 
-    It is the mean over the classes, background left out, of a class's IoU against the rest at the threshold that was chosen for
-    it (Section 4.3.2). A class that is in no validation slice is left out.
+    This is the mean over the classes without background of the IoU at the tuned threshold (Section 4.3.2). Classes that
+    occur in no validation slice are left out.
 
     Args:
-        tuned: what the files `thresholds/<model>/fold-<k>.json` hold.
+        tuned: contents of the files `thresholds/<model>/fold-<k>.json`, see `labelling.describe_tuning`.
         targets: names of all classes but the background.
 
     Returns:
-        A row a model and fold: model, fold, iou (0 … 1).
+        A row for each model and fold: model, fold, iou (0 … 1; 0 if no class has an IoU).
     """
     rows = []
     for one in tuned:
@@ -34,21 +34,20 @@ def validation_iou(tuned: Iterable[Mapping[str, Any]], targets: Sequence[str]) -
 def select_model(
     validation: pd.DataFrame, models: Sequence[Model], experiment: str, labellings: Sequence[str]
 ) -> tuple[str, int]:
-    """Choose experiment and fold by validation; test patients have no say in it.
+    """Select the experiment and fold of a bundle by validation IoU; the test patients are not used.
 
-    The best model is the one with the highest mean over the folds; of equals the one with fewer networks. It is labelled by
-    thresholds, which were tuned on these slices, where the study does so. Of the chosen model that fold goes into the bundle
-    which did best on its own validation slices: one fold, for its test figures are those the study measured, and an ensemble
-    of all folds costs as many times more.
+    `best` is the model with the highest mean over the folds, of equals the one with fewer networks, with TH labelling if the
+    study has it. The fold is the one with the highest validation IoU of this model. A single fold is used, because the
+    study's test results are those of single folds, and an ensemble of all folds would multiply the time.
 
     Args:
-        validation: as `validation_iou` gives it.
-        models: of the study.
-        experiment: a name such as `UMD+TH`, or `best`.
-        labellings: of the study.
+        validation: table of `validation_iou`.
+        models: models of the study.
+        experiment: name of an experiment, such as `UMD+TH`, or `best`.
+        labellings: labellings of the study.
 
     Returns:
-        The experiment and the fold.
+        Name of the experiment, and number of the fold.
     """
     if experiment == "best":
         sizes = {model.name: len(model.networks) for model in models}

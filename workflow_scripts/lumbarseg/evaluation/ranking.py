@@ -1,4 +1,4 @@
-"""Which experiment is best, and how far that holds for other patients and folds."""
+"""Ranking of the experiments, and its stability over patients and folds."""
 
 import warnings
 
@@ -11,27 +11,27 @@ from lumbarseg.evaluation.metrics import COUNTS, iou
 from lumbarseg.evaluation.statistics import draw_cohorts
 
 BEST = 10
-"""How many experiments count as the best ones in `best_ten_share`."""
+"""Number of experiments that count as best in `best_ten_share`."""
 
 
 def rank_experiments(per_patient: pd.DataFrame, background: int, resamples: int = 1000, seed: int = 1) -> pd.DataFrame:
     """Rank experiments by mean IoU without background: the table `metrics/ranking.csv`.
 
-    The value is that of the tables: pixels pooled over a fold's test slices, the mean over the targets (equation 4), then
-    the mean over the folds. How stable a rank is comes from cohorts drawn from the test patients with replacement, in each
-    of which all experiments are ranked anew (Wiesenfarth et al. 2021), and from the ranks in each fold alone.
+    The value is that of the tables: pixels pooled over a fold's test slices, mean over the classes without background
+    (equation 4), then mean over the folds. The stability of the ranks is estimated by ranking the experiments in cohorts
+    drawn from the test patients with replacement (Wiesenfarth et al. 2021), and in each fold.
 
     Args:
         per_patient: the table `metrics/iou_per_patient.csv`.
-        background: id of the class that is no target.
-        resamples: cohorts that are drawn.
-        seed: of the drawing.
+        background: id of the background class.
+        resamples: number of drawn cohorts.
+        seed: seed of the drawing.
 
     Returns:
-        A row an experiment, the best first: rank (equal values share the better one), experiment, mean_iou and sd (0 … 1,
-        over the folds), folds (that have a value), rank_low and rank_high (between which 95 % of the resampled ranks lie),
-        first_share and best_ten_share (of the cohorts in which it is first, and among the ten best; 0 … 1),
-        best_fold_rank and worst_fold_rank. An experiment without any IoU stands last, without rank.
+        A row for each experiment, the best first: rank (equal values share the better one), experiment, mean_iou and sd
+        (0 … 1, over the folds), folds (number of folds with a value), rank_low and rank_high (limits of 95 % of the ranks
+        in the cohorts), first_share and best_ten_share (share of the cohorts with rank 1, and with rank 10 or better;
+        0 … 1), best_fold_rank and worst_fold_rank. Experiments without IoU are last and have no rank.
     """
     targets = per_patient[per_patient["class_id"] != background]
     experiments = list(dict.fromkeys(targets["experiment"].astype(str)))
@@ -43,7 +43,7 @@ def rank_experiments(per_patient: pd.DataFrame, background: int, resamples: int 
     by_fold = _mean_iou(counts.sum(axis=1))
     value = _mean(by_fold, axis=-1)
     drawn = draw_cohorts(shape[0], resamples, seed)
-    # One cohort's counts are a sum over its patients, so those of many are a product of matrices (exact below 2⁵³).
+    # The counts of a cohort are a sum over its patients, so those of all cohorts are a matrix product (exact below 2⁵³).
     flat = counts.reshape(len(COUNTS), shape[0], -1).astype(np.float64)
     resampled = np.concatenate(
         [
@@ -81,16 +81,16 @@ def _mean_iou(counts: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    with warnings.catch_warnings():  # what has no value at all keeps none
+    with warnings.catch_warnings():  # the mean of NaN alone stays NaN
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=axis))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank each row, 1 for the highest; of equal values all get the better rank, what has no value gets none."""
+    """Rank the values of each row, 1 for the highest; equal values share the better rank, NaN stays NaN."""
     return stats.rankdata(-values, method="min", axis=1, nan_policy="omit")
 
 
 def _quantile(ranks: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Give a quantile of each column's ranks that is one of them."""
+    """Return a quantile of each column that is one of its values."""
     return pd.DataFrame(ranks).quantile(share, interpolation="nearest").to_numpy()

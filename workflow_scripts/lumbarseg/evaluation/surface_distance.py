@@ -1,4 +1,4 @@
-"""How far contours lie apart: 95th-percentile Hausdorff and average surface distance in millimetres."""
+"""Distances between contours: 95th-percentile Hausdorff distance and average surface distance in millimetres."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 DISTANCES = ["hausdorff_95_mm", "average_distance_mm"]
-"""The columns of distances."""
+"""Columns of the distances."""
 
 
 def contour(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the pixels of a mask that have a side in common with a pixel outside it, or lie at the image's border.
+    """Find the contour of a mask: its pixels that share an edge with a pixel outside, or lie at the border of the image.
 
     Args:
         mask: (H, W) bool.
@@ -24,27 +24,27 @@ def contour(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def surface_distances(
     truth: NDArray[np.bool_], predicted: NDArray[np.bool_], spacing: tuple[float, float]
 ) -> tuple[float, float]:
-    """Measure how far the contours of one class lie apart in one slice.
+    """Measure the distances between the contours of one class in one slice.
 
-    Every contour pixel has a distance, from its centre to that of the nearest contour pixel of the other mask.
+    The distance of a contour pixel is that from its centre to the centre of the nearest contour pixel of the other mask.
 
     Args:
         truth: (H, W) bool.
         predicted: (H, W) bool.
-        spacing: millimetres between rows and between columns.
+        spacing: distance between rows and between columns, in millimetres.
 
     Returns:
-        The 95th-percentile Hausdorff distance (of the two 95th percentiles, from truth to prediction and back, the larger)
-        and the average symmetric surface distance (the mean over the pixels of both contours), in millimetres. NaN where
-        the class is absent from both; the slice's diagonal where it is absent from one, so that a class which was missed
-        counts as no better than one found at the other end of the slice.
+        The 95th-percentile Hausdorff distance (the larger of the 95th percentiles from truth to prediction and back) and the
+        average symmetric surface distance (the mean over the pixels of both contours), in millimetres. Both are NaN if the
+        class is absent from both masks. Both are the slice's diagonal if it is absent from one, so that a missed class is
+        never better than one found in the wrong place.
     """
     if not truth.any() and not predicted.any():
         return float("nan"), float("nan")
     if not truth.any() or not predicted.any():
         diagonal = float(np.hypot(*(np.array(truth.shape) * spacing)))
         return diagonal, diagonal
-    # All contours lie in the box around both masks, so distances beyond it are of no use.
+    # Both contours lie in the bounding box of the two masks, so distances are computed only there.
     box = ndimage.find_objects((truth | predicted).astype(np.uint8))[0]
     contours = [contour(mask[box]) for mask in (truth, predicted)]
     there, back = (
@@ -61,17 +61,18 @@ def slice_distances(
     spacing: tuple[float, float],
     **identity: str | int,
 ) -> pd.DataFrame:
-    """Measure the classes of a session's slices as rows, which make the table `metrics/surface_distances.csv`.
+    """Measure the classes of a session's slices: rows of the table `metrics/surface_distances.csv`.
 
     Args:
         truth: (S, H, W), class ids.
         predicted: (S, H, W), class ids.
-        targets: ids of the classes that are measured.
-        spacing: millimetres between rows and between columns.
-        identity: columns that are the same in every row: experiment, fold, participant_id, session_id.
+        targets: ids of the classes to measure.
+        spacing: distance between rows and between columns, in millimetres.
+        identity: columns with the same value in every row: experiment, fold, participant_id, session_id.
 
     Returns:
-        The identity, slice (0 … S − 1), class_id, true_pixels, predicted_pixels, hausdorff_95_mm, average_distance_mm.
+        The columns of `identity`, slice (0 … S − 1), class_id, true_pixels, predicted_pixels, hausdorff_95_mm,
+        average_distance_mm.
     """
     rows = [
         (place, c, int(in_truth.sum()), int(in_prediction.sum()), *surface_distances(in_truth, in_prediction, spacing))

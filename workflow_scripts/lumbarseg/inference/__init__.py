@@ -1,1 +1,1 @@
-"""The ensemble's pass over sessions: slices put together from patches, thresholds tuned, slices labelled and counted."""
+"""Prediction of whole slices from patches: tuning of thresholds, labelling and counting of sessions, uncertainty."""

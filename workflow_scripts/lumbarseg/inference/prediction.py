@@ -1,8 +1,8 @@
-"""The passes over sessions: thresholds are tuned from histograms of scores, slices are labelled and counted."""
+"""Prediction of whole sessions: score histograms for the tuning of thresholds, masks, counts and maps of uncertainty."""
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -21,52 +21,51 @@ from lumbarseg.evaluation.calibration import SUMS, calibration_rows, calibration
 from lumbarseg.evaluation.labelling import BINS, label_by_threshold, maximum_a_posteriori, score_histogram
 from lumbarseg.evaluation.metrics import slice_counts
 from lumbarseg.geometry import codes_of, from_sagittal_view, volume
-from lumbarseg.inference.session_files import SessionFiles, read_truth, require_fitting
+from lumbarseg.inference.session_files import SessionFiles, read_truth, require_matching_patches
 from lumbarseg.inference.sliding_window import RowBlock, SlidingWindowPredictor, host_threads
 from lumbarseg.inference.uncertainty import entropy, mutual_information
-from lumbarseg.models.ensemble import Ensemble
 
 logger = logging.getLogger("lumbarseg")
 
 
 def score_histograms(
-    predictor: SlidingWindowPredictor, ensemble: Ensemble, sessions: Sequence[SessionFiles]
+    predictor: SlidingWindowPredictor, sessions: Sequence[SessionFiles]
 ) -> dict[str, NDArray[np.int64]]:
-    """Histograms of scores over all pixels of the validation slices, from which thresholds are tuned (Section 4.3.2).
+    """Compute the score histograms of every model over all validation slices, for the tuning of thresholds (Section 4.3.2).
 
     Args:
-        predictor: the compiled pass of `ensemble`.
-        ensemble: whose models are tuned.
+        predictor: predictor of the fold's ensemble.
         sessions: the fold's validation sessions.
 
     Returns:
         By model name, counts (classes, 2, 20) int64; see `labelling.score_histogram`.
 
     Raises:
-        InputError: the networks do not fit a session's patches; told before any of them runs.
+        InputError: the networks do not match a session's patches; checked before any network runs.
     """
-    require_fitting(ensemble, sessions)
-    counts = {model.name: np.zeros((ensemble.classes, 2, BINS), np.int64) for model in ensemble.models}
+    ensemble = predictor.ensemble
+    require_matching_patches(ensemble, sessions)
+    histograms = {model.name: np.zeros((ensemble.classes, 2, BINS), np.int64) for model in ensemble.models}
     with host_threads() as threads:
         for session in _log_progress(sessions):
             truth, _ = read_truth(session.mask)
             for block in predictor.row_blocks(session.patches):
-                list(threads.map(partial(_count, block, truth[block.number, block.rows]), counts.items()))
-    return counts
+                list(threads.map(partial(_add_scores, block, truth[block.number, block.rows]), histograms.items()))
+    return histograms
 
 
-def _count(block: RowBlock, truth: NDArray[np.uint8], counted: tuple[str, NDArray[np.int64]]) -> None:
+def _add_scores(block: RowBlock, truth: NDArray[np.uint8], counted: tuple[str, NDArray[np.int64]]) -> None:
     model, histogram = counted
     score_histogram(block.scores(model), truth, out=histogram)
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What is found of the test sessions, beside the masks.
+class LabellingResult:
+    """What `label_sessions` measures, apart from the masks it writes.
 
     Attributes:
-        counts: pixels of each slice, class and experiment, as `metrics.slice_counts` gives them.
-        calibration: of each model and class, as `calibration.calibration_rows` gives it, all sessions together.
+        counts: pixels of each slice, class and experiment; see `metrics.slice_counts`.
+        calibration: sums of scores of each model and class over all sessions; see `calibration.calibration_rows`.
     """
 
     counts: pd.DataFrame
@@ -75,116 +74,134 @@ class Labelled:
 
 def label_sessions(
     predictor: SlidingWindowPredictor,
-    ensemble: Ensemble,
     sessions: Sequence[SessionFiles],
     thresholds: Mapping[str, NDArray[np.float32]],
+    mask_folders: Mapping[str, Path],
+    *,
     labellings: Sequence[str],
     background: int,
     fold: int,
-    mask_path: Callable[[str, SessionFiles], Path],
-    uncertain: str | None = None,
-    map_path: Callable[[str, SessionFiles], Path] | None = None,
-) -> Labelled:
-    """Label the test sessions with every experiment, write the masks, and count against the truth.
+    uncertain_model: str | None = None,
+    uncertainty_folder: Path | None = None,
+) -> LabellingResult:
+    """Label the test sessions with every experiment, write the masks, and count pixels against the truth.
 
-    Labels of a session are kept compressed until its masks are written.
+    The labels of a session are kept compressed in memory until its masks are written.
 
     Args:
-        predictor: the compiled pass of `ensemble`.
-        ensemble: whose models label.
-        sessions: the test sessions.
-        thresholds: by model name, (classes,) float32.
-        labellings: of `MAP`, `TH`.
-        background: id of the class given where no score passes its threshold.
-        fold: the networks' fold.
-        mask_path: where the mask of an experiment and a session goes.
-        uncertain: the model whose entropy and mutual information are mapped, if any.
-        map_path: where the map of a measure (`uncertainty.MEASURES`) and a session goes.
+        predictor: predictor of the fold's ensemble.
+        sessions: the fold's test sessions.
+        thresholds: by model name, the threshold of each class, (classes,) float32; not used by `MAP`.
+        mask_folders: by experiment, the folder of its masks, `<session label>_dseg.nii.gz`.
+        labellings: labellings to apply, of `MAP` and `TH`.
+        background: id of the class of pixels where no score reaches its threshold.
+        fold: number of the fold.
+        uncertain_model: name of the model whose uncertainty is mapped, if any.
+        uncertainty_folder: folder of its maps, `<session label>_desc-<measure>_uncertainty.nii.gz` for each of
+            `uncertainty.MEASURES`.
 
     Raises:
-        InputError: the networks do not fit a session's patches; told before any of them runs.
+        InputError: the networks do not match a session's patches; checked before any network runs.
     """
-    require_fitting(ensemble, sessions)
-    mapped = [model for model in ensemble.models if model.name == uncertain]
+    ensemble = predictor.ensemble
+    require_matching_patches(ensemble, sessions)
+    mapped = [model for model in ensemble.models if uncertainty_folder and model.name == uncertain_model]
     sums = {model.name: np.zeros((ensemble.classes, BINS, len(SUMS))) for model in ensemble.models}
 
-    def label(block: RowBlock, true: NDArray[np.uint8], name: str) -> dict[str, bytes]:
-        scores = block.scores(name)
-        sums[name] += calibration_sums(scores, true)
-        found = {}
-        for labelling in labellings:
-            by_maximum = labelling == "MAP"
-            labels = (
-                maximum_a_posteriori(scores) if by_maximum else label_by_threshold(scores, thresholds[name], background)
+    def label(block: RowBlock, truth: NDArray[np.uint8], model: str) -> dict[str, bytes]:
+        scores = block.scores(model)
+        sums[model] += calibration_sums(scores, truth)
+        return {
+            f"{model}+{labelling}": _compressed(
+                maximum_a_posteriori(scores)
+                if labelling == "MAP"
+                else label_by_threshold(scores, thresholds[model], background)
             )
-            found[f"{name}+{labelling}"] = _packed(labels)
-        return found
+            for labelling in labellings
+        }
 
     def label_session(session: SessionFiles, threads: Executor) -> list[pd.DataFrame]:
         truth, reference = read_truth(session.mask)
-        pieces: dict[str, list[bytes]] = defaultdict(list)
+        labels: dict[str, list[bytes]] = defaultdict(list)
         maps: dict[str, list[bytes]] = defaultdict(list)
         for block in predictor.row_blocks(session.patches):
-            for found in threads.map(partial(label, block, truth[block.number, block.rows]), sums):
-                for experiment, labels in found.items():
-                    pieces[experiment].append(labels)
+            for of_model in threads.map(partial(label, block, truth[block.number, block.rows]), sums):
+                for experiment, rows in of_model.items():
+                    labels[experiment].append(rows)
             for model in mapped:
                 for measure, values in uncertainty_of(block, model).items():
-                    maps[measure].append(_packed(values))
+                    maps[measure].append(_compressed(values))
 
-        def finish(experiment: str) -> pd.DataFrame:
-            labels = _put_together(pieces[experiment], truth.shape)
-            write_labels(mask_path(experiment, session), labels, reference)
+        def write_and_count(experiment: str) -> pd.DataFrame:
+            predicted = _joined(labels[experiment], truth.shape)
+            write_labels(mask_folders[experiment] / f"{session.label}_dseg.nii.gz", predicted, reference)
             identity = {"participant_id": session.participant_id, "session_id": session.session_id}
-            return slice_counts(truth, labels, ensemble.classes, experiment=experiment, fold=fold, **identity)
+            return slice_counts(truth, predicted, ensemble.classes, experiment=experiment, fold=fold, **identity)
 
-        for measure, packed in maps.items():
-            assert map_path is not None
-            write_uncertainty(
-                map_path(measure, session), _put_together(packed, truth.shape), reference, ensemble.classes
-            )
-        return list(threads.map(finish, pieces))
+        for measure, row_blocks in maps.items():
+            assert uncertainty_folder is not None
+            path = uncertainty_folder / f"{session.label}_desc-{measure}_uncertainty.nii.gz"
+            write_uncertainty(path, _joined(row_blocks, truth.shape), reference, ensemble.classes)
+        return list(threads.map(write_and_count, labels))
 
-    # A thread compresses a mask, or labels with a model, without holding up the others.
+    # Labelling and compression release Python's lock, so that the models and masks are processed in parallel.
     with host_threads() as threads:
         counts = [frame for session in _log_progress(sessions) for frame in label_session(session, threads)]
-    rows = [calibration_rows(found, model=name, fold=fold) for name, found in sums.items()]
-    return Labelled(pd.concat(counts, ignore_index=True), pd.concat(rows, ignore_index=True))
+    rows = [calibration_rows(of_model, model=name, fold=fold) for name, of_model in sums.items()]
+    return LabellingResult(pd.concat(counts, ignore_index=True), pd.concat(rows, ignore_index=True))
 
 
 def uncertainty_of(block: RowBlock, model: Model) -> dict[str, NDArray[np.uint8]]:
-    """A row block's uncertainty, by `uncertainty.MEASURES`, in steps of a 255th of its greatest value: (rows, columns) uint8."""
+    """Compute the uncertainty of a row block.
+
+    Args:
+        block: a row block with the scores of the model and of its networks.
+        model: the network or ensemble.
+
+    Returns:
+        By measure (`uncertainty.MEASURES`), (rows, columns) uint8, 0 … 255: multiples of ln(classes) / 255 nats.
+    """
     members = [block.scores(network) for network in model.networks]
-    found = {"entropy": entropy(block.scores(model.name)), "mutualinformation": mutual_information(members)}
+    nats = {"entropy": entropy(block.scores(model.name)), "mutualinformation": mutual_information(members)}
     greatest = np.log(members[0].shape[-1])
     return {
         measure: np.rint(np.clip(keras.ops.convert_to_numpy(values) / greatest, 0, 1) * 255).astype(np.uint8)
-        for measure, values in found.items()
+        for measure, values in nats.items()
     }
 
 
-def _packed(labels: NDArray[np.uint8]) -> bytes:
-    return blosc2.compress2(np.ascontiguousarray(labels), codec=blosc2.Codec.ZSTD, clevel=1, typesize=1, nthreads=1)
+def _compressed(rows: NDArray[np.uint8]) -> bytes:
+    return blosc2.compress2(np.ascontiguousarray(rows), codec=blosc2.Codec.ZSTD, clevel=1, typesize=1, nthreads=1)
 
 
-def _unpacked(piece: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(blosc2.decompress2(piece, nthreads=1), np.uint8)
-
-
-def _put_together(pieces: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    # Bands follow each other as the rows of the slices do.
-    return np.concatenate([_unpacked(piece) for piece in pieces]).reshape(shape)
+def _joined(row_blocks: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Decompress and join the row blocks of a session, which are in the order of slices and rows."""
+    rows = [np.frombuffer(blosc2.decompress2(block, nthreads=1), np.uint8) for block in row_blocks]
+    return np.concatenate(rows).reshape(shape)
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8], reference: nib.Nifti1Image) -> None:
-    """Write labels in sagittal view as a compressed NIfTI on the reference's grid, with its header codes."""
+    """Write labels as compressed NIfTI on the grid of a reference image, with its header codes.
+
+    Args:
+        path: the file to write, `.nii.gz`.
+        labels: (slices, rows, columns) uint8, sagittal view.
+        reference: the image that defines grid and codes.
+    """
     image = volume(from_sagittal_view(labels, reference.affine), reference.affine, codes_of(reference))
     with atomic_write(path) as temporary:
         nib.save(image, temporary)
 
 
 def write_uncertainty(path: Path, values: NDArray[np.uint8], reference: nib.Nifti1Image, classes: int) -> None:
-    """Write steps of `uncertainty_of` as a compressed NIfTI on the reference's grid, scaled so that it reads in nats."""
+    """Write a map of `uncertainty_of` as compressed NIfTI on the grid of a reference image, scaled to nats.
+
+    Args:
+        path: the file to write, `.nii.gz`.
+        values: (slices, rows, columns) uint8, sagittal view.
+        reference: the image that defines grid and codes.
+        classes: number of classes, background included.
+    """
     image = volume(from_sagittal_view(values, reference.affine), reference.affine, codes_of(reference))
     image.header.set_slope_inter(np.log(classes) / 255, 0)
     with atomic_write(path) as temporary:

@@ -1,4 +1,4 @@
-"""What a pass starts from: the files of sessions, and an ensemble read from files and checked."""
+"""Inputs of prediction: the files of sessions, and ensembles loaded from files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from lumbarseg.models.metadata import load_network, network_metadata
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """Where a session's patches and truth lie.
+    """The files of a session.
 
     Attributes:
-        participant_id: the patient.
-        session_id: the session.
-        patches: `…_patches.json`, with the arrays beside it.
-        mask: class ids on the T2w grid, NIfTI.
+        participant_id: id of the patient.
+        session_id: id of the session.
+        patches: description of the patches, `…_patches.json`, in the folder of the arrays.
+        mask: true class ids on the T2w grid, NIfTI.
     """
 
     participant_id: str
@@ -43,7 +43,7 @@ class SessionFiles:
 def session_files(
     identifiers: Sequence[tuple[str, str]], patches: Sequence[str], masks: Sequence[str]
 ) -> list[SessionFiles]:
-    """Put together what lies in three lists of one order: (participant_id, session_id), patches, masks."""
+    """Combine three lists of the same order: ids (participant_id, session_id), patches and masks."""
     return [
         SessionFiles(participant, session, Path(description), Path(mask))
         for (participant, session), description, mask in zip(identifiers, patches, masks, strict=True)
@@ -60,19 +60,19 @@ def load_ensemble(
     channels: Sequence[str],
     class_names: Sequence[str],
 ) -> Ensemble:
-    """Load an ensemble from `.keras` files; what does not belong together is refused before anything runs forward.
+    """Load an ensemble from `.keras` files and check that the files belong together.
 
     Args:
-        models: (name, networks, combiner) of each model, as `study.Model` has them.
-        names: the topologies of `networks`, in their order.
+        models: (name, networks, combiner) of each model, see `study.Model`.
+        names: topologies of `networks`, in the same order.
         networks: files of the fold's networks.
-        meta_learners: files of the stacked models' meta-learners, in the order these stand in `models`.
-        fold: in which all were trained.
-        channels: contrasts of the images they were trained on.
-        class_names: of the label table, in the order of the ids.
+        meta_learners: files of the meta-learners, in the order of the stacked models in `models`.
+        fold: number of the fold in which all of them were trained.
+        channels: contrasts of the training images, in order.
+        class_names: class names in the order of the ids.
 
     Raises:
-        InputError: as `Ensemble`, or a file is that of another network, fold, channels or label table.
+        InputError: see `Ensemble`; or a file holds a network of another topology, fold, channels or label table.
     """
     listed = [Model(name, tuple(members), combiner) for name, members, combiner in models]
     stacked = [model.name for model in listed if model.is_stacked]
@@ -86,24 +86,23 @@ def load_ensemble(
     return Ensemble(loaded(names, networks), listed, loaded(stacked, meta_learners))
 
 
-def require_fitting(ensemble: Ensemble, sessions: Sequence[SessionFiles]) -> None:
-    """Require that the networks take the patches of every session; nothing runs forward.
+def require_matching_patches(ensemble: Ensemble, sessions: Sequence[SessionFiles]) -> None:
+    """Check that the sessions' patches have the size and channels that the networks were trained on.
 
     Raises:
-        InputError: patches of another side or number of channels.
+        InputError: the patches of a session have another size or number of channels.
     """
     for session in sessions:
         found = open_array(session.patches.parent / read_json(session.patches)["images"]).shape[1:]
         if tuple(found) != ensemble.patch:
             raise InputError(
-                f"{session.patches}: expected patches of {_times(ensemble.patch)} (rows, columns, channels), which the "
-                f"networks were trained on, found {_times(found)}; train the networks anew, or give back the `patches` and "
-                "`channels` they were trained with"
+                f"{session.patches}: patches of {_times(found)} (rows, columns, channels), but the networks were trained on "
+                f"{_times(ensemble.patch)}; retrain the networks, or restore the `patches` and `channels` of their training"
             )
 
 
 def read_truth(mask: Path) -> tuple[NDArray[np.uint8], nib.Nifti1Image]:
-    """Read a mask in sagittal view, (slices, rows, columns) uint8, and its image for geometry."""
+    """Read a mask; return its labels in sagittal view, (slices, rows, columns) uint8, and the image with its geometry."""
     image = load_image(mask)
     return sagittal_view(np.asarray(image.dataobj, dtype=np.uint8), image.affine), image
 

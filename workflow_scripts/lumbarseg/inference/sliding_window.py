@@ -1,4 +1,4 @@
-"""Slices put together from patches, row block by row block: one forward pass of each network for all models."""
+"""Sliding-window prediction: slices are stitched from patches, in row blocks; each network runs once for all models."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -21,39 +21,37 @@ logger = logging.getLogger("lumbarseg")
 
 
 def initial_batch_size(batch_size: int) -> int:
-    """Give the most patches to run forward at a time: a training's batch on a GPU, one on the CPU.
+    """Return the number of patches per forward pass: the batch size of training on a GPU, 1 on a CPU.
 
-    One patch keeps all cores of a CPU busy, and memory that runs out there ends the process without a word, so that the
-    batch could not be halved in time.
+    One patch uses all cores of a CPU. A CPU process that runs out of memory is killed, so its batch could not be halved.
     """
     return batch_size if tf.config.list_logical_devices("GPU") else 1
 
 
 def host_threads() -> ThreadPoolExecutor:
-    """Threads for what is done with the scores of models beside each other, as many as the job was given."""
+    """Return a thread pool that processes the scores of several models in parallel, with the job's number of threads."""
     return ThreadPoolExecutor(tf.config.threading.get_intra_op_parallelism_threads() or None)
 
 
 class RowBlock:
-    """Rows of a slice that no later patch covers, with the scores of every model of the ensemble.
-
-    Whatever is made of scores (labels, histograms) takes them here, model by model; the single networks are models too.
+    """The scores of every model for some rows of a slice.
 
     Attributes:
-        number: of the slice.
-        rows: the row block's rows in the slice, all columns.
+        number: index of the slice.
+        rows: the rows in the slice; all columns.
     """
 
     def __init__(
         self, number: int, rows: slice, sums: Mapping[str, NDArray[np.float32]], coverage: NDArray[np.uint16]
     ) -> None:
-        """Hold a row block.
+        """Create a row block.
 
         Args:
-            number: of the slice.
-            rows: in the slice.
-            sums: by model name, the summed scores of the patches (at least these rows and columns, classes) float32.
-            coverage: how many patches cover each pixel, (rows, columns).
+            number: index of the slice.
+            rows: the rows in the slice.
+            sums: by model name, the sum of the patches' scores, float32; at least (rows, columns, classes), surplus rows and
+                columns are ignored.
+            coverage: number of patches that cover each pixel, (rows, columns).
         """
         self.number = number
         self.rows = rows
@@ -61,46 +59,50 @@ class RowBlock:
         self._coverage = coverage[..., None].astype(np.float32)
 
     def scores(self, model: str) -> NDArray[np.float32]:
-        """A model's scores, (rows, columns, classes) float32: the overlap mean of the patches' (Section 4.3)."""
+        """Return a model's scores, (rows, columns, classes) float32: the mean over overlapping patches (Section 4.3)."""
         rows, columns, _ = self._coverage.shape
         return self._sums[model][:rows, :columns] / self._coverage
 
 
 class SlidingWindowPredictor:
-    """Runs an ensemble over the slices of sessions: one forward pass of each network for all models.
+    """Predicts the slices of sessions with all models of an ensemble; each network runs once per patch.
 
-    A row of patches at a time: each network runs forward alone, each model's scores are added to the model's strip of as
-    many rows as a patch has, and the strip's finished rows are given out and dropped. So memory holds what the networks
-    give for a row of patches and a strip for each model, never a slice of scores.
+    Patches are processed in rows. The scores of each model are added to a strip with as many rows as a patch; the rows that
+    no later patch covers are yielded as a row block and dropped. Memory holds the networks' outputs for one row of patches
+    and one strip per model, never the scores of a whole slice.
+
+    Attributes:
+        ensemble: networks, models and meta-learners.
     """
 
     def __init__(self, ensemble: Ensemble, batch_size: int) -> None:
-        """Compile the pass.
+        """Compile the networks and models.
 
         Args:
             ensemble: networks, models and meta-learners.
-            batch_size: most patches that run forward at a time; halved when the device's memory does not hold them.
+            batch_size: maximum number of patches per forward pass; halved when the device runs out of memory.
         """
-        self._ensemble = ensemble
+        self.ensemble = ensemble
         self._batch_size = batch_size
-        # A function for each network and each model, for in one graph for all TensorFlow would keep the inner tensors of all
-        # of them at once.
+        # One function per network and model: in a single graph TensorFlow would keep the intermediate tensors of all of them
+        # at once.
         compiled = partial(tf.function, reduce_retracing=True, autograph=False)
         self._forward = [compiled(partial(ensemble.forward_one, network)) for network in ensemble.networks]
         self._means = compiled(ensemble.means)
-        self._finish = {model: compiled(partial(ensemble.finish, model)) for model in ensemble.models}
+        self._scores_of = {model: compiled(partial(ensemble.scores_of, model)) for model in ensemble.models}
 
     def row_blocks(self, patches: Path) -> Iterator[RowBlock]:
-        """Go through a session's slices, row block by row block from above.
+        """Predict a session, slice by slice and from top to bottom.
 
         Args:
             patches: the session's `…_patches.json`.
 
         Yields:
-            Bands that together are all pixels of all slices. A row block's scores can be taken until the next one is asked for.
+            Row blocks that together cover every pixel of every slice once. The scores of a row block are valid until the
+            next one is requested.
 
         Raises:
-            InputError: the device's memory does not hold one patch.
+            InputError: the device runs out of memory with a single patch.
         """
         description = read_json(patches)
         tiling = Tiling(description["rows"], description["columns"], description["side"], description["stride"])
@@ -109,23 +111,23 @@ class SlidingWindowPredictor:
             finished = 0
             while finished < tiling.rows:
                 try:
-                    for block in self._bands_of_slice(images, number, tiling):
-                        # Where memory ran out halfway, the slice starts again; what was given out is not given out twice.
+                    for block in self._row_blocks_of_slice(images, number, tiling):
+                        # After running out of memory the slice starts again; blocks that were already yielded are skipped.
                         if block.rows.start == finished:
                             yield block
                             finished = block.rows.stop
                 except tf.errors.ResourceExhaustedError as error:
-                    self._take_fewer(min(self._batch_size, len(tiling.columns_of_patches)), error)
+                    self._halve_batch(min(self._batch_size, len(tiling.columns_of_patches)), error)
 
-    def _bands_of_slice(self, images: Any, number: int, tiling: Tiling) -> Iterator[RowBlock]:
-        shape = (tiling.side, tiling.padded[1], self._ensemble.classes)
-        strips = {model.name: np.zeros(shape, np.float32) for model in self._ensemble.models}
+    def _row_blocks_of_slice(self, images: Any, number: int, tiling: Tiling) -> Iterator[RowBlock]:
+        shape = (tiling.side, tiling.padded[1], self.ensemble.classes)
+        strips = {model.name: np.zeros(shape, np.float32) for model in self.ensemble.models}
         first = number * tiling.count
         with host_threads() as threads:
             for start, end in tiling.row_blocks:
                 for place in range(0, len(tiling.columns_of_patches), self._batch_size):
                     columns = tiling.columns_of_patches[place : place + self._batch_size]
-                    # Scores go into the strips while those of the next model are made.
+                    # The scores of one model are added to its strip while those of the next model are computed.
                     scores = self._scores(tf.constant(images[first : first + len(columns)]))
                     list(threads.map(partial(_add, columns), scores, strips.values()))
                     first += len(columns)
@@ -137,28 +139,27 @@ class SlidingWindowPredictor:
         for forward in self._forward:
             features |= forward(images)
         means = self._means(features)
-        for model, finish in self._finish.items():
-            yield finish({name: features[name] for name in features_of(model)}, means.get(model.name))
+        for model, scores_of in self._scores_of.items():
+            yield scores_of({name: features[name] for name in features_of(model)}, means.get(model.name))
 
-    def _take_fewer(self, patches: int, error: tf.errors.ResourceExhaustedError) -> None:
+    def _halve_batch(self, patches: int, error: tf.errors.ResourceExhaustedError) -> None:
         if patches == 1:
             raise InputError(
-                f"the ensemble: expected one patch to fit into the device's memory with {len(self._forward)} networks and "
-                f"{len(self._ensemble.models)} models, found that it does not; take a larger card, or the CPU "
-                "(`training.device: cpu`)"
+                f"out of memory with one patch, {len(self._forward)} networks and {len(self.ensemble.models)} models; use a "
+                "GPU with more memory, or the CPU (`training.device: cpu`)"
             ) from error
         self._batch_size = patches // 2
-        logger.info("memory does not hold %d patches at a time; going on with %d", patches, self._batch_size)
+        logger.info("out of memory with %d patches per forward pass; continuing with %d", patches, self._batch_size)
 
 
 def _add(columns: tuple[int, ...], scores: tf.Tensor, strip: NDArray[np.float32]) -> None:
-    """Add patches to a strip one by one, in their order, so that a sum is that of `patches.stitch` to the last bit."""
+    """Add patches to a strip one by one, in order, so that the sums equal those of `tiling.stitch` bit for bit."""
     for patch, first in zip(scores.numpy(), columns, strict=True):
         strip[:, first : first + patch.shape[1]] += patch
 
 
 def _move_down(strip: NDArray[np.float32], rows: int) -> None:
-    """Drop the first rows of a strip; those that follow take their place, and empty ones theirs."""
+    """Drop the first rows of a strip, move the others up and fill the end with zeros."""
     left = len(strip) - rows
     strip[:left] = strip[rows:]
     strip[left:] = 0

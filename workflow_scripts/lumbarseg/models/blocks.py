@@ -1,8 +1,8 @@
-"""The interchangeable blocks of Section 4.1 and Figure 4, written with Keras layers alone.
+"""The interchangeable blocks of Section 4.1 and Figure 4, written with Keras layers only.
 
-Every tensor is (batch, rows, columns, channels). A block takes the start of its layers' names, and a `Style`.
-Convolutions pad with zeros to keep the size ("same") and have a bias. Kernels before or after a rectifier start from
-He's normal distribution (He et al., 2015), all others from Glorot's uniform one (Glorot and Bengio, 2010).
+Every tensor is (batch, rows, columns, channels). A block takes the prefix of its layers' names and a `Style`.
+Convolutions pad with zeros to keep the size ("same") and have a bias. Kernels next to a rectifier are initialised from
+He's normal distribution (He et al., 2015), all others from Glorot's uniform distribution (Glorot and Bengio, 2010).
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-# said to every layer: a user's keras.json may have another default
+# Set on every layer, because a user's keras.json may have another default.
 _DATA_FORMAT = "channels_last"
 _CHANNEL_AXIS = -1
 
@@ -21,14 +21,14 @@ DENSE_KERNELS = (5, 3, 1)
 
 @dataclass(frozen=True)
 class Style:
-    """What all blocks of a network share.
+    """Settings shared by all blocks of a network.
 
     Attributes:
-        seed: of the initial weights.
-        activation: of the hidden convolutions, "relu" or "prelu" (Table 4, Act-Conv).
-        batch_normalisation: the kinds of blocks that have it, of "unet", "vgg", "dense" and "attention".
-        transposed_kernel: side of the decoder's transposed kernels (Section 4.1.6).
-        up_sampling: of deep supervision, "nearest" or "bilinear".
+        seed: seed of the initial weights.
+        activation: activation of the hidden convolutions, "relu" or "prelu" (Table 4, Act-Conv).
+        batch_normalisation: block types with batch normalisation, of "unet", "vgg", "dense" and "attention".
+        transposed_kernel: size of the decoder's transposed kernels (Section 4.1.6).
+        up_sampling: interpolation of deep supervision, "nearest" or "bilinear".
     """
 
     seed: int
@@ -39,21 +39,21 @@ class Style:
 
 
 def layer_seed(seed: int, layer_name: str) -> int:
-    """Give a layer its own seed, which depends on nothing that was built before it.
+    """Derive a layer's seed from its name, so that it does not depend on what was built before.
 
     Args:
-        seed: of the network.
-        layer_name: unique in the network.
+        seed: seed of the network.
+        layer_name: name of the layer, unique in the network.
 
     Returns:
-        A whole number in 0 … 2³¹ − 1.
+        An integer in 0 … 2³¹ − 1.
     """
     digest = hashlib.sha256(f"{seed}/{layer_name}".encode()).digest()
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
 def convolution(tensor: Any, channels: int, kernel: int, *, name: str, style: Style) -> Any:
-    """Convolve (kernel × kernel, stride 1) beside a rectifier."""
+    """Apply a convolution (kernel × kernel, stride 1) with the initial weights of a layer next to a rectifier."""
     return keras.layers.Conv2D(
         channels,
         kernel,
@@ -65,7 +65,7 @@ def convolution(tensor: Any, channels: int, kernel: int, *, name: str, style: St
 
 
 def projection(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
-    """Convolve 1×1 with nothing after it: a linear map of each pixel's channels."""
+    """Apply a 1×1 convolution without activation: a linear map of each pixel's channels."""
     return keras.layers.Conv2D(
         channels,
         1,
@@ -76,7 +76,7 @@ def projection(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
 
 
 def transposed_convolution(tensor: Any, channels: int, *, name: str, style: Style, kernel: int, stride: int) -> Any:
-    """Convolve transposed (kernel × kernel): rows and columns grow by `stride` (Section 4.1.6)."""
+    """Apply a transposed convolution (kernel × kernel) that multiplies rows and columns by `stride` (Section 4.1.6)."""
     return keras.layers.Conv2DTranspose(
         channels,
         kernel,
@@ -89,36 +89,36 @@ def transposed_convolution(tensor: Any, channels: int, *, name: str, style: Styl
 
 
 def activation(tensor: Any, *, name: str, style: Style) -> Any:
-    """Rectify: ReLU, or PReLU with one slope a channel (He et al., 2015) that starts at 0."""
+    """Apply ReLU, or PReLU with one slope per channel (He et al., 2015), initialised to 0."""
     if style.activation == "prelu":
         return keras.layers.PReLU(shared_axes=[1, 2], name=name)(tensor)
     return keras.layers.ReLU(name=name)(tensor)
 
 
 def normalisation(tensor: Any, block: str, *, name: str, style: Style) -> Any:
-    """Normalise each channel over the batch (Ioffe and Szegedy, 2015), where this kind of block does so."""
+    """Apply batch normalisation (Ioffe and Szegedy, 2015) if the style has it for this type of block."""
     if block not in style.batch_normalisation:
         return tensor
     return keras.layers.BatchNormalization(axis=_CHANNEL_AXIS, name=name)(tensor)
 
 
 def max_pool(tensor: Any, *, name: str) -> Any:
-    """Halve rows and columns by the maximum of 2×2 pixels (Section 4.1.3)."""
+    """Halve rows and columns with the maximum of 2×2 pixels (Section 4.1.3)."""
     return keras.layers.MaxPooling2D(2, data_format=_DATA_FORMAT, name=name)(tensor)
 
 
 def up_sample(tensor: Any, *, name: str, style: Style) -> Any:
-    """Double rows and columns by repeating or interpolating pixels."""
+    """Double rows and columns by repetition or bilinear interpolation."""
     return keras.layers.UpSampling2D(2, data_format=_DATA_FORMAT, interpolation=style.up_sampling, name=name)(tensor)
 
 
 def concatenate(tensors: list[Any], *, name: str) -> Any:
-    """Concatenate along the channels."""
+    """Concatenate tensors along the channels."""
     return keras.layers.Concatenate(axis=_CHANNEL_AXIS, name=name)(tensors)
 
 
 def add(tensors: list[Any], *, name: str) -> Any:
-    """Add element by element."""
+    """Add tensors element by element."""
     return keras.layers.Add(name=name)(tensors)
 
 
@@ -127,10 +127,10 @@ def unet_block(tensor: Any, channels: int, *, name: str, style: Style, kernel: i
 
     Args:
         tensor: (batch, rows, columns, any channels).
-        channels: of both convolutions.
-        name: that the layers' names begin with.
-        style: of the network.
-        kernel: side of both kernels; not 3 in the multi-kernel input alone.
+        channels: channels of both convolutions.
+        name: prefix of the layers' names.
+        style: style of the network.
+        kernel: size of both kernels; other than 3 only in the multi-kernel input.
 
     Returns:
         (batch, rows, columns, channels).
@@ -143,14 +143,14 @@ def unet_block(tensor: Any, channels: int, *, name: str, style: Style, kernel: i
 
 
 def vgg_block(tensor: Any, channels: int, *, name: str, style: Style, convolutions: int) -> Any:
-    """Block V: two or three 3×3 convolutions, each with its activation (4.1.1 (ii); Simonyan and Zisserman, 2015).
+    """Block V: two or three 3×3 convolutions, each with an activation (4.1.1 (ii); Simonyan and Zisserman, 2015).
 
     Args:
         tensor: (batch, rows, columns, any channels).
-        channels: of all convolutions.
-        name: that the layers' names begin with.
-        style: of the network.
-        convolutions: how many.
+        channels: channels of all convolutions.
+        name: prefix of the layers' names.
+        style: style of the network.
+        convolutions: number of convolutions.
 
     Returns:
         (batch, rows, columns, channels).
@@ -165,16 +165,17 @@ def vgg_block(tensor: Any, channels: int, *, name: str, style: Style, convolutio
 def dense_block(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
     """Block Q: three densely connected convolutions, 5×5, 3×3, 1×1 (4.1.1 (iii); Roy et al., 2019).
 
-    Each is preceded by batch normalisation and activation, and takes the block's input and all outputs before it.
+    Each convolution is preceded by batch normalisation and activation. Its input is the block's input concatenated with
+    the outputs of all previous convolutions.
 
     Args:
         tensor: (batch, rows, columns, any channels).
-        channels: of all convolutions.
-        name: that the layers' names begin with.
-        style: of the network.
+        channels: channels of all convolutions.
+        name: prefix of the layers' names.
+        style: style of the network.
 
     Returns:
-        (batch, rows, columns, channels), the third convolution's output.
+        Output of the third convolution, (batch, rows, columns, channels).
     """
     known = [tensor]
     for i, kernel in enumerate(DENSE_KERNELS, start=1):
@@ -187,16 +188,16 @@ def dense_block(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
 
 
 def multi_kernel_input(tensor: Any, channels: int, *, name: str, style: Style) -> Any:
-    """Block M: four U blocks with kernels of 1, 3, 5 and 7 side by side (4.1.2; Szegedy et al., 2015).
+    """Block M: four parallel U blocks with kernels of 1, 3, 5 and 7 (4.1.2; Szegedy et al., 2015).
 
     Args:
         tensor: (batch, rows, columns, image channels).
-        channels: of each of the four.
-        name: that the layers' names begin with.
-        style: of the network.
+        channels: channels of each of the four blocks.
+        name: prefix of the layers' names.
+        style: style of the network.
 
     Returns:
-        (batch, rows, columns, 4 · channels), concatenated in the kernels' order.
+        (batch, rows, columns, 4 · channels), concatenated in ascending order of the kernels.
     """
     scales = [
         unet_block(tensor, channels, name=f"{name}_kernel_{kernel}", style=style, kernel=kernel)
@@ -206,19 +207,19 @@ def multi_kernel_input(tensor: Any, channels: int, *, name: str, style: Style) -
 
 
 def attention_gate(features: Any, gate: Any, *, name: str, style: Style) -> Any:
-    """Attention gate AG: keep what the decoder asks for (4.1.4 (iii); Schlemper et al., 2019).
+    """Attention gate AG: weight the encoder's features with a mask from the decoder (4.1.4 (iii); Schlemper et al., 2019).
 
-    S = C · sigmoid(ψ(ReLU(θ(C) + φ(G)))), with θ, φ: 1×1 convolutions to half of C's channels, ψ: 1×1 to one. Each of the
-    three is followed by batch normalisation where attention gates have it.
+    S = C · sigmoid(ψ(ReLU(θ(C) + φ(G)))). θ and φ are 1×1 convolutions to half of C's channels, ψ is a 1×1 convolution to
+    one channel. Each of the three is followed by batch normalisation if the style has it for attention gates.
 
     Args:
         features: C_n of the encoder, (batch, rows, columns, channels).
-        gate: G = transposed_conv(T_{n+1}) of the decoder, of the same rows and columns.
-        name: that the layers' names begin with.
-        style: of the network.
+        gate: G = transposed_conv(T_{n+1}) of the decoder, with the same rows and columns.
+        name: prefix of the layers' names.
+        style: style of the network.
 
     Returns:
-        S_n, the shape of `features`.
+        S_n, same shape as `features`.
     """
     between = max(1, features.shape[_CHANNEL_AXIS] // 2)
 
@@ -227,7 +228,7 @@ def attention_gate(features: Any, gate: Any, *, name: str, style: Style) -> Any:
         return normalisation(projected, "attention", name=f"{name}_{part}_normalisation", style=style)
 
     summed = add([project(features, between, "features"), project(gate, between, "gate")], name=f"{name}_add")
-    # the text says ReLU here, whatever the hidden convolutions have
+    # Always ReLU, as in the paper's text, whatever the activation of the hidden convolutions.
     rectified = keras.layers.ReLU(name=f"{name}_relu")(summed)
     energy = project(rectified, 1, "energy")
     mask = keras.layers.Activation("sigmoid", name=f"{name}_mask")(energy)

@@ -1,4 +1,4 @@
-"""From an entry of the configuration to a Keras model and its optimiser; and what a model costs."""
+"""Keras models and optimisers from entries of the configuration, and the number of parameters and operations of a model."""
 
 import math
 from collections.abc import Mapping
@@ -18,20 +18,20 @@ SCORES = "scores"
 
 
 def build_network(
-    topology: Mapping[str, Any], *, side: int, channels: int, classes: int, width: int, seed: int, name: str
+    topology: Mapping[str, Any], *, side: int, channels: int, classes: int, base_filters: int, seed: int, name: str
 ) -> keras.Model:
     """Build an untrained network (Section 4.1, Table 4).
 
-    The initial weights depend on `seed` and the layers' names only, not on what the process did before.
+    The initial weights depend only on `seed` and the layers' names, not on what the process did before.
 
     Args:
-        topology: an entry of the configuration's `topologies`; keys left out take their defaults.
-        side: of the patches, in pixels; a multiple of 16 (family unet) or 32 (fcn8).
-        channels: of the image, 2 for T2w and T1w.
-        classes: background included.
-        width: m, channels of the first level, 64 in the paper.
-        seed: of the initial weights.
-        name: of the topology and of the model.
+        topology: entry of the configuration's `topologies`; missing keys take their defaults.
+        side: rows and columns of a patch, in pixels; a multiple of 16 (family unet) or 32 (fcn8).
+        channels: channels of the image, 2 for T2w and T1w.
+        classes: number of classes, background included.
+        base_filters: m, channels of the first level, 64 in the paper.
+        seed: seed of the initial weights.
+        name: name of the topology and of the model.
 
     Returns:
         A model from patches, (batch, side, side, channels) float32, to scores, (batch, side, side, classes) float32 in
@@ -44,12 +44,14 @@ def build_network(
     multiple = SIDE_MULTIPLES[topology["family"]]
     if side < 1 or side % multiple:
         raise InputError(
-            f"Configuration, patches: side must be a multiple of {multiple} for the topology {name}, found {side}; "
-            f"take {max(multiple, side - side % multiple)}."
+            f"Configuration, `patches.patch_size`: the topology {name} needs a multiple of {multiple}, found {side}; "
+            f"set {max(multiple, side - side % multiple)}."
         )
-    for key, value in (("channels", channels), ("classes", classes), ("width", width)):
+    for key, value in (("channels", channels), ("classes", classes), ("base_filters", base_filters)):
         if value < 1:
-            raise InputError(f"Configuration: {key} of the network {name} must be 1 or more, found {value}; raise it.")
+            raise InputError(
+                f"Configuration: {key} of the network {name} must be at least 1, found {value}; increase it."
+            )
 
     style = Style(
         seed=seed,
@@ -60,7 +62,7 @@ def build_network(
     )
     compose = fcn_head_input if topology["family"] == "fcn8" else unet_head_input
     patch = keras.Input((side, side, channels), dtype="float32", name="patch")
-    head = compose(patch, topology, width=width, style=style)
+    head = compose(patch, topology, base_filters=base_filters, style=style)
     logits = blocks.projection(head, classes, name=CLASSIFIER, style=style)
     scores = keras.layers.Activation("softmax", dtype="float32", name=SCORES)(logits)
     network = keras.Model(patch, scores, name=name)
@@ -70,10 +72,10 @@ def build_network(
 
 
 def optimiser(topology: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    """Make the optimiser of a topology (Table 4), with Keras' defaults for all but the learning rate.
+    """Create the optimiser of a topology (Table 4), with Keras' defaults for everything but the learning rate.
 
     Args:
-        topology: an entry of the configuration's `topologies`; keys left out take their defaults.
+        topology: entry of the configuration's `topologies`; missing keys take their defaults.
 
     Returns:
         A new optimiser.
@@ -87,28 +89,28 @@ def optimiser(topology: Mapping[str, Any]) -> keras.optimizers.Optimizer:
         return keras.optimizers.get(settings)
     except ValueError as error:
         raise InputError(
-            f"Configuration, topologies: the installed Keras {keras.__version__} has no optimiser "
-            f"{complete['optimiser']!r}; choose another, such as adam."
+            f"Configuration, `topologies`: Keras {keras.__version__} has no optimiser {complete['optimiser']!r}; "
+            "use another one, such as adam."
         ) from error
 
 
 def head_input(network: keras.Model) -> Any:
-    """Give the tensor that enters the classification block, which stacking models take (Section 5.4).
+    """Return the input of the classification block, which stacking models use (Section 5.4).
 
     Args:
-        network: from `build_network`, or loaded.
+        network: a network of `build_network`, or a loaded one.
 
     Returns:
-        A symbolic tensor of the network, (batch, side, side, m): the paper's 64-channel tensor.
+        Symbolic tensor of the network, (batch, side, side, m): the paper's 64-channel tensor.
     """
     return network.get_layer(CLASSIFIER).input
 
 
 def with_head_input(network: keras.Model) -> keras.Model:
-    """Give the head input beside the scores; the weights stay those of `network`.
+    """Return a model with two outputs, head input and scores, which shares the weights of `network`.
 
     Args:
-        network: from `build_network`, or loaded.
+        network: a network of `build_network`, or a loaded one.
 
     Returns:
         A model from patches to [head input (batch, side, side, m), scores (batch, side, side, classes)].
@@ -117,28 +119,27 @@ def with_head_input(network: keras.Model) -> keras.Model:
 
 
 def count_parameters(network: keras.Model) -> int:
-    """Count the trainable parameters; moving averages of batch normalisation are none."""
+    """Count the trainable parameters (the moving averages of batch normalisation are not trainable)."""
     return sum(math.prod(weight.shape) for weight in network.trainable_weights)
 
 
 def multiply_accumulates(network: keras.Model) -> int:
     """Count the multiply–accumulates of the convolutions in one forward pass of one patch.
 
-    Every position of a kernel counts, on padding and cropped borders too, as is usual: a convolution costs its
-    kernel's elements at each output pixel, a transposed one at each input pixel. Biases, normalisations, activations,
-    sums and pooling are left out.
+    A convolution costs its kernel's elements at each output pixel, a transposed convolution at each input pixel; padding
+    and cropped borders are counted, as is usual. Biases, normalisations, activations, sums and pooling are left out.
 
     Args:
-        network: from `build_network`, or loaded.
+        network: a network of `build_network`, or a loaded one.
 
     Returns:
-        Multiply–accumulates; twice as many floating-point operations.
+        Number of multiply–accumulates; the number of floating-point operations is twice as high.
     """
     return sum(map(layer_multiply_accumulates, network.layers))
 
 
 def layer_multiply_accumulates(layer: keras.Layer) -> int:
-    """Count those of one layer; 0 where it does not convolve."""
+    """Count the multiply–accumulates of one layer; 0 if it is not a convolution."""
     if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
         return 0
     pixels = (layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output).shape[1:3]

@@ -1,14 +1,22 @@
-"""The blocks of a built network and what flows between them, read off its layers: what Figures 4 and 5 draw."""
+"""The blocks of a built network and the connections between them, derived from its layers; drawn in Figures 4 and 5."""
 
+import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import pandas as pd
 
-from lumbarseg.models.build import layer_multiply_accumulates
+from lumbarseg.models.build import (
+    build_network,
+    count_parameters,
+    layer_multiply_accumulates,
+    multiply_accumulates,
+)
+
+logger = logging.getLogger("lumbarseg")
 
 _BLOCKS = (
     ("patch", r"patch"),
@@ -24,20 +32,21 @@ _BLOCKS = (
     ("decoder", r"decoder_\d+|fuse_\d+"),
     ("classifier", r"classifier|scores"),
 )
-"""Kinds of blocks, and how the names of their layers begin; the first that fits counts."""
+"""Kinds of blocks, with a pattern of their layers' names; the first match counts."""
 
 
 def block_of(layer_name: str) -> tuple[str, str]:
-    """Say which block a layer belongs to.
+    """Return the block that a layer belongs to.
 
     Args:
-        layer_name: of a network that `build_network` made.
+        layer_name: name of a layer of a network of `build_network`.
 
     Returns:
-        The block's name and kind: `encoder_1_conv_2` is in `encoder_1`, an `encoder`; `encoder_1_pool` a `pool` of its own.
+        Name and kind of the block: `encoder_1_conv_2` belongs to `encoder_1` of kind `encoder`, `encoder_1_pool` is a
+        block of kind `pool`.
 
     Raises:
-        ValueError: no block has layers of such a name.
+        ValueError: the name matches no kind of block.
     """
     for kind, pattern in _BLOCKS:
         found = re.match(rf"({pattern})(_|$)", layer_name)
@@ -47,23 +56,26 @@ def block_of(layer_name: str) -> tuple[str, str]:
 
 
 def block_graph(network: keras.Model) -> pd.DataFrame:
-    """Put a network's layers together to blocks (Section 4.1).
+    """Group a network's layers into blocks (Section 4.1).
 
     Args:
-        network: from `build_network`, or loaded.
+        network: a network of `build_network`, or a loaded one.
 
     Returns:
-        One row a block, in the order of the computation: block, kind (patch, multi_kernel, join, pool, raise, attention,
-        skip_supervision, output_supervision, encoder, bottleneck, decoder, classifier), operation (what its layers do,
-        parted by "; "), rows, columns and channels of the tensor it gives, parameters (trainable), multiply_accumulates
-        (of one patch), sources (the blocks it takes tensors from, parted by spaces).
+        One row per block, in the order of computation: block, kind (patch, multi_kernel, join, pool, raise, attention,
+        skip_supervision, output_supervision, encoder, bottleneck, decoder, classifier), operation (of its layers,
+        separated by "; "), rows, columns and channels of its output, parameters (trainable), multiply_accumulates (of one
+        patch), sources (the blocks that feed it, separated by spaces).
+
+    Raises:
+        ValueError: a layer belongs to no block.
     """
     layers: dict[str, list[Any]] = {}
     kinds: dict[str, str] = {}
     for layer in network.layers:
-        name, kinds_name = block_of(layer.name)
+        name, kind = block_of(layer.name)
         layers.setdefault(name, []).append(layer)
-        kinds[name] = kinds_name
+        kinds[name] = kind
     rows = []
     for name, own in layers.items():
         before = [block_of(source.name)[0] for layer in own for source in _sources(layer)]
@@ -84,13 +96,44 @@ def block_graph(network: keras.Model) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def describe_networks(
+    topologies: Mapping[str, Mapping[str, Any]], *, side: int, channels: int, classes: int, base_filters: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build each topology and count its parameters and operations: the tables `metrics/networks.csv` and `metrics/network_blocks.csv`.
+
+    Args:
+        topologies: entries of the configuration's `topologies`, by name.
+        side: rows and columns of a patch, in pixels.
+        channels: channels of the image.
+        classes: number of classes, background included.
+        base_filters: m, channels of the first level.
+
+    Returns:
+        A row for each topology: topology, trainable_parameters, multiply_accumulates (of one patch); and a row for each
+        block of each topology: topology and the columns of `block_graph`.
+    """
+    rows, blocks = [], []
+    for name, topology in topologies.items():
+        network = build_network(
+            topology, side=side, channels=channels, classes=classes, base_filters=base_filters, seed=0, name=name
+        )
+        rows.append((name, count_parameters(network), multiply_accumulates(network)))
+        graph = block_graph(network)
+        graph.insert(0, "topology", name)
+        blocks.append(graph)
+        logger.info("%s: %d trainable parameters, %d multiply-accumulates per patch", *rows[-1])
+        keras.backend.clear_session()
+    columns = ["topology", "trainable_parameters", "multiply_accumulates"]
+    return pd.DataFrame(rows, columns=columns), pd.concat(blocks, ignore_index=True)
+
+
 def _sources(layer: keras.Layer) -> list[keras.Layer]:
-    """The layers whose tensors a layer takes."""
+    """Return the layers whose outputs are inputs of a layer."""
     return [tensor._keras_history.operation for node in layer._inbound_nodes for tensor in node.input_tensors]
 
 
 def _operation(layers: Sequence[keras.Layer]) -> str:
-    """Say what layers do: their convolutions first, then everything else once, in order."""
+    """Describe layers: the convolutions first, then each other operation once, in order."""
     convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
     raised = [layer for layer in layers if isinstance(layer, keras.layers.Conv2DTranspose)]
     convolutions = [layer for layer in convolutions if layer not in raised]

@@ -1,4 +1,4 @@
-"""What the study was evaluated with: versions, and the machine."""
+"""The environment of the evaluation: versions and hardware."""
 
 import os
 import platform
@@ -13,10 +13,10 @@ def describe_machine(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Describe software and hardware, without a name of the machine or of its user.
 
     Args:
-        packages: whose versions to tell; those that are not installed are left out.
+        packages: packages whose versions are listed; those that are not installed are left out.
 
     Returns:
-        What, and its description, as lines for the page of results.
+        Name and description of each line on the page of results.
     """
     versions = []
     for name in packages:

@@ -1,19 +1,54 @@
-"""The page that shows every session: pictures, facts, and what to look at first."""
+"""The page that shows the images of every session, those to check first."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+def session_entry(
+    session: str, picture: str, series: Mapping[str, Mapping[str, Any]], registrations: pd.DataFrame | None
+) -> dict[str, Any]:
+    """Describe a session for the page.
+
+    Args:
+        session: its label, `sub-<p>_ses-<s>`.
+        picture: the picture's file, relative to the page.
+        series: by contrast, the content of `…_series.json`: `taken` with series_number and slices, if it came as DICOM.
+        registrations: the table `metrics/registration.csv`; flag is an empty text where there is none. None in a study without
+            T1w.
+
+    Returns:
+        session, picture, details (name and text) and flags (sentences).
+    """
+    details = {}
+    for contrast, chosen in series.items():
+        taken = chosen.get("taken")
+        details[contrast] = (
+            f"series {taken['series_number']}, {taken['slices']} slices" if taken else "the file of the sheet"
+        )
+    flags = []
+    rows = [] if registrations is None else registrations[registrations["session"] == session].to_dict("records")
+    for row in rows:
+        details["moved by"] = (
+            f"{row['shift_mm']:.2f} mm, {row['rotation_degrees']:.2f}°, corners {row['corner_displacement_mm']:.2f} mm"
+        )
+        details["mutual information"] = f"{row['before']:.3f} → {row['after']:.3f} nats"
+        details["overlap"] = f"{100 * row['overlap_before']:.1f} → {100 * row['overlap_after']:.1f} %"
+        flags += [row["flag"]] if row["flag"] else []
+    return {"session": session, "picture": picture, "details": details, "flags": flags}
 
 
 def quality_page(study: str, sessions: Sequence[Mapping[str, Any]]) -> str:
-    """Make the page: a picture of each session with what is known of it, those to look at first.
+    """Render the page: a picture and details of each session, flagged sessions first.
 
     Args:
         study: the study's name.
-        sessions: of each: session, picture (relative to the page), flags (sentences; none if it is as expected) and facts
-            (name and text).
+        sessions: from `session_entry`.
 
     Returns:
         The HTML; pictures are loaded when they come into view.
@@ -23,6 +58,3 @@ def quality_page(study: str, sessions: Sequence[Mapping[str, Any]]) -> str:
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         study=study, sessions=ordered, flagged=[one for one in ordered if one["flags"]]
     )
-
-
-_TEMPLATE = Path(__file__).with_suffix(".html")

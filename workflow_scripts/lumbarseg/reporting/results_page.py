@@ -1,9 +1,10 @@
-"""The page of results: what was run, every table and every figure, in one file that opens without a network."""
+"""The page of results: settings, every table and every figure, in one file that opens without a network."""
 
 import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,158 +12,78 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from lumbarseg.reporting.tables.writing import Cell, Cells, read_markdown
+from lumbarseg.reporting.registry import SECTIONS
+from lumbarseg.reporting.tables.writing import Cell, read_printed
 
-SECTIONS = (
-    "Data",
-    "Segmentation",
-    "Comparison",
-    "Errors",
-    "Uncertainty and calibration",
-    "Training",
-    "Further figures",
-)
-"""Where figures stand on the page, in this order; a section without figures is left out."""
-
-CAPTIONS = {
-    "fig_2": (
-        "Data",
-        "Figure 2",
-        "Two slices of one session with their ground truth in the colours of the label table.",
-    ),
-    "fig_3": (
-        "Data",
-        "Figure 3",
-        "From images to patches: T1w before and after registration, z-scores, and the overlapping patches. In the checkerboards "
-        "edges that go on from field to field are registered.",
-    ),
-    "registration": (
-        "Data",
-        "Registration",
-        "How far each T1w was moved onto its T2w, and how alike the two are. Flagged sessions bear their name; quality/index.html "
-        "shows the slices of every session.",
-    ),
-    "fig_7": (
-        "Segmentation",
-        "Figure 7",
-        "Best, median and worst test slice of the last experiment shown, and those chosen by hand. Above each prediction stands the "
-        "slice's mean IoU; below it the place where predictions differ most from the truth.",
-    ),
-    "fig_8": (
-        "Comparison",
-        "Figure 8",
-        "IoU of each class over the test slices. A star marks what differs from the reference (Wilcoxon signed-rank, "
-        "unadjusted, slices as units, as in the paper). Slices of one patient are alike, so look at the adjusted values and those by "
-        "patient in the tables before you believe a star.",
-    ),
-    "fig_9": (
-        "Comparison",
-        "Figure 9",
-        "Mean IoU without background against the number of networks in an ensemble, for each combiner. A line above the horizontal "
-        "one is better than the best single network.",
-    ),
-    "ranking": (
-        "Comparison",
-        "Ranking",
-        "The best experiments. Where bars overlap, another set of patients might well have put them in another order.",
-    ),
-    "patients": (
-        "Comparison",
-        "Patients",
-        "IoU of every test patient and class. A dark row is a patient that is difficult as a whole, a dark column a class that is "
-        "difficult for all.",
-    ),
-    "confusion": (
-        "Errors",
-        "Confusion matrices",
-        "Which classes are taken for which, all test slices and folds together. Off the diagonal, most pixels go to the background "
-        "or to the tissue beside.",
-    ),
-    "learning_loss": (
-        "Training",
-        "Loss by epoch",
-        "Loss on training (thin) and validation patches (thick); the mark is the epoch that was kept.",
-    ),
-    "learning_accuracy": (
-        "Training",
-        "Accuracy by epoch",
-        "Share of pixels of training (thin) and validation patches (thick) labelled right, background included; the mark is "
-        "the epoch that was kept.",
-    ),
-    "learning_iou": (
-        "Training",
-        "IoU by epoch",
-        "Mean IoU without background over the validation patches; the mark is the epoch that was kept. IoUs of each class "
-        "stand in the networks' history.csv.",
-    ),
-    "threshold_curves": (
-        "Training",
-        "Thresholds",
-        "IoU of each class on the validation slices against its threshold; the dot is the threshold that was chosen. A flat curve "
-        "says that the threshold hardly matters.",
-    ),
-    "calibration": (
-        "Uncertainty and calibration",
-        "Reliability",
-        "Of the pixels that a model gives a score for a class, the share that is of it, on the test slices; below the diagonal a "
-        "model is too sure. Numbers are expected calibration errors in per cent. Brier scores stand in "
-        "metrics/calibration_errors.csv.",
-    ),
-    "uncertainty": (
-        "Uncertainty and calibration",
-        "Uncertainty",
-        "Where the ensemble is wrong (the colour of what was missed; white where there is nothing), how spread its scores are "
-        "(entropy), and how far its networks disagree (mutual information). Maps of all test sessions lie in uncertainty/.",
-    ),
-}
-"""Section, title and caption of each figure: what to see in it."""
-
-_TITLES = {
-    "table_selection": "Selection of sessions",
-    "table_registration": "Registration of T1w to T2w",
-    "table_usage": "What it cost",
-    "table_ranking": "Ranking of the experiments",
-    "table_measures": "Overlap and distances",
-    "table_wilcoxon_slice": "Differences from the reference, slices as units",
-    "table_wilcoxon_patient": "Differences from the reference, patients as units",
-}
-_OF_NETWORK, _OF_ERRORS, _COMPANION = "network_", "errors_", "_published"
 _LARGE = 500_000
-"""Bytes of a PNG above which it goes onto the page as WebP; the PNG stands in `figures/` as it is."""
+"""Bytes of a PNG above which it is embedded as WebP; the file in `figures/` stays as it is."""
 _TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+@dataclass(frozen=True)
+class PageItem:
+    """A figure or table on the page; all but `file` is that of its `contents.Entry`.
+
+    Attributes:
+        kind: `figure` or `table`.
+        name: stem of its files.
+        section: one of `registry.SECTIONS`.
+        title: heading.
+        caption: of a figure; a table's file has its caption.
+        file: the PNG, or the JSON of a printed table.
+        below: the table that this one is folded away below.
+        is_one_of_many: whether it is folded away with the others of its kind (figures only).
+    """
+
+    kind: str
+    name: str
+    section: str
+    title: str
+    caption: str
+    file: Path
+    below: str = ""
+    is_one_of_many: bool = False
 
 
 def results_page(
     study: str,
+    items: Sequence[PageItem],
     ranking: pd.DataFrame,
     worst_cases: pd.DataFrame,
     networks: pd.DataFrame,
-    tables: Sequence[Path],
-    figures: Sequence[Path],
     settings: Mapping[str, str],
     differences_from: Sequence[tuple[str, str, str]] = (),
 ) -> str:
-    """Make the page.
+    """Render the page.
 
     Args:
         study: the study's name.
+        items: figures and tables, in their order.
         ranking: the table `metrics/ranking.csv`.
-        worst_cases: the table `metrics/worst_cases.csv`.
-        networks: topology, trainable_parameters, multiply_accumulates (`metrics/networks.csv`).
-        tables: Markdown files written by `tables.write_table`; `<name>_published` is folded away below `<name>`.
-        figures: PNG files; those named in `CAPTIONS` get a caption and a section, `network_<topology>` and
-            `errors_<experiment>` stand in sections of their own.
+        worst_cases: the table `metrics/worst_cases.csv`, ids as texts.
+        networks: the table `metrics/networks.csv`: topology, trainable_parameters, multiply_accumulates.
         settings: what was run, name and text.
         differences_from: settings that differ from the paper's: key, value of this study, value of the paper's.
 
     Returns:
-        The HTML, with the figures inside.
+        The HTML, with the figures in it.
     """
     known = ranking.dropna(subset=["mean_iou"])
     listed = set(worst_cases["experiment"])
-    shown = [_figure(path) for path in figures if not path.stem.startswith((_OF_NETWORK, _OF_ERRORS))]
-    errors = {path.stem.removeprefix(_OF_ERRORS): _figure(path) for path in figures if path.stem.startswith(_OF_ERRORS)}
-    companions = {path.stem.removesuffix(_COMPANION): path for path in tables if path.stem.endswith(_COMPANION)}
+    companions = {item.below: _table(item, listed) for item in items if item.kind == "table" and item.below}
+    notes = {
+        f"network_{row['topology']}": f"{row['trainable_parameters']:,} trainable parameters, "
+        f"{row['multiply_accumulates'] / 1e9:.1f} G multiply–accumulates per patch (convolutions)"
+        for row in networks.to_dict("records")
+    }
+    sections: dict[str, dict[str, list[dict[str, Any]]]] = {name: {"tables": [], "figures": [], "folded": []} for name in SECTIONS}  # fmt: skip
+    for item in items:
+        section = sections[item.section]
+        if item.kind == "figure":
+            place = "folded" if item.is_one_of_many else "figures"
+            section[place].append(_figure(item) | {"note": notes.get(item.name, "")})
+        elif not item.below:
+            section["tables"].append(_table(item, listed) | {"companion": companions.get(item.name)})
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["anchor"] = anchor
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
@@ -171,44 +92,21 @@ def results_page(
         best=None if known.empty else known.iloc[0].to_dict(),
         settings=settings,
         differences_from=differences_from,
-        tables=[
-            {
-                **_table(path, listed),
-                "companion": _table(companions[path.stem], listed) if path.stem in companions else None,
-            }
-            for path in tables
-            if not path.stem.endswith(_COMPANION)
-        ],
-        sections={
-            section: found
-            for section in SECTIONS
-            if (found := [figure for figure in shown if figure["section"] == section])
-        },
+        sections={name: section for name, section in sections.items() if any(section.values()) or name == "Errors"},
         worst={
             experiment: rows.to_dict("records") for experiment, rows in worst_cases.groupby("experiment", sort=False)
         },
-        errors=errors,
-        networks=[
-            {
-                **_figure(path),
-                "topology": row["topology"],
-                "parameters": f"{row['trainable_parameters']:,}",
-                "operations": f"{row['multiply_accumulates'] / 1e9:.1f}",
-            }
-            for row in networks.to_dict("records")
-            for path in figures
-            if path.stem == _OF_NETWORK + row["topology"]
-        ],
+        error_maps={item.name for item in items if item.kind == "figure"},
     )
 
 
 def anchor(name: str) -> str:
-    """Turn a name into one that can stand in a link: `E12+NAD+TH` → `E12-NAD-TH`."""
+    """Turn a name into one that can be part of a link: `E12+NAD+TH` → `E12-NAD-TH`."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", name)
 
 
-def _table(path: Path, listed: set[str]) -> dict[str, Any]:
-    cells: Cells = read_markdown(path)
+def _table(item: PageItem, listed: set[str]) -> dict[str, Any]:
+    table = read_printed(item.file)
 
     def link(text: str) -> str:
         return f"#worst-{anchor(text)}" if text in listed else ""
@@ -217,40 +115,24 @@ def _table(path: Path, listed: set[str]) -> dict[str, Any]:
         return {"cell": cell, "link": link(cell.text), "numeric": numeric}
 
     return {
-        "name": path.stem,
-        "title": _title(path.stem),
-        "caption": cells.caption,
+        "name": item.name,
+        "title": item.title,
+        "caption": table.caption,
         "columns": [
             {"text": text, "link": link(text), "numeric": numeric}
-            for text, numeric in zip(cells.headings, cells.numeric, strict=True)
+            for text, numeric in zip(table.headings, table.numeric, strict=True)
         ],
-        "rows": [[described(*pair) for pair in zip(row, cells.numeric, strict=True)] for row in cells.rows],
-        "footnotes": cells.footnotes,
+        "rows": [[described(*pair) for pair in zip(row, table.numeric, strict=True)] for row in table.rows],
+        "footnotes": table.footnotes,
     }
 
 
-def _title(name: str) -> str:
-    if name in _TITLES:
-        return _TITLES[name]
-    number = name.removeprefix("table_").removesuffix(_COMPANION)
-    number = f"{number[0]}.{number[1:]}" if number[:1].isalpha() and number[1:].isdigit() else number
-    return f"Table {number}" + (" beside the paper's values" if name.endswith(_COMPANION) else "")
-
-
-def _figure(path: Path) -> dict[str, str]:
-    unknown = (SECTIONS[-1], path.stem.replace("_", " ").capitalize(), "")
-    section, title, caption = CAPTIONS.get(path.stem, unknown)
-    return {
-        "name": path.stem,
-        "section": section,
-        "title": title,
-        "caption": caption,
-        "content": _embedded(path),
-    }
+def _figure(item: PageItem) -> dict[str, str]:
+    return {"name": item.name, "title": item.title, "caption": item.caption, "content": _embedded(item.file)}
 
 
 def _embedded(path: Path) -> str:
-    """Give a picture as a link that holds it; grey levels of images, which PNG hardly shortens, as WebP of high quality."""
+    """Return a picture as a link that contains it; large ones, which are grey levels of images, as WebP of high quality."""
     content, kind = path.read_bytes(), "png"
     if len(content) > _LARGE:
         shorter = io.BytesIO()

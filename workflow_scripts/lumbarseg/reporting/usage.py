@@ -1,4 +1,4 @@
-"""What a study cost: time, cards and memory by stage, and how well they were used."""
+"""What a study cost: time, GPUs and memory by stage, and how well they were used."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 NETWORKS = ("train_network", "stack_fold", "threshold_fold", "reconstruct_fold")
-"""The rules that run networks; each of their jobs has one card where there are cards."""
+"""The rules that run networks; each of their jobs has one GPU where there are GPUs."""
 
 
 def usage_table(
@@ -16,23 +16,22 @@ def usage_table(
     meta_learners: Iterable[pd.DataFrame],
     operations: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Sum up what the jobs of a study took.
+    """Sum up time and memory of the jobs of a study.
 
-    A job's time is that of the attempt that ended well, or, of a training that was interrupted, that of all its epochs where
-    this is more. So what attempts took that came to nothing is not in it.
+    A job's time is that of its successful attempt, or of all epochs of an interrupted training if they took longer. The time of
+    other failed attempts is not included.
 
     Args:
         benchmarks: by rule, Snakemake's benchmark files (s, max_rss in MiB, cpu_time in s); those of `train_network` and
             `stack_fold` in the order of `trainings` and `meta_learners`.
         trainings: topology and history of each training of a network (`loop.fit`).
-        meta_learners: the histories of each fold's meta-learners, a row an epoch and model; those of a fold have their time in common.
+        meta_learners: the histories of each fold's meta-learners, one row for each epoch and model; those of a fold share their time.
         operations: multiply-accumulates of each topology on one patch.
 
     Returns:
-        A row a rule, and two of sums: stage, jobs, hours, hours_with_networks (GPU hours where each job has a card),
-        processors (used on average), most_memory (GiB), in_epochs (share of a training's time that its epochs took, per
-        cent), rate (10^12 floating-point operations a second in epochs, those of validation left out); NaN where it does not
-        apply.
+        One row for each rule, and one of sums: stage, jobs, hours, hours_with_networks (GPU hours where each job has a GPU),
+        processors (used on average), most_memory (GiB), in_epochs (share of the training time spent in epochs, per cent), rate
+        (10^12 floating-point operations a second in epochs, without validation); NaN where it does not apply.
     """
     trainings = list(trainings)
     epochs = {
@@ -63,7 +62,7 @@ def usage_table(
 
 
 def _rate(trainings: Sequence[tuple[str, pd.DataFrame]], operations: Mapping[str, float]) -> float:
-    """Floating-point operations a second of all trainings' epochs: two a multiply-accumulate, three passes' worth a patch."""
+    """10^12 floating-point operations a second in epochs: two for each multiply-accumulate, three passes for each patch."""
     done = sum(
         6 * operations[topology] * (history["patches_per_second"] * history["seconds"]).sum()
         for topology, history in trainings

@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from lumbarseg.config.schema import Augmentation
 from lumbarseg.data.augmentation import draw_warps, warp
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
@@ -93,10 +94,10 @@ def fit(
             # The last step of an epoch may have ruined the weights, and what labels all as background can look accurate.
             _require_finite(np.array([row["val_loss"] for row in validated]), tasks, epoch, state)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            part = -(-schedule.batch_size // schedule.batch_parts)
+            part = -(-schedule.batch_size // schedule.gradient_accumulation_steps)
             raise InputError(
                 f"{', '.join(task.name for task in tasks)}: expected {part} patches at a time to fit into the "
-                f"device's memory, found that they do not; raise `training.batch_parts` (it is {schedule.batch_parts}), or take "
+                f"device's memory, found that they do not; raise `training.gradient_accumulation_steps` (it is {schedule.gradient_accumulation_steps}), or take "
                 "mixed precision (`training.precision`) or a larger card; finished epochs are kept"
             ) from error
         seconds = time.perf_counter() - started
@@ -280,9 +281,9 @@ def _train_epoch(steps: Steps, patches: PatchSet, schedule: TrainingOptions, epo
     batches = _batches_of_groups(generator, patches.groups, schedule.batch_size)
     losses, accuracies, weights, waiting = [], [], [], 0.0
     for batch, (images, labels, waited) in zip(batches, _ahead(batches, patches), strict=True):
-        warps = draw_warps(generator, len(images), patches.side, schedule.augmentation)
+        warps = draw_warps(generator, len(images), patches.side, Augmentation.model_validate(schedule.augmentation))
         gradients = None
-        for part in np.array_split(np.arange(len(images)), min(schedule.batch_parts, len(images))):
+        for part in np.array_split(np.arange(len(images)), min(schedule.gradient_accumulation_steps, len(images))):
             share = tf.constant(len(part) / len(images), tf.float32)
             moved = steps.move(*(tf.constant(whole[part]) for whole in (images, labels, warps)))
             loss, accuracy, own = steps.learn(*moved, share, int(patches.groups[batch[0]]))
@@ -303,7 +304,7 @@ def _validate(steps: Steps, patches: PatchSet, schedule: TrainingOptions, tasks:
     classes = len(schedule.class_names)
     confusion = np.zeros((tasks, classes**2), np.int64)
     losses, weights = [], []
-    size = -(-schedule.batch_size // schedule.batch_parts)
+    size = -(-schedule.batch_size // schedule.gradient_accumulation_steps)
     batches = [
         batch
         for group in np.unique(patches.groups)

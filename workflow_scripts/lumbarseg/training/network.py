@@ -48,7 +48,7 @@ def train_network(
         side=training.side,
         channels=training.channels,
         classes=len(class_names),
-        width=settings["width"],
+        base_filters=settings["base_filters"],
         seed=settings["seed"],
         name=name,
     )

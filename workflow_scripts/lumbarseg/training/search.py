@@ -76,36 +76,3 @@ def combinations(trials: pd.DataFrame, present: Mapping[str, Mapping[str, Any]],
         key=lambda column: column.map(order) if column.name == "topology" else column,
         ignore_index=True,
     )
-
-
-def search_table(ranked: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Make the table of a search, as a person reads it.
-
-    Args:
-        ranked: from `combinations`.
-
-    Returns:
-        Topology, Optimiser, Learning rate, Act-Conv (as Table 4 names them), Accuracy, Mean IoU (per cent) and Choice
-        (`best`, `in the config`, `diverged`); and footnotes: what to write into the config where the best is not in it.
-    """
-    choice = [
-        ", ".join(word for word, holds in zip(("best", "in the config", "diverged"), flags, strict=True) if holds)
-        for flags in zip(ranked["best"], ranked["present"], ranked["diverged"], strict=True)
-    ]
-    table = pd.DataFrame(
-        {
-            "Topology": ranked["topology"],
-            "Optimiser": ranked["optimiser"],
-            "Learning rate": ranked["learning_rate"].map("{:g}".format),
-            "Act-Conv": ranked["activation"],
-            **{name: 100 * ranked[column] for column, name in CRITERIA.items()},
-            "Choice": choice,
-        }
-    )
-    better = ranked[ranked["best"] & ~ranked["present"]]
-    footnotes = [
-        f"To take the best for {row.topology}, write {{optimiser: {row.optimiser}, learning_rate: {row.learning_rate:.10g}, "
-        f"activation: {row.activation}}} into its entry of topologies."
-        for row in better.itertuples()
-    ]
-    return table, footnotes

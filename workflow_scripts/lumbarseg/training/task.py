@@ -53,8 +53,8 @@ class TrainingOptions:
     Attributes:
         epochs: number of epochs.
         batch_size: patches a step.
-        batch_parts: into how many parts a batch is split, one after the other in memory; their gradients are added up.
-        best_epoch_by: `accuracy` or `mean_iou` of the validation patches; the first epoch wins a tie (Section 5.3).
+        gradient_accumulation_steps: into how many parts a batch is split, one after the other in memory; their gradients are added up.
+        monitor: `accuracy` or `mean_iou` of the validation patches; the first epoch wins a tie (Section 5.3).
         augmentation: the config's `training.augmentation`.
         seed: of order and augmentation.
         background: id of the class left out of the mean IoU.
@@ -64,12 +64,12 @@ class TrainingOptions:
 
     epochs: int
     batch_size: int
-    best_epoch_by: str
+    monitor: str
     augmentation: Mapping[str, Any]
     seed: int
     background: int
     class_names: Sequence[str]
-    batch_parts: int = 1
+    gradient_accumulation_steps: int = 1
     xla: bool = False
 
     @classmethod
@@ -77,14 +77,14 @@ class TrainingOptions:
         cls, training: Mapping[str, Any], epochs: int, class_names: Sequence[str], background: int
     ) -> "TrainingOptions":
         """Make a schedule from the config's `training`; meta-learners differ in the number of epochs alone."""
-        names = ("batch_size", "batch_parts", "best_epoch_by", "augmentation", "seed", "xla")
+        names = ("batch_size", "gradient_accumulation_steps", "monitor", "augmentation", "seed", "xla")
         settings = {name: training[name] for name in names}
         return cls(epochs=epochs, class_names=class_names, background=background, **settings)
 
     @property
     def criterion(self) -> str:
         """The column of the history whose greatest value marks the epoch that is kept."""
-        return {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[self.best_epoch_by]
+        return {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[self.monitor]
 
 
 def forward_images(images: Any, group: int) -> Features:

@@ -17,6 +17,8 @@ INFRASTRUCTURE = (
     "lumbarseg.atomic_io",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
+    "lumbarseg.config.schema",
+    "lumbarseg.config.messages",
 )
 """Modules that every script may use and that change no result: messages, logs, whole files, locks."""
 
@@ -45,23 +47,21 @@ def library_inputs(script: Path) -> list[Path]:
 
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """The modules of the library that a file imports, with the packages that contain them."""
+    """The modules of the library that a file imports, with the packages that contain them; no infrastructure."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lumbarseg":
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            submodules = (f"{node.module}.{alias.name}" for alias in node.names)
+            names |= {node.module, *filter(_exists, submodules)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.split(".")[0] == "lumbarseg"}
-    return tuple(sorted({module for name in names for module in _with_packages(name)}))
+    return tuple(sorted({module for name in names - set(INFRASTRUCTURE) for module in _with_packages(name)}))
 
 
 def _with_packages(name: str) -> Iterator[str]:
-    """A dotted name's modules, from the outermost package to the name itself; what is no module is left out."""
+    """A module, and before it the packages that contain it."""
     parts = name.split(".")
-    for length in range(1, len(parts) + 1):
-        module = ".".join(parts[:length])
-        if _exists(module):
-            yield module
+    return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 @cache

@@ -1,7 +1,6 @@
-"""How far a run is: its jobs by rule, and its trainings by epoch."""
+"""Progress of a run: its jobs by rule, and its trainings by epoch."""
 
 import json
-import re
 import statistics
 import zipfile
 from collections import Counter
@@ -12,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from lumbarseg.workflow.slurm import Job, Run
+from lumbarseg.workflow.runs import Run
+from lumbarseg.workflow.slurm import Job
 
-LATELY = 5
-"""Epochs whose median is taken for the time of the next ones."""
+RECENT_EPOCHS = 5
+"""The time left is estimated from the median of this many epochs."""
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Stage:
 
     Attributes:
         rule: its name.
-        planned: how many the run set out to do.
-        done, running, failed: of these. The others wait, for cards or for what they are made of.
+        planned: number of jobs when the run began.
+        done, running, failed: of these. The others wait, for resources or for their input.
     """
 
     rule: str
@@ -49,7 +49,7 @@ class Training:
         name: `UMD, fold 1`.
         epoch: the last finished one.
         epochs: how many there are.
-        seconds: of an epoch, the median of the last ones; None before the first.
+        seconds: median duration of a recent epoch; None before the first.
     """
 
     rule: str
@@ -65,8 +65,8 @@ class Training:
 
 
 @dataclass
-class _Told:
-    """What Snakemake has told of a run so far."""
+class _Jobs:
+    """The jobs of a run by Snakemake's number, and SLURM's number of those that were submitted."""
 
     planned: dict[str, int] = field(default_factory=dict)
     rules: dict[int, str] = field(default_factory=dict)
@@ -76,68 +76,61 @@ class _Told:
 
 
 def stages(run: Run, jobs: Sequence[Job]) -> list[Stage]:
-    """Count a run's jobs by rule, in the order of the study.
+    """Count the jobs of a run by rule, in the order of the study.
 
     Args:
-        run: whose log is read.
-        jobs: of SLURM, of this folder; what it runs is running, whatever was submitted.
+        run: its record is read.
+        jobs: SLURM's list for this folder; a submitted job counts as running when SLURM runs it.
     """
-    told = _read(run.log.read_text(encoding="utf-8", errors="replace") if run.log.is_file() else "")
+    known = _jobs_of(run)
     active = {job.number for job in jobs if job.state != "PENDING"}
-    found = {rule: Stage(rule, count) for rule, count in told.planned.items()}
-    for number, rule in told.rules.items():
+    found = {rule: Stage(rule, count) for rule, count in known.planned.items()}
+    for number, rule in known.rules.items():
         stage = found.get(rule)
         if stage is None:
             continue
-        if number in told.done:
+        if number in known.done:
             stage.done += 1
-        elif number in told.failed:
+        elif number in known.failed:
             stage.failed += 1
-        elif run.has_ended is not True and (number not in told.submitted or told.submitted[number] in active):
+        elif run.has_ended is not True and (number not in known.submitted or known.submitted[number] in active):
             stage.running += 1
     return list(found.values())
 
 
-def _read(text: str) -> _Told:
-    told = _Told()
-    _, _, table = text.partition("Job stats:\n")
-    for rule, count in re.findall(r"^(\w+) +(\d+)$", table.partition("\n\n")[0], re.MULTILINE):
-        if rule not in ("total", "all"):
-            told.planned[rule] = int(count)
-    shown: list[int] = []
-    failing = False
-    for line in table.splitlines():
-        failing = failing and not re.match(r"\S", line)
-        if found := re.match(r"\s*Job (\d+): (\w+)", line):
-            number = int(found[1])
-            told.rules[number] = found[2]
-            told.failed.discard(number)
-            shown.append(number)
-        elif found := re.match(r"Job (\S+) has been submitted with SLURM jobid (\d+)", line):
-            # A group has a name of its own; its jobs were shown before.
-            members = [int(found[1])] if found[1].isdigit() else shown
-            told.submitted |= dict.fromkeys(members, found[2])
-            shown = []
-        elif found := re.match(r"Finished jobid: (\d+) \(Rule: (\w+)\)", line):
-            # Targets such as `train` are not shown before.
-            told.rules[int(found[1])] = found[2]
-            told.done.add(int(found[1]))
-        elif re.match(r"\s*(message: )?Error in (rule|group)", line):
-            failing = True
-        elif failing and (found := re.match(r"\s+jobid: (\d+)", line)):
-            # Of a group that failed all jobs are named.
-            told.failed.add(int(found[1]))
-        elif found := re.match(r"Trying to restart job (\S+?)\.?$", line):
-            told.failed -= {int(found[1])} if found[1].isdigit() else set()
-    return told
+def _jobs_of(run: Run) -> _Jobs:
+    jobs = _Jobs()
+    groups: dict[str, list[int]] = {}
+
+    def members(job: str) -> list[int]:
+        return groups.get(job) or ([int(job)] if job.isdigit() else [])
+
+    for event in run.events():
+        match event["event"]:
+            case "run_info":
+                jobs.planned = {rule: count for rule, count in event["stats"].items() if rule not in ("total", "all")}
+            case "job_info":
+                jobs.rules[event["job"]] = event["rule"]
+                jobs.failed.discard(event["job"])
+            case "group_info":
+                groups |= {name: list(event["jobs"].values()) for name in event["jobs"]}
+            case "submitted":
+                jobs.submitted |= dict.fromkeys(members(event["job"]), event["number"])
+            case "job_finished":
+                jobs.done.add(event["job"])
+            case "job_error":
+                jobs.failed.add(event["job"])
+            case "restarted":
+                jobs.failed.difference_update(members(event["job"]))
+    return jobs
 
 
 def trainings(results: Path, epochs: Mapping[str, int | None]) -> list[Training]:
-    """The trainings of a study that have begun and are not done, from the histories in their states.
+    """List the trainings of a study that have begun and are not done, from the histories in their checkpoints.
 
     Args:
         results: `results/<study>`.
-        epochs: by rule, how many there are.
+        epochs: number of epochs by rule.
     """
     kinds = (
         ("train_network", "networks/*/fold-*/state", lambda path: f"{path.parts[-3]}, {_fold(path.parts[-2])}"),
@@ -148,8 +141,8 @@ def trainings(results: Path, epochs: Mapping[str, int | None]) -> list[Training]
     for rule, pattern, name in kinds:
         for folder in sorted(path for path in results.glob(pattern) if path.is_dir()):
             history = _history(folder)
-            lately = [row["seconds"] for row in history[-LATELY:]]
-            seconds = statistics.median(lately) if lately else None
+            recent = [row["seconds"] for row in history[-RECENT_EPOCHS:]]
+            seconds = statistics.median(recent) if recent else None
             found.append(Training(rule, name(folder), len(history), epochs.get(rule) or 0, seconds))
     return found
 
@@ -159,7 +152,7 @@ def _fold(name: str) -> str:
 
 
 def _history(folder: Path) -> list[dict[str, Any]]:
-    """The epochs in the newest state below a folder; of training tasks side by side, the first one's."""
+    """Read the epochs of the newest checkpoint in a folder; of tasks trained side by side, the first one's."""
     states = sorted(folder.glob("state-*/state.npz"), key=lambda path: path.stat().st_mtime)
     if not states:
         return []
@@ -173,6 +166,6 @@ def _history(folder: Path) -> list[dict[str, Any]]:
 
 
 def totals(stages: Sequence[Stage]) -> Counter[str]:
-    """All rules together: planned, done, running, waiting, failed."""
+    """Sum over all rules: planned, done, running, waiting, failed."""
     names = ("planned", "done", "running", "waiting", "failed")
     return Counter({name: sum(getattr(stage, name) for stage in stages) for name in names})

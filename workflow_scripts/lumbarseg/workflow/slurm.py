@@ -1,6 +1,5 @@
-"""SLURM as the workflow sees it: the jobs of a folder, and the runs that sent them."""
+"""The SLURM jobs of a folder: which there are, which belong to runs that were killed, and how to cancel those."""
 
-import json
 import os
 import re
 import subprocess
@@ -11,9 +10,8 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from lumbarseg.atomic_io import write_json
 from lumbarseg.errors import InputError
-from lumbarseg.training.lock import has_ended, identity
+from lumbarseg.workflow.runs import runs_of
 
 
 @dataclass(frozen=True)
@@ -22,10 +20,10 @@ class Job:
 
     Attributes:
         number: SLURM's.
-        run: the job's name, which is that of the run that sent it.
+        run: the job's name, which is that of the run that submitted it.
         rule: the rule, or the group of rules.
         wildcards: as Snakemake joins them, `UMD_1`; may be empty.
-        state: SLURM's word for it: PENDING, RUNNING, COMPLETING, …
+        state: PENDING, RUNNING, COMPLETING, … as in SLURM.
         reason: the node it runs on, or why it waits.
         elapsed: time since it began, as SLURM writes it.
     """
@@ -40,25 +38,27 @@ class Job:
 
 
 def keep_going(workflow: Any) -> None:
-    """Have the jobs of a submission go on past one that failed, as the run that sent them does.
+    """Let the other jobs of a submission continue after one has failed, as `keep-going` does in the run itself.
 
-    Snakemake does not pass `keep-going` on to them, nor do they read a profile: one bad session would cost those that come
-    after it in its submission.
+    Snakemake has no setting for it (https://github.com/snakemake/snakemake/issues/2508): it does not pass `--keep-going` to
+    submitted jobs, and these read neither a profile nor the environment. Without it one bad session would cost the later ones of
+    its submission. Execution settings do not exist yet when a Snakefile is read, so they are changed when Snakemake begins to
+    execute.
 
     Args:
-        workflow: Snakemake's, while it reads the workflow in a job; its settings come with `execute`.
+        workflow: Snakemake's workflow object in a submitted job.
     """
     execute = workflow.execute
 
-    def going_on(*arguments: Any, **named: Any) -> Any:
+    def execute_all(*arguments: Any, **named: Any) -> Any:
         workflow.execution_settings.keep_going = True
         return execute(*arguments, **named)
 
-    workflow.execute = going_on
+    workflow.execute = execute_all
 
 
 def jobs_of(folder: Path) -> list[Job]:
-    """This user's jobs that Snakemake sent from a folder. None where there is no SLURM.
+    """List this user's jobs that Snakemake submitted from a folder; none where there is no SLURM.
 
     Raises:
         InputError: SLURM does not answer.
@@ -71,16 +71,15 @@ def jobs_of(folder: Path) -> list[Job]:
     if done.returncode:
         answer = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         raise InputError(
-            f"squeue: expected SLURM's list of jobs, found `{answer}`; wait until SLURM answers, "
-            "or run this where it does"
+            f"squeue: SLURM does not list its jobs (`{answer}`); wait until it answers, or run this where it does"
         )
     jobs = []
     for line in done.stdout.splitlines():
         number, run, state, reason, elapsed, comment, where = line.split("|", 6)
-        # Other jobs of the user, sent from the same folder by hand, carry no such comment.
-        sent = re.fullmatch(r"(?:rule|group)_(\w+?)(?:_wildcards_(.*))?", comment)
-        if sent and Path(where).resolve() == folder.resolve():
-            jobs.append(Job(number, run, sent[1], sent[2] or "", state, reason, elapsed))
+        # The user's other jobs, submitted from the same folder by hand, have no such comment.
+        submitted = re.fullmatch(r"(?:rule|group)_(\w+?)(?:_wildcards_(.*))?", comment)
+        if submitted and Path(where).resolve() == folder.resolve():
+            jobs.append(Job(number, run, submitted[1], submitted[2] or "", state, reason, elapsed))
     return jobs
 
 
@@ -89,7 +88,7 @@ def cancel(jobs: Sequence[Job], folder: Path, seconds: float = 300) -> None:
 
     Args:
         jobs: of `jobs_of(folder)`.
-        folder: where they were sent from.
+        folder: where they were submitted.
         seconds: how long they may take.
 
     Raises:
@@ -103,67 +102,18 @@ def cancel(jobs: Sequence[Job], folder: Path, seconds: float = 300) -> None:
     while left := numbers & {job.number for job in jobs_of(folder)}:
         if time.monotonic() > until:
             raise InputError(
-                f"squeue: expected the jobs {', '.join(sorted(left))} to end, found them still there {seconds:.0f} s after "
-                "scancel; ask your administrators, then run the same command again"
+                f"scancel: the jobs {', '.join(sorted(left))} have not ended after {seconds:.0f} s; ask your administrators, then "
+                "run the same command again"
             )
         time.sleep(0.5)
 
 
-# ---- runs -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Run:
-    """A call of snakemake that began work.
-
-    Attributes:
-        file: its record.
-        log: what Snakemake wrote of it.
-        content: what `begin` was given, and `lock.identity`.
-    """
-
-    file: Path
-    log: Path
-    content: dict[str, Any]
-
-    @property
-    def has_ended(self) -> bool | None:
-        """Whether its process has ended; None where that cannot be seen from this machine."""
-        return has_ended(self.content)
-
-    @property
-    def name(self) -> str | None:
-        """The name of its SLURM jobs; None as long as it has sent none."""
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
-        found = re.search(r"SLURM run ID: (\S+)", text)
-        return found[1] if found else None
-
-
-def begin(runs: Path, log: str, **content: Any) -> None:
-    """Leave a record of this process as a run, and remove those of runs that have ended.
+def orphans(folder: Path, runs: Path) -> list[Job]:
+    """List the jobs that runs of a folder have left in SLURM. SLURM is asked only if such runs have ended.
 
     Args:
-        runs: the folder of records.
-        log: what Snakemake writes of the run.
-        content: what else the record says.
-    """
-    for run in runs_of(runs):
-        if run.has_ended:
-            run.file.unlink(missing_ok=True)
-    who = identity()
-    record = {**content, **who, "log": str(log), "began": time.time()}
-    write_json(runs / f"{who['host']}-{who['process']}.json", record)
-
-
-def runs_of(runs: Path) -> list[Run]:
-    """The runs of which there are records, the latest last."""
-    records = [(file, json.loads(file.read_text(encoding="utf-8"))) for file in runs.glob("*.json")]
-    found = [Run(file, Path(content["log"]), content) for file, content in records]
-    return sorted(found, key=lambda run: run.content["began"])
-
-
-def orphans(folder: Path, runs: Path) -> list[Job]:
-    """Jobs that were sent from a folder by runs that have ended since. SLURM is asked only if there were such runs.
+        folder: where they ran.
+        runs: the folder of their records.
 
     Raises:
         InputError: SLURM does not answer.
@@ -172,11 +122,29 @@ def orphans(folder: Path, runs: Path) -> list[Job]:
     return [job for job in jobs_of(folder) if job.run in ended] if ended else []
 
 
-def clear(folder: Path, runs: Path) -> list[Job]:
-    """Cancel what runs that were killed left in SLURM, and wait until it has ended. Nothing else is touched.
+def require_no_orphans(folder: Path, runs: Path) -> None:
+    """Refuse to run next to jobs of a run that was killed, which may write the same files.
 
     Args:
-        folder: where they ran.
+        folder: where the workflow runs.
+        runs: the folder of its records of runs.
+
+    Raises:
+        InputError: there are such jobs, or SLURM does not answer.
+    """
+    if left := orphans(folder, runs):
+        numbers = ", ".join(job.number for job in left)
+        raise InputError(
+            f"SLURM: jobs of an earlier run that was killed are still there ({numbers}); `make resume` cancels them and continues "
+            "from their last epochs"
+        )
+
+
+def clear(folder: Path, runs: Path) -> list[Job]:
+    """Cancel the jobs that killed runs left in SLURM, and wait until they have ended. Other jobs are not touched.
+
+    Args:
+        folder: where the runs were.
         runs: the folder of their records.
 
     Returns:
@@ -187,10 +155,10 @@ def clear(folder: Path, runs: Path) -> list[Job]:
     """
     for run in runs_of(runs):
         if not run.has_ended:
-            seen = "goes on" if run.has_ended is False else "may go on there, which cannot be seen from here"
+            state = "is running" if run.has_ended is False else "cannot be seen from this machine and may be running"
             raise InputError(
-                f"{run.file}: expected no run in this folder, found process {run.content['process']} on {run.content['host']}, "
-                f"which {seen}; wait for it or stop it, or remove this file if that machine is no more"
+                f"{run.file}: process {run.content['process']} on {run.content['host']} {state} in this folder; wait for it or "
+                "stop it, or remove the file if that machine no longer exists"
             )
     left = orphans(folder, runs)
     cancel(left, folder)

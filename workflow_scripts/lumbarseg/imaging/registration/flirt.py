@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ import numpy as np
 from fsl.utils.platform import platform as fsl_platform
 from fsl.wrappers import flirt
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_flirt
 
 
-def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search: float = 0) -> dict[str, Any]:
+def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search_deg: float = 0) -> dict[str, Any]:
     """Return FLIRT's arguments; its default search and cost fail by centimetres on thick slices.
 
     Args:
         degrees_of_freedom: 6 or 12.
         cost: FLIRT's cost function, also used for the search.
-        search: largest angle about each axis tried by the search, degrees; 0 starts at the header geometry only.
+        search_deg: largest angle about each axis tried by the search, degrees; 0 starts at the header geometry only.
     """
     arguments = {
         "dof": degrees_of_freedom,
@@ -31,9 +32,9 @@ def flirt_arguments(degrees_of_freedom: int, cost: str = "mutualinfo", search: f
         "usesqform": True,
         "datatype": "float",
     }
-    if search == 0:
+    if search_deg == 0:
         return arguments | {"nosearch": True}
-    return arguments | {f"searchr{axis}": (-search, search) for axis in "xyz"}
+    return arguments | {f"searchr{axis}": (-search_deg, search_deg) for axis in "xyz"}
 
 
 def estimate(
@@ -41,8 +42,7 @@ def estimate(
     moving_path: str | Path,
     fixed: nib.Nifti1Image,
     moving: nib.Nifti1Image,
-    degrees_of_freedom: int,
-    settings: Mapping[str, Any],
+    settings: Registration,
 ) -> tuple[Matrix, str]:
     """Register with FLIRT; with 12 degrees of freedom it starts at its own rigid result.
 
@@ -51,8 +51,7 @@ def estimate(
         moving_path: the T1w image, for FLIRT.
         fixed: the T2w image.
         moving: the T1w image.
-        degrees_of_freedom: 6 or 12.
-        settings: `cost` and `search` of `flirt_arguments`.
+        settings: `degrees_of_freedom`, and `flirt` with FLIRT's cost function and search.
 
     Returns:
         The affine from fixed to moving points (4×4, RAS, mm), and FSL's version.
@@ -70,13 +69,13 @@ def estimate(
         output: list[str] = []
         log = {"tee": False, "stdout": output.append, "stderr": output.append}
         result = Path(scratch, "6.mat")
+        cost = settings.flirt.cost
+        rigidly = flirt_arguments(6, cost, settings.flirt.search_deg)
         try:
-            flirt(str(moving_path), str(fixed_path), omat=str(result), log=log, **flirt_arguments(6, **settings))
-            if (
-                degrees_of_freedom == 12
-            ):  # FLIRT's affine registration fails on thick slices unless it starts at the rigid result
+            flirt(str(moving_path), str(fixed_path), omat=str(result), log=log, **rigidly)
+            if settings.degrees_of_freedom == 12:  # it fails on thick slices unless it starts at the rigid result
                 rigid, result = result, Path(scratch, "12.mat")
-                arguments = flirt_arguments(12, settings.get("cost", "mutualinfo"))
+                arguments = flirt_arguments(12, cost)
                 flirt(str(moving_path), str(fixed_path), init=str(rigid), omat=str(result), log=log, **arguments)
             matrix = np.loadtxt(result)
         except (RuntimeError, OSError, ValueError) as error:

@@ -1,6 +1,5 @@
 """Registration by ITK: Mattes mutual information, coarse to fine in plane, starting at the header geometry."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
+from lumbarseg.config.schema import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_transform, to_itk
 
@@ -26,8 +26,7 @@ def estimate(
     moving_path: str | Path,
     fixed: nib.Nifti1Image,
     moving: nib.Nifti1Image,
-    degrees_of_freedom: int,
-    settings: Mapping[str, Any],
+    settings: Registration,
 ) -> tuple[Matrix, str]:
     """Register with ITK, in one thread, because results of several threads differ in the last bits.
 
@@ -36,8 +35,7 @@ def estimate(
         moving_path: path of the T1w image, for messages.
         fixed: the T2w image.
         moving: the T1w image.
-        degrees_of_freedom: 6, or 12 starting at the rigid result.
-        settings: not used; all engines have the same signature.
+        settings: `degrees_of_freedom`: 6, or 12 starting at the rigid result.
 
     Returns:
         The affine from fixed to moving points (4×4, RAS, mm), and ITK's version.
@@ -63,7 +61,7 @@ def estimate(
         )
     for level in distinct[1:]:
         transform = _optimise(*level, transform)[0]
-    if degrees_of_freedom == 12:
+    if settings.degrees_of_freedom == 12:
         affine = sitk.AffineTransform(3)
         affine.SetCenter(transform.GetCenter())
         affine.SetMatrix(transform.GetMatrix())

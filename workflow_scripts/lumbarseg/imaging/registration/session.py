@@ -2,21 +2,18 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
 from lumbarseg.atomic_io import atomic_write, write_json
+from lumbarseg.config.schema import Registration
 from lumbarseg.geometry import codes_of, corner_displacement, load_image, volume
 from lumbarseg.imaging.registration import flirt, itk
 from lumbarseg.imaging.registration.similarity import compare
 from lumbarseg.imaging.registration.transforms import resample, shift_and_rotation, to_flirt
-
-Engine = Literal["itk", "flirt"]
 
 logger = logging.getLogger("lumbarseg")
 
@@ -28,14 +25,8 @@ def register(
     moving_path: str | Path,
     registered_path: str | Path,
     matrix_path: str | Path,
-    engine: Engine,
-    degrees_of_freedom: int,
     report_path: str | Path,
-    max_shift_mm: float = 20.0,
-    max_rotation_degrees: float = 15.0,
-    unusual_shift_mm: float = 5.0,
-    unusual_rotation_degrees: float = 5.0,
-    settings: Mapping[str, Any] | None = None,
+    settings: Registration,
 ) -> None:
     """Register the moving image and resample it onto the grid of the fixed image.
 
@@ -45,17 +36,11 @@ def register(
         registered_path: `.nii.gz` to write: the moving image on the fixed grid, float32, linear interpolation, 0 outside
             the moving image, header codes of the fixed image.
         matrix_path: text to write: FLIRT's 4×4 matrix from moving to fixed, whichever engine estimated it.
-        engine: `itk` (one thread, reproducible to the last bit) or `flirt` (needs FSL).
-        degrees_of_freedom: 6 (rigid) or 12 (affine).
         report_path: JSON to write: engine, version, seconds, shift (mm, of the moving image at the centre of the fixed one:
             R, A, S, and its length), rotation (degrees), corner_displacement (mm, the largest displacement of a corner of
             the fixed grid), mutual information (nats), correlation and overlap before (header geometry) and after,
             whether shift or rotation is unusual, and whether the header geometry was used instead, and why.
-        max_shift_mm: a longer shift is rejected.
-        max_rotation_degrees: a larger rotation is rejected.
-        unusual_shift_mm: a longer shift between two series of a session is flagged (chemical shift is below 1 mm).
-        unusual_rotation_degrees: a larger rotation is flagged.
-        settings: settings of the engine: `cost` and `search` of FLIRT.
+        settings: the config's `registration`. The engine `itk` uses one thread and is reproducible to the last bit; `flirt` needs FSL.
 
     Raises:
         InputError: an image cannot be used, or FSL is not installed or fails.
@@ -63,7 +48,7 @@ def register(
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the scheduler assigned one core to the job
     fixed, moving = load_image(fixed_path), load_image(moving_path)
     begin = time.perf_counter()
-    estimated, version = _ENGINES[engine](fixed_path, moving_path, fixed, moving, degrees_of_freedom, settings or {})
+    estimated, version = _ENGINES[settings.engine](fixed_path, moving_path, fixed, moving, settings)
     seconds = time.perf_counter() - begin
 
     before, after = resample(fixed, moving, np.eye(4)), resample(fixed, moving, estimated)
@@ -71,10 +56,10 @@ def register(
     shift, rotation = shift_and_rotation(fixed, estimated)
     length = float(np.linalg.norm(shift))
     doubts = []
-    if length > max_shift_mm:
-        doubts.append(f"shift of {length:.1f} mm, more than {max_shift_mm:g} mm")
-    if rotation > max_rotation_degrees:
-        doubts.append(f"rotation of {rotation:.1f} degrees, more than {max_rotation_degrees:g} degrees")
+    if length > settings.max_shift_mm:
+        doubts.append(f"shift of {length:.1f} mm, more than {settings.max_shift_mm:g} mm")
+    if rotation > settings.max_rotation_deg:
+        doubts.append(f"rotation of {rotation:.1f} degrees, more than {settings.max_rotation_deg:g} degrees")
     if not similarity["after"]["mutual_information"] >= similarity["before"]["mutual_information"]:
         doubts.append("mutual information lower than with the header geometry")
     fell_back = bool(doubts)
@@ -92,9 +77,9 @@ def register(
     write_json(
         report_path,
         {
-            "engine": engine,
+            "engine": settings.engine,
             "version": version,
-            "degrees_of_freedom": degrees_of_freedom,
+            "degrees_of_freedom": settings.degrees_of_freedom,
             "seconds": round(seconds, 2),
             "shift_mm": [round(float(part), 4) for part in shift],
             "shift_length_mm": round(length, 4),
@@ -104,7 +89,7 @@ def register(
             ),
             "before": similarity["before"],
             "after": similarity["after"],
-            "unusual": length > unusual_shift_mm or rotation > unusual_rotation_degrees,
+            "unusual": length > settings.unusual_shift_mm or rotation > settings.unusual_rotation_deg,
             "fell_back_to_header": fell_back,
             "reason": "; ".join(doubts) or None,
         },

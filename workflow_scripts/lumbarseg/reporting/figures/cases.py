@@ -1,7 +1,7 @@
-"""Figure 7: predictions of several experiments beside the ground truth, for a good, a middling and a bad case."""
+"""Figure 7: predictions of several experiments next to the ground truth, for a good, a median and a bad case."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ from lumbarseg.reporting.figures.style import (
     show,
     styled,
 )
+from lumbarseg.reporting.registry import figure
+from lumbarseg.reporting.slices import Case, restore_slices
 
 _GAP = 0.04
 _LEGEND_COLUMNS = 6
@@ -31,25 +33,17 @@ _ZOOM = 0.35
 """Side of the zoomed square as a share of the slice's shorter side."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One test slice and what the experiments made of it.
-
-    Attributes:
-        name: shown beside its row: `best`, `median`, `worst`.
-        t2w: (H, W), any intensities.
-        t1w: (H, W) on the T2w grid, or None where the study does without.
-        truth: (H, W) uint8 class ids.
-        predictions: experiment → (H, W) uint8 class ids; the same experiments in each case.
-        spacing: millimetres between rows and between columns.
-    """
-
-    name: str
-    t2w: NDArray[np.floating]
-    t1w: NDArray[np.floating] | None
-    truth: NDArray[np.uint8]
-    predictions: Mapping[str, NDArray[np.uint8]]
-    spacing: tuple[float, float]
+@figure(
+    "fig_7",
+    section="Segmentation",
+    caption="Best, median and worst test slice of the last experiment shown, and slices chosen by hand. The mean IoU of the slice "
+    "is printed above each prediction; below it, the square where predictions differ most from the ground truth.",
+    needs={"cases": "metrics/slices/cases.npz"},
+    when="shown",
+)
+def figure_7(cases: Path, labels: LabelTable) -> Figure:
+    """Draw Figure 7."""
+    return case_comparison(restore_slices(cases, Case), labels)
 
 
 def _zoomed_square(case: Case) -> tuple[int, int, int]:
@@ -70,8 +64,8 @@ def _zoomed_square(case: Case) -> tuple[int, int, int]:
 def case_comparison(cases: Sequence[Case], classes: LabelTable) -> Figure:
     """Draw, for each case, the images, the ground truth and each experiment's prediction, with a zoom below each.
 
-    The zoom shows the square in which the predictions have the most errors; above each prediction stands its mean IoU
-    over the targets in this slice. With more than five experiments a case goes on in a further pair of rows.
+    The zoom shows the square in which the predictions have the most errors; above each prediction is its mean IoU over the
+    foreground classes in this slice. With more than five experiments a case takes a further pair of rows.
 
     Args:
         cases: at least one, all with the same experiments and contrasts.
@@ -148,4 +142,4 @@ def _heading(case: Case, title: str, classes: LabelTable) -> str:
     if title not in case.predictions:
         return title
     mean = mean_iou_of_slice(case.truth, case.predictions[title], classes)
-    return f"{title}\n" + ("no target" if np.isnan(mean) else f"IoU {100 * mean:.1f} %")
+    return f"{title}\n" + ("no foreground" if np.isnan(mean) else f"IoU {100 * mean:.1f} %")

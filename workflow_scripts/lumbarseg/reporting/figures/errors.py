@@ -1,6 +1,7 @@
-"""Error maps: where a prediction differs from the truth, and what it says there."""
+"""Error maps: where a prediction differs from the ground truth, and how."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from lumbarseg.evaluation.metrics import mean_iou_of_slice
 from lumbarseg.labels import LabelTable
-from lumbarseg.reporting.figures.cases import Case
 from lumbarseg.reporting.figures.style import (
     LINE,
     PAGE_WIDTH,
@@ -22,6 +22,8 @@ from lumbarseg.reporting.figures.style import (
     show,
     styled,
 )
+from lumbarseg.reporting.registry import figure
+from lumbarseg.reporting.slices import Case, restore_slices
 
 _GAP = 0.05
 _LEGEND_COLUMNS = 6
@@ -34,13 +36,27 @@ _KINDS = {
 """What an error is, in colours of Paul Tol's scheme `bright`, told apart by the colour-blind."""
 
 
+@figure(
+    "errors_{experiment}",
+    section="Errors",
+    title="Errors of {experiment}",
+    caption="The test slices in which {experiment} is worst, one a patient: images, ground truth, prediction, and which pixels are "
+    "missed, false or of another class.",
+    needs={"worst": "metrics/slices/worst_{experiment}.npz"},
+    for_each="shown",
+)
+def figure_errors(experiment: str, worst: Path, labels: LabelTable) -> Figure:
+    """Draw the errors of an experiment."""
+    return error_maps(restore_slices(worst, Case), labels)
+
+
 def error_kinds(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
-    """Sort the pixels: 0 right, 1 missed (background instead of a target), 2 false (a target instead of background), 3 another target.
+    """Classify pixels: 0 correct, 1 missed (background instead of a class), 2 false (a class instead of background), 3 another class.
 
     Args:
         truth: (H, W) class ids.
         predicted: (H, W) class ids.
-        background: id of the class that is no target.
+        background: id of the background.
     """
     wrong = truth != predicted
     kinds = np.where(predicted == background, 1, np.where(truth == background, 2, 3))
@@ -87,7 +103,7 @@ def error_maps(cases: Sequence[Case], classes: LabelTable) -> Figure:
         figure.text(
             (left_edge - 0.5 * margin) / figure.get_figwidth(),
             1 - (top + side / 2) / figure.get_figheight(),
-            f"{case.name}\n" + ("no target" if np.isnan(mean) else f"IoU {100 * mean:.1f} %"),
+            f"{case.name}\n" + ("no foreground" if np.isnan(mean) else f"IoU {100 * mean:.1f} %"),
             rotation=90,
             ha="center",
             va="center",

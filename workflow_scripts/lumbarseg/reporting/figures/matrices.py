@@ -1,20 +1,51 @@
-"""Figures of many small numbers: confusion matrices, the IoU of each patient, and how stable ranks are."""
+"""Figures of many small numbers: confusion matrices, and the IoU of each patient."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lumbarseg.evaluation.confusion import confusion_shares
+from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.labels import LabelTable
-from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
+from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, styled
+from lumbarseg.reporting.registry import figure
 
 _MAP = "cividis"
-"""Of matplotlib's colour maps the one made for the colour-blind."""
+"""Matplotlib's colour map for the colour-blind."""
+
+
+@figure(
+    "patients",
+    section="Comparison",
+    title="Patients",
+    caption="IoU of every test patient and class. A dark row is a patient that is difficult as a whole, a dark column a class that "
+    "is difficult in all patients.",
+    needs={"per_patient": "metrics/iou_per_patient.csv"},
+    when="measured",
+)
+def figure_patients(per_patient: Path, measured: Sequence[str], labels: LabelTable) -> Figure:
+    """Draw the IoU of the patients."""
+    rows = read_rows([per_patient], ["experiment", "participant_id", "class_id", "iou"])
+    return patient_overview(rows, measured, labels)
+
+
+@figure(
+    "confusion",
+    section="Errors",
+    title="Confusion matrices",
+    caption="Which classes are labelled as which, all test slices and folds together. Off the diagonal, most pixels go to the "
+    "background or to an adjacent tissue.",
+    needs={"confusion": "metrics/confusion.csv"},
+    when="measured",
+)
+def figure_confusion(confusion: Path, measured: Sequence[str], labels: LabelTable) -> Figure:
+    """Draw the confusion matrices."""
+    return confusion_matrices(pd.read_csv(confusion), measured, labels)
 
 
 def _text_colour(value: float, scale: Normalize) -> str:
@@ -31,7 +62,7 @@ def _colour_bar(figure: Figure, scale: Normalize, label: str) -> None:
 
 @styled
 def confusion_matrices(confusion: pd.DataFrame, experiments: Sequence[str], classes: LabelTable) -> Figure:
-    """Draw which classes are taken for which, a panel for each experiment, all folds together.
+    """Draw which classes are labelled as which, one panel for each experiment, all folds together.
 
     Args:
         confusion: the table `metrics/confusion.csv`.
@@ -71,13 +102,13 @@ def confusion_matrices(confusion: pd.DataFrame, experiments: Sequence[str], clas
 def patient_overview(
     per_patient: pd.DataFrame, experiments: Sequence[str], classes: LabelTable, most: int = 60
 ) -> Figure:
-    """Draw the IoU of every test patient and class, a panel for each experiment; patients from the worst on.
+    """Draw the IoU of every test patient and class, one panel for each experiment, worst patients first.
 
     Args:
         per_patient: the table `metrics/iou_per_patient.csv`.
-        experiments: the panels; patients stand in the order of the last one's mean IoU over the targets.
+        experiments: the panels; patients are ordered by the mean IoU of the last one, without background.
         classes: the label table; the background is left out.
-        most: patients that are drawn; of more, the worst.
+        most: greatest number of patients drawn, the worst ones.
     """
     targets = per_patient[per_patient["class_id"] != classes.background]
     grouped = targets.groupby(["experiment", "participant_id", "class_id"], observed=True)["iou"].mean()
@@ -92,7 +123,7 @@ def patient_overview(
     heading, gap, row_height, foot = 1.7 * LINE, 0.1, 1.05 * LINE, 3.4 * LINE
     height = max(len(order), 1) * row_height
     cells = len(classes.foreground_ids) + 1
-    # A column is no narrower than a line of text is high, for its name stands upright below it.
+    # A column is at least as wide as a line of text is high, because its name is printed upright below it.
     columns = max(1, min(len(known), int((PAGE_WIDTH - names_width) / (LINE * cells + gap))))
     width = min((PAGE_WIDTH - names_width) / columns - gap, 0.3 * cells)
     block = heading + height + column_names
@@ -119,46 +150,3 @@ def patient_overview(
         axes.set_yticks(range(len(order)), order if column == 0 else [])
     _colour_bar(figure, scale, "IoU of a patient's slices, mean over the folds, % (grey: class in neither)")
     return figure
-
-
-@styled
-def rank_stability(ranking: pd.DataFrame, most: int = 30) -> Figure:
-    """Draw the best experiments with the ranks that resampled cohorts give them.
-
-    Args:
-        ranking: the table `metrics/ranking.csv`.
-        most: experiments that are drawn.
-    """
-    shown = ranking.dropna(subset=["rank", "mean_iou"]).head(most)
-    names_width = max([len(name) for name in shown["experiment"]] + [6]) * CHARACTER + 0.12
-    row_height, heading, foot, gap = 1.1 * LINE, 1.7 * LINE, 2.6 * LINE, 0.25
-    height = max(len(shown), 1) * row_height
-    figure = new_figure(PAGE_WIDTH, heading + height + foot)
-    width = (PAGE_WIDTH - names_width - 2 * gap) / 2
-    places = np.arange(len(shown))
-    colour, other = series_colours(2)
-    value, rank = (panel_box(figure, names_width + k * (width + gap), heading, width, height) for k in (0, 1))
-    value.errorbar(
-        100 * shown["mean_iou"], places, xerr=100 * shown["sd"].fillna(0), fmt="o", color=colour, markersize=3, elinewidth=0.8,
-    )  # fmt: skip
-    low, high = (shown[name].astype(float) for name in ("rank_low", "rank_high"))
-    rank.hlines(places, low, high, color=colour, linewidth=2.4, alpha=0.5)
-    rank.plot(shown["rank"].astype(float), places, "o", color=colour, markersize=3)
-    for column in ("best_fold_rank", "worst_fold_rank"):
-        rank.plot(shown[column].astype(float), places, "|", color=other, markersize=5, markeredgewidth=1)
-    for axes, title, label in (
-        (value, "Mean and deviation over the folds", "Mean IoU without Bg. (%)"),
-        (rank, "Rank: 95 % of resamples (bar), folds (|)", "Rank"),
-    ):
-        _one_row_each(axes, len(shown))
-        axes.set_title(title)
-        axes.set_xlabel(label)
-    value.set_yticks(places, shown["experiment"])
-    rank.set_yticks(places, [])
-    return figure
-
-
-def _one_row_each(axes: Axes, rows: int) -> None:
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.grid(axis="x", color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)

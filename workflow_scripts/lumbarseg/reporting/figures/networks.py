@@ -1,7 +1,8 @@
-"""A network's blocks and the tensors between them, in the U of the paper's Figures 4 and 5."""
+"""A network's blocks and the tensors between them, arranged as in the paper's Figures 4 and 5."""
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
 
 from lumbarseg.reporting.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, styled
+from lumbarseg.reporting.registry import figure
 
 # Paul Tol's pale colours, on which black text is legible; told apart by the colour-blind.
 _COLOURS = {
@@ -23,12 +25,27 @@ _COLOURS = {
     "classifier": ("#DDDDDD", "classification block"),
 }
 _SMALL = {"pool", "raise", "join"}
-# Columns from left to right with their widths in inches; a network has those that its blocks stand in.
+# Columns from left to right with their widths in inches; a network has those of its blocks.
 _COLUMNS = {"patch": 0.5, "kernels": 0.62, "join": 0.52, "encoder": 1.02, "skip": 0.9, "decoder": 1.04, "output": 0.86,
             "classifier": 0.56}  # fmt: skip
 _LETTERS = {"encoder": "C", "bottleneck": "C", "attention": "S", "skip_supervision": "S", "decoder": "T", "output_supervision": "Z"}  # fmt: skip
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _HEIGHT, _SMALL_HEIGHT, _KERNEL_HEIGHT, _PITCH = 0.44, 0.17, 0.3, 1.0
+
+
+@figure(
+    "network_{topology}",
+    section="Networks",
+    title="{topology}",
+    caption="{topology} as it was built: every box is a block with its output tensor (side² × channels), every arrow a tensor. C, S, T "
+    "and Z are the letters of the paper's Figures 4 and 5.",
+    needs={"blocks": "metrics/network_blocks.csv"},
+    for_each="networks",
+)
+def figure_network(topology: str, blocks: Path) -> Figure:
+    """Draw a network."""
+    rows = pd.read_csv(blocks, keep_default_na=False)
+    return network_diagram(rows[rows["topology"] == topology])
 
 
 @dataclass
@@ -59,9 +76,9 @@ class _Box:
 
 @styled
 def network_diagram(blocks: pd.DataFrame) -> Figure:
-    """Draw one network: a row a resolution, encoder to the left, decoder to the right, an arrow for every tensor.
+    """Draw one network: one row for each resolution, encoder to the left, decoder to the right, an arrow for every tensor.
 
-    Boxes say what a block does and the tensor it gives, side² × channels. C, S, T and Z are the paper's letters.
+    Boxes show a block's operations and its output tensor, side² × channels. C, S, T and Z are the paper's letters.
 
     Args:
         blocks: the rows of one topology of `metrics/network_blocks.csv`, in the order of the computation: block, kind,
@@ -140,7 +157,7 @@ def _path(source: dict, start: _Box, target: dict, end: _Box) -> list[tuple[floa
         return [(start.x, start.top), (end.x, end.bottom)]
     if source["kind"] == "raise":  # a gate: to the left, then up into the attention block
         return [(start.left, start.y), (end.x, start.y), (end.x, end.bottom)]
-    if target["kind"] == "raise":  # out of the bottleneck, below everything that stands in its row
+    if target["kind"] == "raise":  # out of the bottleneck, below all other blocks of its row
         lane = start.bottom + 0.14
         return [(start.x, start.bottom), (start.x, lane), (end.x, lane), (end.x, end.bottom)]
     if abs(start.y - end.y) < 1e-6:

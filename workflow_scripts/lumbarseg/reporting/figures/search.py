@@ -1,5 +1,6 @@
-"""The hyper-parameter search: how good each topology became with each combination."""
+"""The hyper-parameter search: validation results of each combination."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,28 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lumbarseg.reporting.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
+from lumbarseg.reporting.registry import figure
 
 _NAMES = {"val_accuracy": "Validation accuracy (%)", "val_patch_iou": "Validation mean IoU (%)"}
 _MARKERS = {"relu": "o", "prelu": "^"}
 
 
+@figure(
+    "search",
+    section="Search",
+    title="Hyper-parameter search",
+    caption="Validation result of each combination of optimiser, learning rate and activation, by topology.",
+    needs={"combinations": "search/combinations.csv"},
+    of_study=False,
+)
+def figure_search(combinations: Path, monitor: str) -> Figure:
+    """Draw the search."""
+    return search_results(pd.read_csv(combinations), monitor)
+
+
 @styled
 def search_results(ranked: pd.DataFrame, criterion: str = "val_accuracy") -> Figure:
-    """Draw each topology's combinations: a panel a topology, optimiser and learning rate across, activation as marker.
+    """Draw each topology's combinations: one panel for each topology, optimiser and learning rate across, activation as marker.
 
     Args:
         ranked: topology, optimiser, learning_rate, activation, the criterion (0 … 1), diverged, best, present; as

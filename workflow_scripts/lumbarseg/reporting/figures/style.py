@@ -1,4 +1,4 @@
-"""What all figures share: sizes, fonts, colours, image panels, and how they are saved.
+"""What all figures share: sizes, fonts, colours, image panels, saving.
 
 Figures are drawn without pyplot, so nothing global changes and no display is needed.
 """
@@ -90,7 +90,7 @@ def save_figure(figure: Figure, svg_path: str | os.PathLike[str], png_path: str 
     """Write a figure as SVG and as PNG (300 dots per inch). The same figure gives the same bytes.
 
     Args:
-        figure: what one of this package's functions gave.
+        figure: what a drawing function returned.
         svg_path: text is drawn as paths, so it looks the same everywhere.
         png_path: for slides and web pages.
     """
@@ -102,13 +102,13 @@ def save_figure(figure: Figure, svg_path: str | os.PathLike[str], png_path: str 
 
 
 def save_picture(figure: Figure, png_path: str | os.PathLike[str]) -> None:
-    """Write a figure that is looked at on a screen, one of hundreds: PNG at 120 dots per inch. The same gives the same bytes."""
+    """Write a figure for the screen as PNG (120 dots per inch). The same figure gives the same bytes."""
     with atomic_write(png_path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
 def series_colours(number: int) -> list[str]:
-    """Give colours for experiments, networks or combiners; after 13 they come again."""
+    """Return colours for experiments, networks or combiners; they repeat after 13."""
     return [_PALETTE[place % len(_PALETTE)] for place in range(number)]
 
 
@@ -131,7 +131,7 @@ def grey_levels(image: NDArray[Any]) -> NDArray[np.float32]:
 def coloured(
     image: NDArray[Any], labels: NDArray[np.uint8], classes: LabelTable, opacity: float
 ) -> NDArray[np.float32]:
-    """Lay the class colours over an image; the background stays clear.
+    """Overlay an image with the class colours; the background stays clear.
 
     Args:
         image: (H, W), any intensities.
@@ -146,6 +146,22 @@ def coloured(
     colours = (classes.colours() / 255).astype(np.float32)[labels]
     strength = np.where(labels == classes.background, 0, opacity).astype(np.float32)[..., np.newaxis]
     return grey * (1 - strength) + colours * strength
+
+
+def checkerboard(first: NDArray[np.floating], second: NDArray[np.floating], fields: int = 8) -> NDArray[np.float32]:
+    """Show two images in alternating fields, so that discontinuous edges can be seen.
+
+    Args:
+        first: (H, W), any intensities; has the upper left field.
+        second: (H, W), any intensities.
+        fields: along each side.
+
+    Returns:
+        (H, W) float32, 0 … 1.
+    """
+    rows, columns = (np.arange(length) * fields // length for length in first.shape)
+    odd = (rows[:, np.newaxis] + columns) % 2 == 1
+    return np.where(odd, grey_levels(second), grey_levels(first))
 
 
 def show(axes: Axes, image: NDArray[Any], spacing: tuple[float, float], title: str = "") -> None:
@@ -188,3 +204,31 @@ def panel_box(figure: Figure, left: float, top: float, width: float, height: flo
     full_width, full_height = figure.get_size_inches()
     bottom = full_height - top - height
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
+
+
+def page_wide_panels(number: int, panel_height: float, foot: float) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a page-wide grid of panels, at most four in a row.
+
+    Panels on the left and at the foot of their columns have room for tick labels; the others show none.
+
+    Args:
+        number: of panels.
+        panel_height: in inches.
+        foot: room below the panels, in inches.
+
+    Returns:
+        The figure, and its panels row by row.
+    """
+    columns = min(number, 4)
+    rows = -(-number // columns)
+    left, gap, heading = 0.45, 0.1, 1.5 * LINE
+    figure = new_figure(PAGE_WIDTH, rows * (heading + panel_height) + 2.4 * LINE + foot)
+    width = min((PAGE_WIDTH - left) / columns, 2.6)
+    edge = (PAGE_WIDTH - left - columns * width) / 2
+    panels: list[Axes] = []
+    for place in range(number):
+        row, column = divmod(place, columns)
+        top = row * (heading + panel_height) + heading
+        panels.append(panel_box(figure, edge + left + column * width, top, width - gap, panel_height))
+        panels[-1].tick_params(labelleft=column == 0, labelbottom=place + columns >= number)
+    return figure, panels

@@ -1,13 +1,12 @@
-"""Where an ensemble is unsure, beside where it is wrong."""
+"""Where an ensemble is uncertain, next to where it is wrong."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import (
@@ -22,39 +21,33 @@ from lumbarseg.reporting.figures.style import (
     show,
     styled,
 )
+from lumbarseg.reporting.registry import figure
+from lumbarseg.reporting.slices import UncertainSlice, restore_slices
 
 _GAP = 0.05
 _LEGEND_COLUMNS = 6
 _MAP = "magma"
-"""From dark to light in even steps, for the colour-blind as well."""
+"""From dark to light in even steps, also for the colour-blind."""
 
 
-@dataclass(frozen=True)
-class UncertainSlice:
-    """One test slice, what an ensemble made of it, and how sure it was.
-
-    Attributes:
-        name: shown beside it.
-        t2w: (H, W), any intensities.
-        truth: (H, W) uint8 class ids.
-        prediction: (H, W) uint8 class ids.
-        entropy: (H, W) nats, of the ensemble's scores.
-        mutual_information: (H, W) nats, how far its networks disagree.
-        spacing: millimetres between rows and between columns.
-    """
-
-    name: str
-    t2w: NDArray[np.floating]
-    truth: NDArray[np.uint8]
-    prediction: NDArray[np.uint8]
-    entropy: NDArray[np.floating]
-    mutual_information: NDArray[np.floating]
-    spacing: tuple[float, float]
+@figure(
+    "uncertainty",
+    section="Uncertainty and calibration",
+    title="Uncertainty",
+    caption="Best, median and worst test slice: where the ensemble is wrong (in the colour of the class that was missed; white where "
+    "there is none), the entropy of its scores, and how far its networks disagree (mutual information). uncertainty/ has the maps "
+    "of all test sessions.",
+    needs={"slices": "metrics/slices/uncertainty.npz"},
+    when="uncertain",
+)
+def figure_uncertainty(slices: Path, labels: LabelTable, uncertain: str) -> Figure:
+    """Draw the maps of uncertainty."""
+    return uncertainty_maps(restore_slices(slices, UncertainSlice), labels, uncertain)
 
 
 @styled
 def uncertainty_maps(slices: Sequence[UncertainSlice], classes: LabelTable, experiment: str) -> Figure:
-    """Draw T2w, truth, prediction, wrong pixels, entropy and mutual information of some slices, a row each.
+    """Draw T2w, ground truth, prediction, errors, entropy and mutual information of some slices, one row each.
 
     Args:
         slices: at least one.
@@ -81,7 +74,7 @@ def uncertainty_maps(slices: Sequence[UncertainSlice], classes: LabelTable, expe
         wrong = np.where(one.truth != one.prediction, one.truth, classes.background).astype(np.uint8)
         missed = (one.truth != one.prediction) & (one.truth == classes.background)
         errors = coloured(one.t2w, wrong, classes, opacity=1)
-        errors[missed] = 1.0  # too much: white, for the background has no colour
+        errors[missed] = 1.0  # background labelled as a class: white, because the background has no colour
         panels = {
             "T2w": grey_levels(one.t2w),
             "Ground truth": coloured(one.t2w, one.truth, classes, opacity=0.6),

@@ -1,9 +1,13 @@
 """Tables 1 to 3: patients, acquisition and data set."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from lumbarseg.reporting.registry import table
+from lumbarseg.reporting.tables.writing import Table
 
 ACQUISITION_FIELDS = {
     "RepetitionTime": ("Repetition Time (ms)", 1000.0),
@@ -19,7 +23,46 @@ ACQUISITION_FIELDS = {
     "EchoNumber": ("Echo Number", 1.0),
     "Slices": ("Slices", 1.0),
 }
-"""What Table 2 lists: BIDS sidecar field (and what the image's header tells) → name in the table, factor to its unit."""
+"""What Table 2 lists: field of the BIDS sidecar or the image header → name in the table, factor to its unit."""
+
+_TEXTS = {"participant_id": str, "session_id": str}
+
+
+@table(
+    "table_1",
+    section="Data",
+    caption="Patients of this study.",
+    needs={"cohort": "metrics/cohort.csv"},
+)
+def table_1(cohort: Path) -> Table:
+    """Make Table 1."""
+    return Table(cohort_table(pd.read_csv(cohort, dtype=_TEXTS)), best_bold=False)
+
+
+@table(
+    "table_2",
+    section="Data",
+    caption="Ranges of the acquisition parameters.",
+    needs={"cohort": "metrics/cohort.csv"},
+)
+def table_2(cohort: Path, channels: Sequence[str]) -> Table:
+    """Make Table 2."""
+    sessions = pd.read_csv(cohort, dtype=_TEXTS)
+    fields = sessions.melt("participant_id", [name for name in sessions if str(name).startswith(tuple(channels))])
+    fields[["contrast", "field"]] = fields["variable"].str.split("_", n=1, expand=True)
+    return Table(acquisition_table(fields.dropna(subset="value"), sorted(channels)), decimals=None, best_bold=False)
+
+
+@table(
+    "table_3",
+    section="Data",
+    caption="Data set used for training and testing.",
+    needs={"cohort": "metrics/cohort.csv", "folds": "folds.tsv"},
+)
+def table_3(cohort: Path, folds: Path, patch_size: int) -> Table:
+    """Make Table 3."""
+    assignments = pd.read_csv(folds, sep="\t", dtype=_TEXTS)
+    return Table(dataset_table(pd.read_csv(cohort, dtype=_TEXTS), assignments, patch_size), best_bold=False)
 
 
 def cohort_table(sheet: pd.DataFrame) -> pd.DataFrame:
@@ -66,12 +109,12 @@ def acquisition_table(fields: pd.DataFrame, contrasts: Sequence[str] = ("T1w", "
 
     Args:
         fields: tidy: contrast, field (a key of `ACQUISITION_FIELDS`; others are passed over), value in the unit of BIDS
-            (seconds for times), one row for each image that has the field.
+            (seconds for times), one row for each image with the field.
         contrasts: which contrasts to list.
 
     Returns:
         parameter, and for each contrast its minimum, maximum and n (images that have the field) as `T1w min`, `T1w max`,
-        `T1w n`; parameters no image has are left out.
+        `T1w n`; parameters that no image has are left out.
     """
     values = fields.assign(value=pd.to_numeric(fields["value"], errors="coerce")).dropna(subset="value")
     rows = []
@@ -91,7 +134,7 @@ def dataset_table(sessions: pd.DataFrame, folds: pd.DataFrame, patch_side: int) 
     """Count what networks are trained and tested on, as Table 3.
 
     Args:
-        sessions: participant_id, session_id, slices, patches (numbers of 2-D slices and of patches); a row a session.
+        sessions: participant_id, session_id, slices, patches (numbers of 2-D slices and of patches); one row per session.
         folds: the table `folds.tsv`: participant_id, fold, subset (train, validation, test).
         patch_side: rows and columns of a patch.
 

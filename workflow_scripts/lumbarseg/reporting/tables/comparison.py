@@ -1,6 +1,7 @@
-"""Beyond the paper's tables: other measures than IoU, the statistical comparison in numbers, and the ranking."""
+"""Tables beyond the paper's: other measures than IoU, the statistical comparison in numbers, and the ranking."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,66 @@ import pandas as pd
 from lumbarseg.evaluation.metrics import over_folds
 from lumbarseg.evaluation.surface_distance import DISTANCES
 from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import MISSING, Table
 
 _SHARES = {"iou": "IoU (%)", "dice": "Dice (%)", "precision": "Precision (%)", "recall": "Recall (%)"}
 _MILLIMETRES = {"hausdorff_95_mm": "HD95 (mm)", "average_distance_mm": "ASD (mm)"}
 
 
+@table(
+    "table_measures",
+    section="Comparison",
+    title="Overlap and distances",
+    caption="Overlap (pixels pooled over a fold's test slices) and distances between contours (mean over the slices, in the plane), "
+    "mean and standard deviation over the folds. HD95: 95th-percentile Hausdorff distance; ASD: average symmetric surface "
+    "distance. Slices: slices with the class in ground truth or prediction, all folds together; missed, false: those of them with "
+    "the class in the ground truth only, in the prediction only. There a distance is the slice's diagonal.",
+    needs={"iou": "metrics/iou.csv", "distances": "metrics/surface_distances.csv"},
+    when="measured",
+)
+def table_measures(iou: Path, distances: Path, measured: Sequence[str], labels: LabelTable) -> Table:
+    """Make the table of measures."""
+    return measures_table(pd.read_csv(iou), pd.read_csv(distances), measured, labels)
+
+
+@table(
+    "table_wilcoxon_{unit}",
+    section="Comparison",
+    title="Differences from the reference, {unit}s as units",
+    caption="Differences from the reference in IoU per class, test {unit}s as units: median difference with its 95 % bootstrap "
+    "interval (patients resampled) in per cent; p of the two-sided Wilcoxon signed-rank test, unadjusted and after Holm over all "
+    "experiments and classes; n pairs that differ. Fewer than 6 pairs are not tested.",
+    needs={"wilcoxon": "metrics/wilcoxon.csv"},
+    for_each="units",
+)
+def table_wilcoxon(unit: str, wilcoxon: Path, compared: Sequence[str], labels: LabelTable) -> Table:
+    """Make a table of the comparison."""
+    return wilcoxon_table(pd.read_csv(wilcoxon), compared, labels, unit)
+
+
+@table(
+    "table_ranking",
+    section="Comparison",
+    title="Ranking of the experiments",
+    caption="Experiments by mean IoU without background (mean and standard deviation over the folds). Ranks are stable if they hold "
+    "in cohorts resampled from the test patients: the range of ranks in 95 % of these cohorts, and in how many of them an "
+    "experiment is first or among the ten best.",
+    needs={"ranking": "metrics/ranking.csv"},
+)
+def table_ranking(ranking: Path) -> Table:
+    """Make the table of the ranking."""
+    return ranking_table(pd.read_csv(ranking))
+
+
 def measures_table(
     iou: pd.DataFrame, distances: pd.DataFrame, experiments: Sequence[str], classes: LabelTable
 ) -> Table:
-    """Set overlap beside distances between contours, by experiment and class.
+    """List overlap and distances between contours, by experiment and class.
 
     Args:
         iou: the table `metrics/iou.csv`: pixels pooled over a fold's test slices.
-        distances: the table `metrics/surface_distances.csv`: a row a slice.
+        distances: the table `metrics/surface_distances.csv`: one row per slice.
         experiments: which to list.
         classes: the label table; the background is left out.
 
@@ -54,19 +101,18 @@ def measures_table(
             row["Missed"] = int((here["predicted_pixels"] == 0).sum())
             row["False"] = int((here["true_pixels"] == 0).sum())
     values = pd.DataFrame(means)
-    values["Experiment"] = values["Experiment"].mask(values["Experiment"].duplicated(), "") if len(values) else ""
-    caption = (
-        "Overlap (pixels pooled over a fold's test slices) and distances between contours (mean over the slices, in the plane), "
-        "mean and standard deviation over the folds. HD95: 95th-percentile Hausdorff distance; ASD: average symmetric "
-        "surface distance. Slices: those with the class in truth or prediction, all folds together; missed, false: those of "
-        "them with the class in the truth alone, in the prediction alone. There a distance is the slice's diagonal."
+    # In print an experiment is named once; the CSV names it in each row.
+    printed = (
+        values.assign(Experiment=values["Experiment"].mask(values["Experiment"].duplicated(), ""))
+        if len(values)
+        else None
     )
     sd = pd.DataFrame(deviations).reindex(columns=values.columns)
-    return Table(values, caption, sd=sd, best_bold=False, missing=MISSING)
+    return Table(values, sd=sd, printed=printed, best_bold=False, missing=MISSING)
 
 
 def wilcoxon_table(tested: pd.DataFrame, experiments: Sequence[str], classes: LabelTable, unit: str) -> Table:
-    """Print the comparison with the reference, class by class.
+    """List the comparison with the reference, class by class.
 
     Args:
         tested: the table `metrics/wilcoxon.csv`.
@@ -94,12 +140,8 @@ def wilcoxon_table(tested: pd.DataFrame, experiments: Sequence[str], classes: La
         ]
     ]
     references = ", ".join(rows["reference"].unique())
-    caption = (
-        f"Differences from {references} in IoU per class, test {unit}s as units: median difference with its 95 % bootstrap interval "
-        "(patients resampled) in per cent; p of the two-sided Wilcoxon signed-rank test, as it is and after Holm over all "
-        "experiments and classes; n pairs that differ. Fewer than 6 pairs are not tested."
-    )
-    return Table(values, caption, printed=printed, best_bold=False, missing=MISSING)
+    remark = f"The reference is {references}." if references else ""
+    return Table(values, remark, printed=printed, best_bold=False, missing=MISSING)
 
 
 def _compared(row: Mapping[Any, Any]) -> str:
@@ -139,13 +181,8 @@ def ranking_table(ranking: pd.DataFrame, most: int = 30) -> Table:
     )
     sd = pd.DataFrame(dict.fromkeys(values, np.nan), index=values.index)
     sd["IoU without Bg. (%)"] = 100 * shown["sd"]
-    caption = (
-        "Experiments by mean IoU without background (mean and standard deviation over the folds). Ranks are stable as far as "
-        "they hold in cohorts resampled from the test patients: between which ranks 95 % of these cohorts put an experiment, "
-        f"and in how many it is first or among the ten best. {len(shown)} of {len(ranking)} experiments; all stand in "
-        "metrics/ranking.csv."
-    )
-    return Table(values, caption, sd=sd, best_bold=False, missing=MISSING)
+    remark = f"Shown are {len(shown)} of {len(ranking)} experiments; metrics/ranking.csv has all."
+    return Table(values, remark, sd=sd, best_bold=False, missing=MISSING)
 
 
 def _span(low: Any, high: Any) -> str:

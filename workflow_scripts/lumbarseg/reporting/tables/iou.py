@@ -1,6 +1,7 @@
-"""IoU per class and experiment: Table 7 and the tables of the supplement, alone and beside what the paper prints."""
+"""IoU per class and experiment: Table 7 and the tables of the supplement, alone and next to the paper's values."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,42 @@ import pandas as pd
 from lumbarseg.config import published
 from lumbarseg.evaluation.metrics import mean_iou, over_folds
 from lumbarseg.labels import LabelTable
+from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import LETTERS, MISSING, WITH_BACKGROUND, WITHOUT_BACKGROUND, Table
 
-_CAPTION = "IoU per class in per cent (equations 3 and 4), mean and standard deviation over the folds."
+
+@table(
+    "{table}",
+    section="Segmentation",
+    caption="IoU per class in per cent (equations 3 and 4), mean and standard deviation over the folds.",
+    needs={"iou": "metrics/iou.csv"},
+    for_each="columns",
+)
+def table_iou(iou: Path, columns: Sequence[str], labels: LabelTable, folds: Sequence[int]) -> Table:
+    """Make a table of IoU."""
+    return iou_table(_read(iou), columns, labels, folds)
+
+
+@table(
+    "{table}_published",
+    section="Segmentation",
+    title="{title} next to the paper's values",
+    caption="IoU per class in per cent next to the paper's values: in each cell this study, the paper, and the difference. The "
+    "paper's cohort, masks and folds are not public, so values need not agree where cohorts differ.",
+    needs={"iou": "metrics/iou.csv"},
+    for_each="published_columns",
+    below="{table}",
+)
+def table_published(
+    table: str, iou: Path, published_columns: Sequence[str], labels: LabelTable, folds: Sequence[int]
+) -> Table:
+    """Set a table of IoU next to the paper's."""
+    return published_companion(iou_table(_read(iou), published_columns, labels, folds), table)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    # A class may be named NA.
+    return pd.read_csv(path, keep_default_na=False, na_values={"iou": [""]})
 
 
 def iou_table(
@@ -21,14 +55,14 @@ def iou_table(
     Args:
         iou: the table `metrics/iou.csv`.
         experiments: the columns, in their order.
-        classes: the label table: a row for each class, then one for the mean over the targets (equation 4) and one
-            for the mean over all classes.
-        folds: the study's folds, to tell which are missing; those of `iou` when left out.
+        classes: the label table: a row for each class, then one for the mean over the foreground classes (equation 4) and
+            one for the mean over all classes.
+        folds: the study's folds, to find missing ones; by default those of `iou`.
 
     Returns:
         Means over the folds, in per cent: class_id (missing in the last two rows), class_name, one column an experiment;
-        with standard deviations over the folds, and footnotes marked in the cells they are about: which experiments or
-        folds have no results, and which IoUs do not exist.
+        with standard deviations over the folds, and footnotes marked in their cells: experiments or folds without results, and
+        IoUs that do not exist.
     """
     columns = list(dict.fromkeys(experiments))
     found = iou[iou["experiment"].isin(columns)]
@@ -49,13 +83,13 @@ def iou_table(
         frames.append(cells)
     expected = sorted(iou["fold"].unique()) if folds is None else list(folds)
     marks, footnotes = _footnotes(found, columns, classes, expected)
-    return Table(frames[0], _CAPTION, sd=frames[1], marks=marks, footnotes=footnotes, missing=MISSING)
+    return Table(frames[0], sd=frames[1], marks=marks, footnotes=footnotes, missing=MISSING)
 
 
 def _footnotes(
     found: pd.DataFrame, columns: Sequence[str], classes: LabelTable, folds: Sequence[int]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Give the letters by cell, and the sentences they stand for."""
+    """Return the letters by cell, and the footnotes."""
     marks = pd.DataFrame("", index=range(len(classes) + 2), columns=list(columns))
     sentences: list[str] = []
 
@@ -95,16 +129,16 @@ def _footnotes(
 
 
 def published_companion(table: Table, name: str) -> Table:
-    """Set each cell of a table beside what the paper prints, and the difference.
+    """Set each cell of a table next to the paper's value, and the difference.
 
     Args:
         table: what `iou_table` gives, of a study with the paper's classes.
-        name: the table's name, `table_A1`. A cell that the paper's table of this name does not have is looked for in its
-            other tables.
+        name: the table's name, `table_A1`. A value that the paper's table of this name does not have is taken from its other
+            tables.
 
     Returns:
         For the CSV three columns an experiment, in per cent: `UMD+TH`, `UMD+TH published` and `UMD+TH difference` (ours −
-        published); as printed, the three above each other in one cell.
+        published); as printed, the three in one cell, one above the other.
     """
     values = table.values[["class_id", "class_name"]].copy()
     printed = table.values[["class_name"]].copy()
@@ -117,7 +151,7 @@ def published_companion(table: Table, name: str) -> Table:
         values[experiment] = ours
         values[f"{experiment} published"] = theirs
         values[f"{experiment} difference"] = (ours - theirs).round(4)
-        printed[experiment] = [_beside(*pair) for pair in zip(ours, theirs, strict=True)]
+        printed[experiment] = [_compared(*pair) for pair in zip(ours, theirs, strict=True)]
     footnotes = list(table.footnotes)
     unknown = [e for e in experiments if published.cell(name, e, rows[0]) is None]
     if unknown:
@@ -127,16 +161,10 @@ def published_companion(table: Table, name: str) -> Table:
         for (where, experiment, row), matter in published.ERRATA.items()
         if where == name and experiment in experiments
     ]
-    caption = (
-        "IoU per class in per cent beside what the paper prints: in each cell this study, the paper, and the difference. The "
-        "paper's cohort, masks and folds are not public, so cells need not agree where cohorts differ."
-    )
-    return Table(
-        values, caption, printed=printed, marks=table.marks, footnotes=footnotes, best_bold=False, missing=MISSING
-    )
+    return Table(values, printed=printed, marks=table.marks, footnotes=footnotes, best_bold=False, missing=MISSING)
 
 
-def _beside(ours: float, theirs: float) -> str:
+def _compared(ours: float, theirs: float) -> str:
     difference = ours - theirs
     texts = [MISSING if np.isnan(value) else f"{value:.1f}" for value in (ours, theirs)]
     return "\n".join([*texts, MISSING if np.isnan(difference) else f"{difference:+.1f}".replace("-", "−")])

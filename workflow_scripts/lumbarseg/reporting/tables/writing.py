@@ -1,18 +1,16 @@
-"""A table as what it is made of, and as CSV, Markdown and LaTeX files."""
+"""A table, and the files it is written to: CSV, Markdown, LaTeX, and JSON for the page of results."""
 
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
-from lumbarseg.atomic_io import atomic_write
+from lumbarseg.atomic_io import atomic_write, read_json, write_json
 
 MISSING = "n/a"
-"""What stands where a number was expected and there is none; pandas and R read it as a missing value."""
+"""Text of a cell whose number is missing; pandas and R read it as a missing value."""
 
 WITHOUT_BACKGROUND = "IoU without Bg."
 WITH_BACKGROUND = "IoU with Bg."
@@ -25,22 +23,22 @@ _PLAIN = dict(zip(LETTERS, "abcdefghijklmnoprstuvwxyz", strict=True))
 
 @dataclass(frozen=True)
 class Table:
-    """A table, before it is written.
+    """A table, before it is written; its caption is in its declaration (`registry.table`).
 
     Attributes:
         values: texts and numbers; what the CSV holds, unrounded.
-        caption: one or more sentences, plain text.
+        remark: sentences that follow the caption, with numbers of this study.
         sd: standard deviations in the shape of `values`, printed after them as `86.1 ± 0.4`.
-        printed: what Markdown and LaTeX show, where it is not `values`; texts, in which a line break stacks two lines.
-        marks: letters of footnotes in the shape of what is printed, set behind its cells; empty texts elsewhere.
-        footnotes: sentences that stand below the table.
+        printed: what people read, where it differs from `values`; a line break in a text stacks two lines.
+        marks: letters of footnotes in the shape of what is printed, set after its cells; empty texts elsewhere.
+        footnotes: sentences below the table.
         decimals: of printed numbers that are not whole numbers by type; None for as many as each has, one to four.
-        best_bold: whether to make the best of each row bold: all cells that print the same highest number, as in the paper.
-        missing: what stands in a cell without a number.
+        best_bold: whether to print the best of each row in bold: all cells that print the same highest number, as in the paper.
+        missing: text of a cell without a number.
     """
 
     values: pd.DataFrame
-    caption: str
+    remark: str = ""
     sd: pd.DataFrame | None = None
     printed: pd.DataFrame | None = None
     marks: pd.DataFrame | None = None
@@ -49,30 +47,17 @@ class Table:
     best_bold: bool = True
     missing: str = ""
 
-    def cells(self) -> "Cells":
-        """Round, mark and join what is printed."""
-        shown = (self.values if self.printed is None else self.printed).drop(columns="class_id", errors="ignore")
-        names = [str(column) for column in shown.columns]
-        numbers = [name for name in names if pd.api.types.is_numeric_dtype(shown[name])]
-        best = _best(shown, numbers, self.decimals) if self.best_bold and self.decimals is not None else set()
-        rows = []
-        for row in range(len(shown)):
-            cells = []
-            for name in names:
-                value = _text(shown[name].iloc[row], self.decimals)
-                has_number = name in numbers and value
-                deviation = "" if self.sd is None or not has_number else _text(self.sd[name].iloc[row], self.decimals)
-                mark = "" if self.marks is None or name not in self.marks else self.marks[name].iloc[row]
-                cells.append(
-                    Cell(value or (self.missing if name in numbers else ""), (row, name) in best, deviation, mark)
-                )
-            rows.append(cells)
-        return Cells(self.caption, names, [name in numbers for name in names], rows, list(self.footnotes))
-
 
 @dataclass(frozen=True)
 class Cell:
-    """A printed cell: its text, whether it is the best of its row, the deviation behind it, and letters of footnotes."""
+    """A printed cell.
+
+    Attributes:
+        text: what is printed.
+        best: whether it is the best of its row.
+        deviation: the standard deviation after it, or empty.
+        mark: letters of footnotes, or empty.
+    """
 
     text: str
     best: bool = False
@@ -81,71 +66,98 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """A table as it is printed: caption, headings, which columns hold numbers, rows of cells, footnotes."""
+class PrintedTable:
+    """A table as people read it.
+
+    Attributes:
+        caption: sentences above it.
+        headings: of the columns.
+        numeric: by column, whether it holds numbers.
+        rows: cells.
+        footnotes: sentences below it.
+    """
 
     caption: str
-    headings: list[str]
-    numeric: list[bool]
-    rows: list[list[Cell]]
-    footnotes: list[str]
+    headings: Sequence[str]
+    numeric: Sequence[bool]
+    rows: Sequence[Sequence[Cell]]
+    footnotes: Sequence[str]
+
+
+def print_table(table: Table, caption: str) -> PrintedTable:
+    """Round, mark and join what is printed; the column class_id is left out.
+
+    Args:
+        table: what to print.
+        caption: of its declaration.
+    """
+    shown = (table.values if table.printed is None else table.printed).drop(columns="class_id", errors="ignore")
+    names = [str(column) for column in shown.columns]
+    numbers = [name for name in names if pd.api.types.is_numeric_dtype(shown[name])]
+    best = _best(shown, numbers, table.decimals) if table.best_bold and table.decimals is not None else set()
+    rows = []
+    for row in range(len(shown)):
+        cells = []
+        for name in names:
+            value = _text(shown[name].iloc[row], table.decimals)
+            has_number = name in numbers and value
+            deviation = "" if table.sd is None or not has_number else _text(table.sd[name].iloc[row], table.decimals)
+            mark = "" if table.marks is None or name not in table.marks else table.marks[name].iloc[row]
+            text = value or (table.missing if name in numbers else "")
+            cells.append(Cell(text, (row, name) in best, deviation, mark))
+        rows.append(cells)
+    return PrintedTable(
+        caption=f"{caption} {table.remark}".strip(),
+        headings=[_HEADINGS.get(name, name) for name in names],
+        numeric=[name in numbers for name in names],
+        rows=rows,
+        footnotes=list(table.footnotes),
+    )
 
 
 def write_table(
-    table: Table, csv_path: str | os.PathLike[str], md_path: str | os.PathLike[str], tex_path: str | os.PathLike[str]
+    table: Table,
+    caption: str,
+    *,
+    csv_path: str | os.PathLike[str],
+    md_path: str | os.PathLike[str],
+    tex_path: str | os.PathLike[str],
+    json_path: str | os.PathLike[str],
 ) -> None:
-    """Write a table as CSV (unrounded), Markdown and LaTeX (booktabs).
-
-    In Markdown and LaTeX the column class_id is left out, numbers are rounded, and the best of a row is bold.
+    """Write a table to its files.
 
     Args:
         table: what to write.
-        csv_path: the file for machines.
-        md_path: the file for people.
-        tex_path: the file for papers; a `table*` that needs the package booktabs.
+        caption: of its declaration.
+        csv_path: the values, unrounded, for machines.
+        md_path: as printed, for people.
+        tex_path: as printed, for papers; a `table*` that needs the package booktabs.
+        json_path: as printed, cell by cell, for the page of results (`read_printed`).
     """
-    printed = table.cells()
-    texts = {csv_path: "", md_path: _markdown(printed), tex_path: _latex(printed)}
-    for path, text in texts.items():
+    printed = print_table(table, caption)
+    with atomic_write(csv_path) as temporary:
+        _tidy(table).to_csv(temporary, index=False, lineterminator="\n", na_rep=table.missing)
+    for path, text in ((md_path, _markdown(printed)), (tex_path, _latex(printed))):
         with atomic_write(path) as temporary:
-            if path is csv_path:
-                _for_machines(table).to_csv(temporary, index=False, lineterminator="\n", na_rep=table.missing)
-            else:
-                temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
+    write_json(json_path, asdict(printed))
 
 
-def _for_machines(table: Table) -> pd.DataFrame:
-    """The averages at the foot of a table are of no class: an empty cell there is no number that is missing."""
+def _tidy(table: Table) -> pd.DataFrame:
+    """The averages at the foot of a table belong to no class: their empty class_id is no missing number."""
     values = table.values
     return values.assign(class_id=values["class_id"].astype("string").fillna("")) if "class_id" in values else values
 
 
-def read_markdown(path: Path) -> Cells:
-    """Read a table back from its Markdown file, as it is printed.
+def read_printed(path: str | os.PathLike[str]) -> PrintedTable:
+    """Read a table as it is printed.
 
     Args:
-        path: a file of `write_table`.
+        path: the JSON file of `write_table`.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    inside = [line for line in lines if line.startswith("| ")]
-    headings, rules, *body = [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in inside]
-    rows = [[_read_cell(part) for part in row] for row in body]
-    footnotes = [line for line in lines[lines.index(inside[-1]) + 1 :] if line]
-    return Cells(
-        lines[0], [_plain(heading) for heading in headings], [rule.endswith(":") for rule in rules], rows, footnotes
-    )
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\|", "|").replace("<br>", "\n")
-
-
-def _read_cell(text: str) -> Cell:
-    unmarked = text.rstrip(LETTERS)
-    mark = text[len(unmarked) :]
-    value, _, deviation = unmarked.partition(" ± ")
-    best = value.startswith("**") and value.endswith("**") and len(value) > 4
-    return Cell(_plain(value[2:-2] if best else value), best, deviation, mark)
+    content = read_json(path)
+    rows = [[Cell(**cell) for cell in row] for row in content.pop("rows")]
+    return PrintedTable(**content, rows=rows)
 
 
 def _best(frame: pd.DataFrame, numbers: Sequence[str], decimals: int) -> set[tuple[int, str]]:
@@ -162,14 +174,14 @@ def _text(value: object, decimals: int | None) -> str:
     return str(round(float(value), 4)) if decimals is None else f"{value:.{decimals}f}"
 
 
-def _markdown(table: Cells) -> str:
+def _markdown(table: PrintedTable) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
 
     lines = [
         table.caption,
         "",
-        line([_heading(name) for name in table.headings]),
+        line(table.headings),
         "| " + " | ".join("---:" if numeric else ":---" for numeric in table.numeric) + " |",
     ]
     for row in table.rows:
@@ -180,10 +192,12 @@ def _markdown(table: Cells) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _latex(table: Cells) -> str:
+# Not by pandas' Styler: cells would still be escaped and made bold here (the mean is bold, its deviation is not), the rule above the
+# averages would be part of a cell, and footnotes would be inserted into Styler's text.
+def _latex(table: PrintedTable) -> str:
     wide = len(table.headings) > 10
-    # An experiment's name is stacked at its plus signs, which makes the column as narrow as its numbers.
-    heads = [_stacked(_heading(name).replace("+", "\n+")) for name in table.headings]
+    # Names of experiments are stacked at their plus signs, so that a column is as narrow as its numbers.
+    heads = [_stacked(name.replace("+", "\n+")) for name in table.headings]
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -234,12 +248,7 @@ _HEADINGS = {
     "in_epochs": "In epochs (%)",
     "rate": "10¹² operations a second",
 }
-
-
-def _heading(column: str) -> str:
-    """Columns for machines have names that a printed table does without."""
-    return _HEADINGS.get(column, column)
-
+"""Printed headings of columns, where a column's name is made for machines."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",

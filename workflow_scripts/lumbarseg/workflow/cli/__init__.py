@@ -1,1 +1,4 @@
-"""What `python -m lumbarseg` does: a module a command, with `add_parser(commands)`."""
+"""The command `lumbarseg`: what can be done without Snakemake. One module for each command, with `add_parser(commands)`.
+
+The modules import what a command needs only when it runs, so that `--help` does not wait for TensorFlow.
+"""

@@ -1,34 +1,41 @@
-"""`python -m lumbarseg clear`: end what a killed run left in SLURM."""
+"""`lumbarseg clear`: cancel the jobs that killed runs left in SLURM."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.workflow import slurm
+from lumbarseg.workflow.cli.arguments import add_command
+
+_DESCRIPTION = """\
+Cancel the SLURM jobs that killed runs of this folder have left, and wait until they have ended.
+Jobs of other folders, of runs that go on, and those submitted by hand are not touched.
+`make resume` calls this command and then continues the run.
+"""
+_EXAMPLES = """\
+examples:
+  lumbarseg clear         # in the folder of the workflow
+"""
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to `python -m lumbarseg`."""
-    parser = commands.add_parser(
-        "clear",
-        help="end what a killed run left in SLURM",
-        description="Cancel the jobs that killed runs of this folder left in SLURM, and wait until they have ended. Jobs of "
-        "other folders, of runs that go on and those sent by hand are left alone. `make resume` calls it.",
-    )
+    """Add the command to the command line."""
+    parser = add_command(commands, "clear", "cancel what killed runs left in SLURM", _DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument(
-        "--runs", type=Path, default=Path("logs/runs"), help="records of this folder's runs (%(default)s)"
+        "--runs", type=Path, default=Path("logs/runs"), metavar="FOLDER", help="records of runs (default: %(default)s)"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Cancel orphans.
+    """Cancel the jobs.
 
     Raises:
         InputError: a run goes on in this folder, or SLURM does not answer.
     """
-    ended = slurm.clear(Path.cwd(), arguments.runs)
-    for job in ended:
-        print(f"clear: ended job {job.number} ({job.rule} {job.wildcards}) of a run that was killed")
-    if not ended:
+    from lumbarseg.workflow import slurm
+
+    cancelled = slurm.clear(Path.cwd(), arguments.runs)
+    for job in cancelled:
+        print(f"clear: cancelled job {job.number} ({' '.join([job.rule, job.wildcards]).strip()}) of a killed run")
+    if not cancelled:
         print("clear: no jobs of killed runs in this folder")

@@ -1,32 +1,53 @@
-"""`python -m lumbarseg export`: a bundle's networks as ONNX."""
+"""`lumbarseg export`: the networks of a bundle as ONNX."""
 
 import argparse
 import os
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.deployment.bundle import Bundle
-from lumbarseg.workflow.joblog import job
+from lumbarseg.workflow.cli.arguments import add_command, make_folder, positional_or_named
+
+_USAGE = """\
+lumbarseg export --bundle BUNDLE --output OUT
+       lumbarseg export BUNDLE OUT"""
+_DESCRIPTION = """\
+Write the networks of a bundle as ONNX, with bundle.json and the model card. docs/segment.md describes
+the steps before and after the networks. Input: patches of z-scores, float32; output: scores that sum to 1.
+Needs onnx and tf2onnx: pip install --require-hashes -r envs/onnx.txt
+"""
+_EXAMPLES = """\
+examples:
+  lumbarseg export --bundle best.zip --output onnx
+"""
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to `python -m lumbarseg`."""
-    parser = commands.add_parser(
-        "export",
-        help="write a bundle's networks as ONNX",
-        description="Write a bundle's networks as ONNX, with what has to be done before and after them (docs/segment.md).",
+    """Add the command to the command line."""
+    parser = add_command(
+        commands, "export", "write the networks of a bundle as ONNX", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `snakemake bundle`")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the files; made where it is missing")
-    parser.set_defaults(run=run)
+    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
+    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the files; created if missing")
+    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Export a bundle; see `export.export_onnx`."""
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Export a bundle; see `export.export_onnx`.
+
+    Raises:
+        InputError: the file is not a bundle, or the folder cannot be written to. A later error ends the process with one
+            sentence and status 1; the traceback is in OUT/export.log.
+    """
+    positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
+    from lumbarseg.deployment.bundle import Bundle
+    from lumbarseg.workflow.joblog import job
+
     bundle = Bundle(arguments.bundle)
+    make_folder(arguments.output)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = os.fdopen(os.dup(2), "w")
-    with job(arguments.out / "export.log"):
+    with job(arguments.output / "export.log"):
         from lumbarseg.deployment.export import export_onnx
 
-        export_onnx(bundle, arguments.out, lambda name: print(arguments.out / name, file=terminal, flush=True))
+        export_onnx(bundle, arguments.output, lambda name: print(arguments.output / name, file=terminal, flush=True))

@@ -1,81 +1,141 @@
-"""`python -m lumbarseg segment`: one patient, with a bundle and nothing else of the study."""
+"""`lumbarseg segment`: one patient, with a bundle and nothing else of the study."""
 
 import argparse
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.errors import InputError
-from lumbarseg.workflow.joblog import job
+from lumbarseg.workflow.cli.arguments import add_command, make_folder, positional_or_named, positive_int
+
+if TYPE_CHECKING:
+    from lumbarseg.deployment.bundle import Bundle
+
+_USAGE = """\
+lumbarseg segment --bundle BUNDLE --t2w T2W [--t1w T1W] --output OUT [--device DEVICE] [--threads N]
+       lumbarseg segment BUNDLE T2W [T1W] OUT [--device DEVICE] [--threads N]"""
+_DESCRIPTION = """\
+Segment one patient with a bundle: convert the images, register T1w to T2w, run the networks, measure.
+Written to OUT, all on the grid of T2w (docs/segment.md describes each file):
+  labels.nii.gz, labels.dcm                  class ids; DICOM-SEG only if T2W is a DICOM folder
+  entropy.nii.gz, mutual_information.nii.gz  uncertainty, in nats
+  measures.csv                               lengths in mm, areas in mm2, volumes in ml
+  page.pdf                                   slices, labels, uncertainty and measures on one page
+Sessions outside the training distribution are flagged. Not a medical device.
+"""
+_EXAMPLES = """\
+examples:
+  lumbarseg segment --bundle best.zip --t2w dicom/T2 --t1w dicom/T1 --output out
+  lumbarseg segment --bundle best.zip --t2w t2.nii.gz --t1w t1.nii.gz --output out --device cpu --threads 4
+  lumbarseg segment --bundle t2w_only.zip --t2w t2.mha --output out
+  lumbarseg segment best.zip dicom/T2 dicom/T1 out
+"""
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to `python -m lumbarseg`."""
-    parser = commands.add_parser(
-        "segment",
-        help="segment one patient with a bundle",
-        description="Segment one patient with a bundle. What is written to OUT is described in docs/segment.md.",
+    """Add the command to the command line."""
+    parser = add_command(
+        commands, "segment", "segment one patient with a bundle", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `snakemake bundle`")
+    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
     parser.add_argument(
-        "images", type=Path, nargs="+", metavar=("T2W", "T1W"), help="DICOM folders, or NIfTI, MHA or NRRD files"
+        "--t2w", type=Path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the results; made where it is missing")
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--t1w",
+        type=Path,
+        metavar="T1W",
+        help="sagittal T1w series of the same session, if the bundle was trained with T1w",
+    )
+    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the results; created if missing")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="where the networks run (default: a GPU if there is one)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="CPU threads of the networks (default: all that this process may use)",
+    )
+    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Segment a patient.
 
     Raises:
-        InputError: the bundle cannot be used, or the images are not those it takes. What is found out later ends the process
-            with a sentence and status 1, and the traceback is in OUT/segment.log.
+        InputError: the bundle cannot be used, the images are not those it takes, or the folder cannot be written to. A later
+            error ends the process with one sentence and status 1; the traceback is in OUT/segment.log.
     """
+    forms = {3: ("bundle", "t2w", "output"), 4: ("bundle", "t2w", "t1w", "output")}
+    positional_or_named(parser, arguments, ("bundle", "t2w", "output"), forms)
+    from lumbarseg.deployment.bundle import Bundle
+    from lumbarseg.workflow.joblog import job
+
     bundle = Bundle(arguments.bundle)
-    channels = bundle.manifest["channels"]
-    if len(arguments.images) != len(channels):
-        raise InputError(
-            f"{arguments.bundle}: expected {len(channels)} images before OUT ({', '.join(channels)}), for which it was trained, "
-            f"found {len(arguments.images)}; name {'both' if len(channels) == 2 else 'T2w alone'}"
-        )
+    sources = _sources(bundle, arguments.t2w, arguments.t1w)
+    make_folder(arguments.output)
     # TensorFlow's start-up lines; errors still go to the log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if arguments.device == "cpu":
+        # Before TensorFlow is imported, so that it does not start the GPU's driver.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    threads = arguments.threads or len(os.sched_getaffinity(0))
     terminal = os.fdopen(os.dup(2), "w")
-    with job(arguments.out / "segment.log"):
-        _segment(bundle, dict(zip(channels, arguments.images, strict=True)), arguments.out, terminal)
+    with job(arguments.output / "segment.log"):
+        _segment(bundle, sources, arguments.output, (arguments.device, threads), terminal)
 
 
-def _segment(bundle: Bundle, sources: Mapping[str, Path], out: Path, terminal: Any) -> None:
+def _sources(bundle: "Bundle", t2w: Path, t1w: Path | None) -> dict[str, Path]:
+    """The images by contrast, in the order of the bundle's channels."""
+    channels = bundle.manifest["channels"]
+    if "T1w" in channels and t1w is None:
+        raise InputError(f"{bundle.path}: trained with T2w and T1w images; add the T1w series (--t1w)")
+    if "T1w" not in channels and t1w is not None:
+        raise InputError(f"{bundle.path}: trained with T2w images only; leave out the T1w series (--t1w)")
+    given = {"T2w": t2w, "T1w": t1w}
+    return {contrast: cast(Path, given[contrast]) for contrast in channels}
+
+
+def _segment(
+    bundle: "Bundle", sources: Mapping[str, Path], out: Path, device: tuple[str, int], terminal: TextIO
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(file=terminal)) as progress:
         task = progress.add_task("converting images", total=1.0)
-        record = _steps(bundle, sources, out, lambda **changes: progress.update(task, **changes))
+        record = _steps(bundle, sources, out, device, lambda **changes: progress.update(task, **changes))
     for flag in record["flags"]:
-        print(f"look closer: {flag}", file=terminal)
-    print(f"done: {out / 'page.pdf'}, {out / 'labels.nii.gz'} and more in {out}", file=terminal, flush=True)
+        print(f"flagged: {flag}", file=terminal)
+    print(f"done: results in {out}; {out / 'page.pdf'} shows them on one page", file=terminal, flush=True)
 
 
-def _steps(bundle: Bundle, sources: Mapping[str, Path], out: Path, on_progress: Any) -> dict[str, Any]:
+def _steps(
+    bundle: "Bundle", sources: Mapping[str, Path], out: Path, device: tuple[str, int], on_progress: Any
+) -> dict[str, Any]:
     bundle.check()
     with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
         images = _prepare(bundle, sources, out, Path(scratch), on_progress)
         on_progress(description=f"loading {bundle.model.name}")
-        record = _segment_images(bundle, images, out, on_progress)
+        record = _segment_images(bundle, images, out, device, on_progress)
     on_progress(description="measuring")
     _write_results(bundle, sources["T2w"], out, record)
     return record
 
 
 def _prepare(
-    bundle: Bundle, sources: Mapping[str, Path], out: Path, scratch: Path, on_progress: Any
+    bundle: "Bundle", sources: Mapping[str, Path], out: Path, scratch: Path, on_progress: Any
 ) -> Mapping[str, Any]:
-    """Convert and register; what cannot be segmented is told here, before TensorFlow is loaded."""
+    """Convert and register. Images that cannot be segmented are refused here, before TensorFlow is loaded."""
+    from lumbarseg.config.schema import Registration
     from lumbarseg.deployment.input_checks import require_mr, require_one_patient
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.conversion import Contrast, convert
@@ -91,28 +151,25 @@ def _prepare(
     if "T1w" not in sources:
         return {"aligned": aligned, "sidecars": sidecars}
     on_progress(description="registering T1w")
-    settings = bundle.settings["registration"]
     register(
         aligned["T2w"],
         converted["T1w"],
         aligned["T1w"],
         scratch / "matrix.txt",
-        engine=settings["engine"],
-        degrees_of_freedom=settings["degrees_of_freedom"],
-        report_path=scratch / "registration.json",
-        max_shift_mm=settings["maximum_shift"],
-        max_rotation_degrees=settings["maximum_rotation"],
-        unusual_shift_mm=settings["unusual_shift"],
-        unusual_rotation_degrees=settings["unusual_rotation"],
+        scratch / "registration.json",
+        Registration.model_validate(bundle.settings["registration"]),
     )
     return {"aligned": aligned, "sidecars": sidecars, "registration": scratch / "registration.json"}
 
 
-def _segment_images(bundle: Bundle, images: Mapping[str, Any], out: Path, on_progress: Any) -> dict[str, Any]:
+def _segment_images(
+    bundle: "Bundle", images: Mapping[str, Any], out: Path, device: tuple[str, int], on_progress: Any
+) -> dict[str, Any]:
     from lumbarseg.deployment.segmenter import Segmenter, SessionImages, SessionOutputs, segment_session
     from lumbarseg.training.device import prepare_device
 
-    prepare_device("auto", len(os.sched_getaffinity(0)), {"precision": "float32", "seed": 0, "xla": False})
+    name, threads = device
+    prepare_device(name, threads, {"precision": "float32", "seed": 0, "xla": False})
     segmenter = Segmenter(bundle)
     on_progress(description="segmenting")
     outputs = SessionOutputs(
@@ -121,7 +178,7 @@ def _segment_images(bundle: Bundle, images: Mapping[str, Any], out: Path, on_pro
     return segment_session(segmenter, SessionImages(**images), outputs, lambda part: on_progress(completed=part))
 
 
-def _write_results(bundle: Bundle, source: Path, out: Path, record: Mapping[str, Any]) -> None:
+def _write_results(bundle: "Bundle", source: Path, out: Path, record: Mapping[str, Any]) -> None:
     from lumbarseg.atomic_io import write_json
     from lumbarseg.deployment.morphometry import DICTIONARY
     from lumbarseg.deployment.session_results import write_results

@@ -1,46 +1,60 @@
-"""`python -m lumbarseg watch`: what of a run is done, what runs, what waits, what failed."""
+"""`lumbarseg watch`: progress of the latest run."""
 
 import argparse
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Column, Table
+from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
-from lumbarseg.workflow import progress, slurm
+from lumbarseg.workflow.cli.arguments import add_command
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from lumbarseg.workflow.runs import Run
+
+_DESCRIPTION = """\
+Show the jobs of the latest run in this folder by rule: planned, done, running, waiting and failed; and its
+trainings with epoch, seconds per epoch and the time left (h:mm:ss). A terminal is updated until the run ends
+or Ctrl-C is pressed; elsewhere the table is printed once.
+"""
+_EXAMPLES = """\
+examples:
+  lumbarseg watch                 # in the folder where snakemake was started
+  lumbarseg watch --every 60
+  lumbarseg watch > progress.txt  # once, as plain text
+"""
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to `python -m lumbarseg`."""
-    parser = commands.add_parser(
-        "watch",
-        help="what of the latest run is done, runs, waits, failed",
-        description="Show the jobs of the latest run of this folder by rule, and its trainings with their epochs and the time "
-        "left. On a terminal it is renewed until the run ends or Ctrl-C; elsewhere it is printed once.",
+    """Add the command to the command line."""
+    parser = add_command(commands, "watch", "show the progress of the latest run", _DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument(
+        "--runs", type=Path, default=Path("logs/runs"), metavar="FOLDER", help="records of runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("logs/runs"), help="records of this folder's runs (%(default)s)"
+        "--every", type=float, default=10, metavar="SECONDS", help="time between two updates (default: %(default)s)"
     )
-    parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="renew it that often (%(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Show it.
+    """Show the progress.
 
     Raises:
         InputError: nothing has been run in this folder, or SLURM does not answer.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console(width=None if sys.stdout.isatty() else 120)
-    if not console.is_terminal:
-        console.print(_page(_latest(arguments.runs)))
-        return
     latest = _latest(arguments.runs)
+    if not console.is_terminal:
+        console.print(_page(latest))
+        return
     with Live(_page(latest), console=console, auto_refresh=False) as live:
         try:
             while not latest.has_ended:
@@ -51,26 +65,30 @@ def run(arguments: argparse.Namespace) -> None:
             pass
 
 
-def _latest(runs: Path) -> slurm.Run:
-    found = slurm.runs_of(runs)
+def _latest(runs: Path) -> "Run":
+    from lumbarseg.workflow.runs import runs_of
+
+    found = runs_of(runs)
     if not found:
-        raise InputError(
-            f"{runs}: expected the record of a run, found none; start one, or call this where it was started"
-        )
+        raise InputError(f"{runs}: no record of a run; start one, or call this in the folder where it was started")
     return found[-1]
 
 
-def _page(run: slurm.Run) -> Group:
-    # A run that sent no jobs does not ask SLURM, which may be installed here and not set up.
+def _page(run: "Run") -> "Group":
+    from rich.console import Group
+
+    from lumbarseg.workflow import progress, slurm
+
+    # SLURM may be installed but not set up; a run that does not use it must not need it.
     jobs = slurm.jobs_of(Path.cwd()) if run.name else []
     stages = progress.stages(run, jobs)
-    state = {True: "ended", False: "at work", None: "not to be seen from here"}[run.has_ended]
+    state = {True: "ended", False: "running", None: "not visible from this machine"}[run.has_ended]
     total = progress.totals(stages)
     title = (
         f"{run.content['results']}: {total['done']} of {total['planned']} jobs done, {total['running']} running, "
-        f"{total['waiting']} waiting, {total['failed']} failed; run {run.content['process']} on {run.content['host']} {state}"
+        f"{total['waiting']} waiting, {total['failed']} failed; process {run.content['process']} on {run.content['host']}: {state}"
     )
-    table = Table("rule", *(_right(name) for name in ("planned", "done", "running", "waiting", "failed")), box=None)
+    table = _table("rule", right=("planned", "done", "running", "waiting", "failed"))
     for stage in stages:
         numbers = [stage.planned, stage.done, stage.running, stage.waiting, stage.failed]
         style = (
@@ -80,7 +98,7 @@ def _page(run: slurm.Run) -> Group:
     parts: list[Any] = [title, "", table]
     trainings = progress.trainings(Path(run.content["results"]), run.content["epochs"])
     if trainings:
-        table = Table("training", "", _right("epoch"), _right("s/epoch"), _right("left"), box=None)
+        table = _table("training", "", right=("epoch", "s/epoch", "left"))
         for training in trainings:
             seconds = "·" if training.seconds is None else f"{training.seconds:.1f}"
             left = "·" if training.left is None else str(timedelta(seconds=round(training.left)))
@@ -89,5 +107,7 @@ def _page(run: slurm.Run) -> Group:
     return Group(*parts)
 
 
-def _right(name: str) -> Column:
-    return Column(name, justify="right")
+def _table(*names: str, right: tuple[str, ...]) -> "Table":
+    from rich.table import Column, Table
+
+    return Table(*names, *(Column(name, justify="right") for name in right), box=None)

@@ -1,0 +1,135 @@
+"""The config's keys: what is allowed, and the one sentence about a mistake."""
+
+import json
+import runpy
+
+import pytest
+
+from factories.workflow import ROOT, study_of
+from lumbarseg.config.messages import keys
+from lumbarseg.config.schema import RENAMED, Registration, Selection, Training
+from lumbarseg.errors import InputError
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch):
+    """Return the message about a mistake in a file of changes that is laid over the paper's study."""
+    monkeypatch.chdir(tmp_path)
+
+    def message(changes):
+        with pytest.raises(InputError) as caught:
+            study_of(changes)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return message
+
+
+ALL_KEYS = "(docs/configuration.md lists every key)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"training": {"epochs": 0}}, f"`training.epochs` must be at least 1, not 0; correct it {ALL_KEYS}"),
+        ({"training": {"epochs": 2.5}}, f"`training.epochs` must be a whole number of at least 1, not 2.5; correct it {ALL_KEYS}"),
+        ({"training": {"xla": "yes"}}, f"`training.xla` must be true or false, not `yes`; correct it {ALL_KEYS}"),
+        (
+            {"search": {"learning_rates": {"adam": [0]}}},
+            f"`search.learning_rates.adam.0` must be above 0, not 0; correct it {ALL_KEYS}",
+        ),
+        ({"training": 3}, f"`training` must be a section of keys, not 3; correct it {ALL_KEYS}"),
+        ({"registration": {"engine": "ants"}}, f"`registration.engine` must be `flirt` or `itk`, not `ants`; correct it {ALL_KEYS}"),
+        ({"registration": {"engine": "flrt"}}, "`registration.engine` must be `flirt` or `itk`, not `flrt`; did you mean `flirt`?"),
+        ({"patches": {"patch_size": 100}}, f"`patches.patch_size` must be at least 32 and a multiple of 32, not 100; correct it {ALL_KEYS}"),
+        ({"channels": ["T1w"]}, f'`channels` must be [T2w] or [T2w, T1w], not ["T1w"]; correct it {ALL_KEYS}'),
+        ({"train": ["U1", "UD", "U1"]}, "`train` names `U1` twice; remove one"),
+        ({"train": []}, f"`train` must have at least 1 entry, not 0; correct it {ALL_KEYS}"),
+        (
+            {"split": {"test_patients": "many"}},
+            f"`split.test_patients` must be `auto` or a whole number of at least 1, not `many`; correct it {ALL_KEYS}",
+        ),
+        (
+            {"training": {"augmentation": {"zoom": [1]}}},
+            f"`training.augmentation.zoom` must be a list of two numbers above 0, not [1]; correct it {ALL_KEYS}",
+        ),
+        (
+            {"selection": {"quality": {"brightness": [0.8, 0.1]}}},
+            f"`selection.quality.brightness` must be the least and the greatest value, in this order, not [0.8, 0.1]; correct it {ALL_KEYS}",
+        ),
+        (
+            {"topologies": {"UMD": {"learning_rate": "1e-3"}}},
+            "`topologies.UMD.learning_rate` must be a number above 0, not the text `1e-3`; write 0.001",
+        ),
+        (
+            {"figures": {"slices": [{"participant_id": "p", "session_id": 1, "slice": 0}]}},
+            "`figures.slices.0.session_id` must be text, not 1; write it in quotes",
+        ),
+        (
+            {"classes": [{"id": 0, "name": "a", "colour": "#000000"}, {"id": 1, "name": "b"}]},
+            f"`classes.1.colour` is missing; add it {ALL_KEYS}",
+        ),
+        ({"topologies": {"U 1": {"optimiser": "adam", "learning_rate": 1}}}, "the name `U 1` under `topologies` must be made of letters and digits; rename it"),
+        (
+            {"tables": {"table_4": []}},
+            "the name `table_4` under `tables` must be like table_A9 and none of table_1 to table_6, table_ranking and "
+            "table_measures, which the workflow fills itself; rename it",
+        ),
+        ({"training": {"epoch": 3}}, "unknown key `training.epoch`; did you mean `epochs`?"),
+        ({"trian": ["U1"]}, "unknown key `trian`; did you mean `train`?"),
+        ({"batch_size": 3}, "unknown key `batch_size`; did you mean `training.batch_size`?"),
+        ({"colour_of_the_page": "red"}, f"unknown key `colour_of_the_page`; remove it {ALL_KEYS}"),
+        ({"config_version": 2, "trian": []}, "`config_version` must be 1, not 2; use the version of the workflow that it was written for"),
+    ],
+)  # fmt: skip
+def test_config_rejects_a_mistake_with_file_key_and_remedy_in_one_sentence(refusal, changes, sentence):
+    assert refusal(changes) == f"my_study.yaml: {sentence}"
+
+
+def test_config_rejects_an_unknown_optimiser_to_search_with_the_known_ones(refusal):
+    message = refusal({"search": {"learning_rates": {"adamm": [0.1]}}})
+    assert message.startswith("my_study.yaml: the name `adamm` under `search.learning_rates` must be `adadelta`, ")
+    assert message.endswith("did you mean `adam`?")
+
+
+def test_config_names_the_last_file_that_sets_the_wrong_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("first.yaml", "training: {epochs: 0}"), ("second.yaml", "training: {seed: 2}")):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=r"^first\.yaml: `training\.epochs` must be at least 1"):
+        study_of({"training": {"epochs": 0, "seed": 2}}, files=["first.yaml", "second.yaml"])
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_config_rejects_a_former_key_with_its_present_name(refusal, old, new):
+    changes = 1
+    for part in reversed(old.split(".")):
+        changes = {part: changes}
+    assert refusal(changes) == f"my_study.yaml: `{old}` is now `{new}`; rename it"
+    assert new in {name for name, _, _ in keys()}
+
+
+def test_config_accepts_ranges_of_null_and_tf32():
+    limits = Selection.model_validate({"acquisition": {"T1w": {"Width": None}}}).acquisition.T1w
+    assert (limits.Width, limits.Height) == (None, (320, 800))
+    assert Training.model_validate({"precision": "tf32"}).precision == "tf32"
+
+
+def test_sections_are_rebuilt_from_plain_parameters_and_cannot_be_changed():
+    plain = Training(epochs=3).model_dump(mode="json", exclude={"device", "tensorboard"})
+    assert Training.model_validate(json.loads(json.dumps(plain))) == Training(epochs=3)
+    assert Registration.model_validate({"engine": "itk", "max_shift_mm": 20}) == Registration(engine="itk")
+    with pytest.raises(ValueError, match="frozen"):
+        Training().epochs = 3
+
+
+def test_every_key_has_a_description_and_every_section_of_the_page_its_keys():
+    described = {name: entry.get("description") for name, entry, _ in keys()}
+    assert all(described.values())
+    assert {"topologies.<name>.skip", "classes[].colour", "selection.acquisition.T1w.EchoTime"} <= set(described)
+
+
+def test_page_of_the_config_and_schema_for_editors_are_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs/configuration.py"))
+    assert made["page"]() == made["PAGE"].read_text(encoding="utf-8"), "make docs"
+    assert made["schema"]() == made["SCHEMA"].read_text(encoding="utf-8"), "make docs"

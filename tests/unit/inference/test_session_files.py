@@ -1,0 +1,44 @@
+"""Ensembles loaded from files: what does not belong together is rejected."""
+
+import pytest
+
+from lumbarseg.errors import InputError
+from lumbarseg.inference.session_files import load_ensemble
+from lumbarseg.models.metadata import network_metadata, save_network
+
+NAMES = ["Background", "Vert", "Sacrum"]
+
+
+def load(folder, **changes):
+    described = {"fold": 1, "channels": ["T2w"], "class_names": NAMES} | changes
+    return load_ensemble([("U1", ["U1"], "")], ["U1"], [str(folder / "network.keras")], [], **described)
+
+
+@pytest.fixture(scope="module")
+def saved(networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network")
+    save_network(networks["U1"], folder / "network.keras", network_metadata("U1", 1, ["T2w"], NAMES))
+    return folder
+
+
+def test_load_ensemble_accepts_networks_that_belong_together(saved):
+    assert load(saved).networks == ["U1"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class_names": ["Background", "Vert", "Disc"]}, {"fold": 2}, {"channels": ["T2w", "T1w"]}]
+)
+def test_load_ensemble_rejects_networks_of_another_label_table_fold_or_contrast(saved, changes):
+    (value,) = changes.values()
+    expected = ", ".join(value) if isinstance(value, list) else str(value)
+    with pytest.raises(InputError, match=rf"network\.keras: .*{expected}"):
+        load(saved, **changes)
+
+
+def test_load_ensemble_rejects_another_topology_and_files_without_metadata(networks, tmp_path):
+    save_network(networks["UD"], tmp_path / "network.keras", network_metadata("UD", 1, ["T2w"], NAMES))
+    with pytest.raises(InputError, match=r"network\.keras: .*U1.*UD"):
+        load(tmp_path)
+    networks["U1"].save(tmp_path / "network.keras")
+    with pytest.raises(InputError, match=r"network\.keras: .*network"):
+        load(tmp_path)

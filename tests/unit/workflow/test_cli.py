@@ -1,0 +1,163 @@
+"""The command `lumbarseg`: its help, its two forms of paths, its errors."""
+
+import contextlib
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+import lumbarseg
+from factories.workflow import ROOT
+from lumbarseg.workflow import joblog
+from lumbarseg.workflow.cli import segment
+from lumbarseg.workflow.cli.main import main
+
+HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "matplotlib", "nibabel", "SimpleITK", "pydicom", "pydantic")
+
+
+@pytest.fixture
+def bundle(monkeypatch):
+    """A bundle of T2w and T1w, whatever its file, and commands that report what they would work on."""
+    opened = SimpleNamespace(path=Path("best.zip"), manifest={"channels": ["T2w", "T1w"]})
+    monkeypatch.setattr("lumbarseg.deployment.bundle.Bundle", lambda path: opened)
+    monkeypatch.setattr(joblog, "job", lambda log: contextlib.nullcontext())
+    monkeypatch.setattr(segment, "_segment", lambda *given: opened.calls.append(given[1:4]))
+    opened.calls = []
+    return opened
+
+
+def exit_status(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+def test_help_lists_the_commands_and_loads_no_large_package():
+    code = (
+        "import contextlib, sys\nfrom lumbarseg.workflow.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n    main(['--help'])\n"
+        f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+        env={"PYTHONPATH": str(ROOT / "workflow_scripts")},
+    )  # fmt: skip
+    for command in ("segment", "export", "watch", "clear"):
+        assert f"\n    {command} " in done.stdout
+    assert done.stdout.endswith("loaded: []\n")
+
+
+@pytest.mark.parametrize("command", ["segment", "export", "watch", "clear"])
+def test_help_of_a_command_describes_it_with_examples(command, capsys):
+    assert exit_status(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"examples:\n  lumbarseg {command}" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_version_is_that_of_the_library_its_metadata_and_its_citation(capsys):
+    assert exit_status("--version") == 0
+    assert capsys.readouterr().out == f"lumbarseg {lumbarseg.__version__}\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "lumbarseg.__version__"}
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == lumbarseg.__version__
+
+
+def test_the_installed_command_and_the_module_are_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert pkgutil.resolve_name(project["scripts"]["lumbarseg"]) is main
+    assert pkgutil.resolve_name("lumbarseg.__main__:main") is main
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["--t2w", "dicom/T2", "--t1w", "dicom/T1", "--output", "OUT", "--bundle", "best.zip"],
+        ["best.zip", "dicom/T2", "dicom/T1", "OUT"],
+        ["--device", "cpu", "best.zip", "dicom/T2", "dicom/T1", "OUT"],
+    ],
+)
+def test_segment_takes_named_and_positional_paths(bundle, paths, tmp_path):
+    paths = [str(tmp_path / "out") if path == "OUT" else path for path in paths]
+    assert main(["segment", *paths, "--device", "cpu", "--threads", "3"]) == 0
+    sources = {"T2w": Path("dicom/T2"), "T1w": Path("dicom/T1")}
+    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 3))]
+
+
+def test_segment_takes_t2w_alone_for_a_bundle_of_t2w(bundle, tmp_path):
+    bundle.manifest["channels"] = ["T2w"]
+    assert main(["segment", "best.zip", "t2.mha", str(tmp_path / "out")]) == 0
+    assert main(["segment", "--bundle", "best.zip", "--t2w", "t2.mha", "--output", str(tmp_path / "out")]) == 0
+    assert [sources for sources, *_ in bundle.calls] == [{"T2w": Path("t2.mha")}] * 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "images", "message"),
+    [
+        (["T2w", "T1w"], ["t2.mha"], "best.zip: trained with T2w and T1w images; add the T1w series (--t1w)\n"),
+        (["T2w"], ["t2.mha", "t1.mha"], "best.zip: trained with T2w images only; leave out the T1w series (--t1w)\n"),
+    ],
+)
+def test_segment_refuses_images_that_do_not_match_the_bundle(bundle, channels, images, message, tmp_path, capsys):
+    bundle.manifest["channels"] = channels
+    assert main(["segment", "best.zip", *images, str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["segment"], "the following arguments are required: --bundle, --t2w, --output"),
+        (["segment", "--bundle", "best.zip", "--t2w", "t2.mha"], "the following arguments are required: --output"),
+        (["segment", "best.zip", "t2.mha"], "give the paths alone in the order of the second usage line"),
+        (["segment", "best.zip", "t2.mha", "out", "--t1w", "t1.mha"], "name every path by its option, or give"),
+        (["segment", "best.zip", "t2.mha", "out", "--threads", "0"], "invalid whole number above 0 value: '0'"),
+        (["segment", "best.zip", "t2.mha", "out", "--device", "tpu"], "invalid choice: 'tpu'"),
+        (["export", "best.zip"], "give the paths alone in the order of the second usage line"),
+        (["forget"], "invalid choice: 'forget'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_wrong_arguments_end_with_status_2_and_the_usage(arguments, message, capsys):
+    assert exit_status(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: lumbarseg")
+    assert message in error
+
+
+def test_an_error_of_the_input_is_one_sentence_and_status_1(tmp_path, capsys):
+    assert main(["segment", str(tmp_path / "none.zip"), "t2.mha", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"{tmp_path}/none.zip: ")
+    assert error.count("\n") == 1
+    assert main(["watch", "--runs", str(tmp_path / "runs")]) == 1
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/runs: no record of a run")
+
+
+@pytest.mark.parametrize("command", [["segment", "best.zip", "t2.mha", "t1.mha"], ["export", "best.zip"]])
+def test_an_output_that_is_a_file_is_one_sentence_and_status_1(bundle, command, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert main([*command, str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/out: cannot create the folder (File exists); name another one as --output\n"
+    )
+
+
+def test_export_takes_named_and_positional_paths(bundle, tmp_path, monkeypatch):
+    exported = []
+    monkeypatch.setitem(
+        sys.modules,
+        "lumbarseg.deployment.export",
+        SimpleNamespace(export_onnx=lambda *given: exported.append(given[:2])),
+    )
+    out = tmp_path / "onnx"
+    assert main(["export", "best.zip", str(out)]) == 0
+    assert main(["export", "--bundle", "best.zip", "--output", str(out)]) == 0
+    assert exported == [(bundle, out)] * 2

@@ -1,0 +1,184 @@
+"""What a run consists of, asked without Snakemake."""
+
+import csv
+from types import SimpleNamespace
+
+import pytest
+
+from factories.workflow import plan_of
+from lumbarseg.errors import InputError
+
+
+def wildcards(**values):
+    return SimpleNamespace(**values)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the sheet of six patients whose files are empty; runs start here."""
+    monkeypatch.chdir(tmp_path)
+    rows = ["participant_id\tsession_id\tt2w\tt1w\tmask"]
+    for number in range(6):
+        names = [f"{number}_{kind}.nii.gz" for kind in ("t2w", "t1w", "mask")]
+        for name in names:
+            (tmp_path / name).touch()
+        rows.append("\t".join([f"p{number}", "01", *names]))
+    (tmp_path / "sessions.tsv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def edit_sheet(folder, old, new):
+    sheet = folder / "sessions.tsv"
+    sheet.write_text(sheet.read_text().replace(old, new))
+
+
+def test_plan_splits_patients_with_masks_into_disjoint_subsets(folder):
+    edit_sheet(folder, "5_mask.nii.gz", "")
+    plan = plan_of()
+    assert len(plan.sessions) == 6
+    assert [session.participant_id for session in plan.labelled] == [f"p{number}" for number in range(5)]
+    for fold in plan.study.folds:
+        parts = [set(plan.subset(fold, name)) for name in ("train", "validation", "test")]
+        assert set.union(*parts) == set(plan.labelled)
+        assert sum(map(len, parts)) == len(plan.labelled)
+    assert set(plan.tested_sessions()) == set(plan.subset(1, "test"))
+
+
+def test_plan_excludes_sessions_without_an_image_if_told_to(folder):
+    edit_sheet(folder, "2_t2w.nii.gz", "")
+    with pytest.raises(InputError, match="line 4"):
+        plan_of()
+    plan = plan_of(selection={"missing_contrast": "exclude"})
+    assert plan.missing_images == [("p2", "01", "T2w")]
+    assert "p2" not in {session.participant_id for session in plan.sessions}
+
+
+def test_plan_leaves_out_what_the_last_selection_has_left_out_only_where_selection_excludes(folder):
+    record = folder / plan_of().paths.selection
+    record.parent.mkdir(parents=True)
+    with record.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["participant_id", "session_id", "outcome", "criterion", "found", "expected"])
+        writer.writerow(["p3", "01", "left out", "T2w noise", "0.3", "at most 0.1"])
+    assert plan_of().left_out == []
+    plan = plan_of(selection={"quality": {"action": "exclude"}})
+    assert plan.left_out == [("p3", "01")]
+    assert not [row for row in plan.assignments if row.participant_id == "p3"]
+
+
+def test_plan_without_a_sheet_says_so_when_a_stage_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of()
+    assert plan.sessions == plan.assignments == []
+    with pytest.raises(InputError, match=r"sessions\.tsv: sheet of sessions not found; write one"):
+        plan.with_sheet("a")(None)
+
+
+def test_plan_with_metrics_only_reads_no_sheet_and_refuses_other_stages(folder):
+    plan = plan_of(metrics_only=True)
+    assert plan.sessions == []
+    with pytest.raises(InputError, match="`metrics_only` is true"):
+        plan.with_sheet("a")(None)
+
+
+def test_plan_with_too_few_patients_can_be_patched_and_not_split(folder):
+    plan = plan_of(split={"folds": 6})
+    assert plan.labelled
+    assert plan.with_sheet("a", "b")(None) == ["a", "b"]
+    with pytest.raises(InputError, match="folds"):
+        plan.with_split("a")(None)
+
+
+def test_plan_stops_at_once_at_a_split_file_that_cannot_be_used(folder):
+    (folder / "folds.tsv").write_text("participant_id\tfold\tsubset\np0\t1\ttrain\n")
+    with pytest.raises(InputError, match=r"folds\.tsv"):
+        plan_of(split={"file": "folds.tsv"})
+
+
+def test_plan_names_the_files_of_a_subset_and_their_ids_in_one_order(folder):
+    plan = plan_of()
+    fold = wildcards(fold="2")
+    paths = plan.of_subset(plan.paths.mask, "validation")(fold)
+    ids = plan.ids_of_subset("validation")(fold)
+    assert paths == [plan.paths.mask.format(participant=p, session=s) for p, s in ids]
+    assert len(paths) == len(plan.subset(2, "validation")) > 0
+
+
+def test_plan_of_a_phantom_cohort_follows_from_the_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(phantom={"patients": 8})
+    assert len(plan.sessions) == 8
+    assert plan.source_images(wildcards(participant="phantom01", session="01")) == plan.sheet
+    assert plan.sheet == "results/small/phantom/sessions.tsv"
+    with pytest.raises(InputError, match=r"`split\.stratify`"):
+        plan_of(phantom={"patients": 8}, split={"stratify": "site"})
+
+
+def test_plan_names_the_source_of_images_and_masks(folder):
+    edit_sheet(folder, "1_mask.nii.gz", "")
+    plan = plan_of(channels=["T2w", "T1w"])
+    first, second = wildcards(participant="p0", session="01"), wildcards(participant="p1", session="01")
+    assert plan.source_by_contrast(first) == {"T2w": "0_t2w.nii.gz", "T1w": "0_t1w.nii.gz"}
+    assert plan.source_mask_file(first) == "0_mask.nii.gz"
+    plan_mask = plan.paths.mask.format(participant="p0", session="01")
+    assert [plan.mask_if_any(SimpleMapping(participant="p0", session="01"))] == [[plan_mask]]
+    assert plan.source_mask(second) == ""
+
+
+class SimpleMapping(dict):
+    """Wildcards that can be unpacked too, as Snakemake's."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_plan_gives_out_of_fold_sessions_the_networks_that_have_not_seen_them(folder):
+    plan = plan_of(stacking={"out_of_fold": True})
+    for fold in plan.study.folds:
+        chosen = plan.fold_of_networks(wildcards(fold=str(fold)))
+        for session, of_networks in zip(plan.subset(fold, "train"), chosen, strict=True):
+            assert session in plan.subset(of_networks, "validation")
+    assert len(plan.networks_to_stack(wildcards(fold="1"))) == 3 * len(plan.study.networks)
+    own = plan_of(stacking={"out_of_fold": False})
+    assert set(own.fold_of_networks(wildcards(fold="2"))) == {2}
+    assert len(own.networks_to_stack(wildcards(fold="2"))) == len(own.study.networks)
+
+
+def test_plan_training_settings_leave_out_what_changes_no_result(folder):
+    assert not {"device", "tensorboard"} & set(plan_of().training)
+    assert "epochs" in plan_of().training
+
+
+def test_plan_registration_settings_are_those_of_the_engine(folder):
+    assert "flirt" not in plan_of(registration={"engine": "itk"}).registration_settings
+    assert "flirt" in plan_of(registration={"engine": "flirt"}).registration_settings
+
+
+def test_plan_of_bundle_takes_one_experiments_files_or_all_for_the_best(folder):
+    plan = plan_of()
+    best = plan.of_bundle(plan.paths.network)(wildcards(experiment="best"))
+    one = plan.of_bundle(plan.paths.network)(wildcards(experiment="U1+TH"))
+    assert len(best) == len(plan.study.networks) * 3
+    assert one == [f"results/small/networks/U1/fold-{fold}/network.keras" for fold in (1, 2, 3)]
+    assert plan.of_bundle(plan.paths.meta_learner)(wildcards(experiment="U1+TH")) == []
+    with pytest.raises(InputError, match="`bundle_experiment` is U7"):
+        plan.of_bundle(plan.paths.network)(wildcards(experiment="U7+TH"))
+
+
+def test_plan_benchmarks_are_those_of_the_stages_a_study_has(folder):
+    rules = plan_of(
+        labellings=["MAP"], channels=["T2w"], tables={}, figures={}, comparison={"reference": "UD+MAP"}, uncertainty={}
+    ).benchmarks_by_rule()
+    assert "register_session" not in rules
+    assert "threshold_fold" not in rules
+    assert len(rules["train_network"]) == 6
+
+
+def test_plan_changed_folds_compares_with_the_last_split(folder):
+    plan = plan_of()
+    assert plan.changed_folds() == []
+    written = folder / plan.paths.folds
+    written.parent.mkdir(parents=True)
+    rows = ["participant_id\tfold\tsubset", *(f"{a.participant_id}\t{a.fold}\t{a.subset}" for a in plan.assignments)]
+    written.write_text("\n".join(rows) + "\n")
+    assert plan.changed_folds() == []
+    assert plan_of(split={"seed": 2}).changed_folds()

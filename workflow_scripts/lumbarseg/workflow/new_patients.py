@@ -1,0 +1,35 @@
+"""What became of new sessions, reported when a run ends."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from lumbarseg.cohort.sheet import Session
+from lumbarseg.workflow.paths import LABEL, of_sessions
+from lumbarseg.workflow.plan import Plan
+
+_FAILED = "stopped: "  # how `joblog` marks the sentence that ends a job
+
+
+def session_outcomes(plan: Plan) -> Iterator[str]:
+    """Yield a line for each new session: segmented, with its flags, or not segmented, and why."""
+    for session in plan.sessions if plan.study.config.bundle else []:
+        record, *results = of_sessions(
+            [session], plan.paths.segmentation_record, plan.paths.segmented, plan.paths.measures
+        )
+        if all(Path(path).exists() for path in (record, *results)):
+            flags = json.loads(Path(record).read_text(encoding="utf-8"))["flags"]
+            yield f"{session.label}: {'; '.join(['segmented', *flags])}"
+        else:
+            yield f"{session.label}: NOT segmented: {_last_message(plan, session)}"
+
+
+def _last_message(plan: Plan, session: Session) -> str:
+    """The sentence with which a session's last failed job ended."""
+    (pattern,) = of_sessions([session], plan.paths.log("*", LABEL))
+    for log in sorted(Path().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        messages = [line.partition(_FAILED)[2] for line in lines if _FAILED in line]
+        if messages:
+            return messages[-1]
+    return "none of its jobs failed; it was not reached"

@@ -1,0 +1,17 @@
+"""Read the test slices that the figure of uncertainty shows from images, masks and maps."""
+
+import pandas as pd
+
+from lumbarseg.evaluation.case_selection import choose_cases
+from lumbarseg.reporting.images import SliceReader
+from lumbarseg.reporting.slices import store_slices
+from lumbarseg.workflow.joblog import job
+
+with job(snakemake.log[0]):
+    params, files = snakemake.params, snakemake.input
+    per_slice = pd.read_csv(files.per_slice, dtype={"participant_id": str, "session_id": str})
+    cases = choose_cases(per_slice, params.experiment, params.background)
+    masks = {(params.experiment, params.fold): files.masks}
+    read = SliceReader(params.sessions, files.t2w, [], files.truth, masks)
+    slices = [read.uncertain(row.case, row, params.experiment, files.maps) for row in cases.itertuples()]
+    store_slices(snakemake.output[0], slices)
