@@ -44,7 +44,7 @@ def unknown(voxels, affine):
     ("change", "message"),
     [
         (shifted, "2_mask.nii.gz"),
-        (unknown, "2_mask.nii.gz: expected only the mask values [0, 1, 2], found 7 in 2 voxels"),
+        (unknown, "2_mask.nii.gz: mask values 7 in 2 voxels belong to no class (known values: 0, 1, 2)"),
     ],
 )
 def test_a_bad_mask_is_told_before_any_training_and_other_sessions_go_on(workflow, change, message):

@@ -32,7 +32,7 @@ def write_dicom(folder, number, contrast):
 def workflow(tmp_path_factory):
     """A copy of the workflow with a bundle and new patients, good and bad, and no training data at all."""
     folder = copy_workflow(tmp_path_factory.mktemp("new") / "workflow")
-    small_bundle(folder, NETWORK, ranges={"pixel, height (mm)": [9.0, 9.0]})
+    small_bundle(folder, NETWORK, ranges={"pixel height (mm)": [9.0, 9.0]})
     new = folder / "new"
     for number in (1, 2):
         for contrast in ("T2w", "T1w"):
@@ -73,11 +73,11 @@ def test_a_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_
     run = segment(workflow)
     assert run.status == 1
     _, _, listed = run.output.partition("Exiting because a job execution failed")
-    assert "sub-good_ses-01: segmented; outside of training: pixel, height (mm)" in listed
+    assert "sub-good_ses-01: segmented; outside the training range: pixel height (mm)" in listed
     assert "sub-mixed_ses-01: NOT segmented" in listed
-    assert "expected the images of one patient, found those of 2" in listed
+    assert "images of 2 patients; use both contrasts of one session" in listed
     assert "sub-swapped_ses-01: NOT segmented" in listed
-    assert "expected a T2w series, found one with the times of T1w" in listed
+    assert "the series has the times of T1w, not of T2w" in listed
     assert "sub-axial_ses-01: NOT segmented" in listed
     assert "SIP" not in run.output  # ids of the made-up patients
 
@@ -93,6 +93,19 @@ def test_a_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_
     assert not (workflow / "results/clinic/segmented/small/sub-mixed").exists()
 
 
+def test_segment_of_a_session_without_any_class_ends_with_status_0_and_a_flag(workflow):
+    thresholds = {"Background": 0.05, "Int-Disc": 1.1, "Spinal-Cavity": 1.1}  # which no score reaches
+    small_bundle(workflow, NETWORK, name="nothing.zip", channels=("T2w",), thresholds=thresholds)
+    (workflow / "new/one.tsv").write_text(f"{HEADER}\ngood\t01\t1/T2w\t\t\n")
+    run = segment(workflow, "new/one.tsv", "nothing.zip")
+    assert run.status == 0, run.output[-3000:]
+    assert "sub-good_ses-01: segmented; no class found, all pixels are background; check the images" in run.output
+    folder = workflow / "results/clinic/segmented/nothing/sub-good/ses-01"
+    assert not np.asarray(nib.load(folder / "sub-good_ses-01_dseg.nii.gz").dataobj).any()
+    assert (folder / "sub-good_ses-01_dseg.dcm").exists()
+    assert (folder / "sub-good_ses-01_page.pdf").exists()
+
+
 def test_one_patient_is_segmented_by_the_command_as_by_the_workflow(workflow, tmp_path):
     run = command(
         "segment",
@@ -103,7 +116,7 @@ def test_one_patient_is_segmented_by_the_command_as_by_the_workflow(workflow, tm
         folder=tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    assert "flagged: outside of training: pixel, height (mm)" in run.stderr
+    assert "flagged: outside the training range: pixel height (mm)" in run.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "labels.nii.gz", "labels.dcm", "labels.txt", "entropy.nii.gz", "mutual_information.nii.gz", "measures.csv", "measures.json",
         "page.pdf", "page.png", "session.json", "segment.log", "t2w.nii.gz", "t1w.nii.gz",
@@ -119,12 +132,12 @@ def test_one_patient_is_segmented_by_the_command_as_by_the_workflow(workflow, tm
     ("images", "said"),
     [
         (["new/1/T2w"], "small.zip: trained with T2w and T1w images; add the T1w series (--t1w)"),
-        (["new/1/T2w", "new/2/T1w"], "expected the images of one patient, found those of 2"),
+        (["new/1/T2w", "new/2/T1w"], "images of 2 patients; use both contrasts of one session"),
         (
             ["new/ct.nii.gz", "new/1/T1w"],
-            "ct.nii.gz: expected an MR image, found 100 % of the voxels below -500, as in CT",
+            "ct.nii.gz: 100 % of the voxels are below -500, as in CT",
         ),
-        (["new/none", "new/1/T1w"], "new/none: expected a DICOM folder or an image, found nothing there"),
+        (["new/none", "new/1/T1w"], "new/none: neither a DICOM folder nor an image"),
     ],
 )
 def test_a_mistake_ends_the_command_with_one_sentence(workflow, tmp_path, images, said):
@@ -137,8 +150,8 @@ def test_a_mistake_ends_the_command_with_one_sentence(workflow, tmp_path, images
 def test_what_cannot_be_a_bundle_stops_the_workflow_before_any_job(workflow):
     (workflow / "broken.zip").write_bytes((workflow / "small.zip").read_bytes()[:1000])
     for bundle, said in (
-        ("broken.zip", "damaged or something else"),
-        ("none.zip", "none.zip: expected a bundle, found no such file"),
+        ("broken.zip", "damaged, or not a bundle"),
+        ("none.zip", "none.zip: bundle not found"),
     ):
         run = segment(workflow, "new/sessions.tsv", bundle)
         assert run.status == 1
@@ -148,10 +161,10 @@ def test_what_cannot_be_a_bundle_stops_the_workflow_before_any_job(workflow):
 
 def test_a_batch_without_one_contrast_or_without_a_bundle_is_refused_before_any_job(workflow):
     (workflow / "new/alone.tsv").write_text(f"{HEADER}\ngood\t01\t1/T2w\t\t\n")
-    assert "expected a T1w image for patient good, found an empty cell" in segment(workflow, "new/alone.tsv").output
+    assert "no T1w image for patient good" in segment(workflow, "new/alone.tsv").output
     run = snakemake(workflow, "segment", "--cores", "1", "--config", "sessions=new/sessions.tsv")
     assert run.status == 1
-    assert "config: `segment` expects a bundle and a sheet of the new sessions, found no bundle" in run.output
+    assert "config: `segment` needs a bundle and a sheet of the new sessions" in run.output
 
 
 def test_the_slurm_profile_plans_a_batch(workflow):
@@ -167,4 +180,4 @@ def test_a_study_is_packed_and_its_bundle_planned_for_one_experiment(workflow):
     assert best.jobs["train_network"] == 9
     wrong = snakemake(workflow, "bundle", *plan, "--config", "bundle_experiment=U9+TH")
     assert wrong.status == 1
-    assert "the bundle of U9+TH: expected `best` or an experiment of this study" in wrong.output
+    assert "`bundle_experiment` is U9+TH, which is no experiment of this study" in wrong.output
