@@ -42,6 +42,12 @@ def test_figures_and_tables_of_a_study_are_those_of_the_contracts(shown):
     assert {Path(path).suffix for path in shown.all_tables} == {".csv", ".md", ".tex"}
 
 
+def test_figures_show_uncertainty_only_if_the_config_asks_for_it(shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(uncertainty={"experiment": None})
+    assert set(names(shown.all_figures)) - set(names(Report(plan.study, plan.paths).all_figures)) == {"uncertainty"}
+
+
 def test_every_figure_and_table_has_inputs_a_section_and_a_caption(shown):
     for kind in ("figure", "table"):
         for name in names(getattr(shown, f"all_{kind}s")):
