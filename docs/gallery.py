@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from lumbarseg.atomic_io import atomic_write
-from lumbarseg.reporting.results_page import CAPTIONS, SECTIONS
+from lumbarseg.reporting.contents import title_of
+from lumbarseg.reporting.registry import Declaration, declarations
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "images/gallery"
@@ -35,27 +36,30 @@ def write_small(image: Image.Image, path: Path, width: int = WIDTH) -> None:
         small.quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
 
 
+def shown() -> list[Declaration]:
+    """The figures of the gallery, in the order of the page of results: those that a study has once."""
+    return [one for one in declarations() if one.kind == "figure" and one.of_study and not one.for_each]
+
+
 def write_pictures(figures: Path) -> None:
-    """Copy the figures that have a caption, made small; pictures of other figures are removed."""
+    """Copy the figures of the gallery, made small; pictures of other figures are removed."""
     for old in PICTURES.glob("*.png"):
         old.unlink()
-    for name in CAPTIONS:
-        if (figures / f"{name}.png").exists():
-            with Image.open(figures / f"{name}.png") as image:
-                write_small(image, PICTURES / f"{name}.png")
+    for one in shown():
+        if (figures / f"{one.name}.png").exists():
+            with Image.open(figures / f"{one.name}.png") as image:
+                write_small(image, PICTURES / f"{one.name}.png")
 
 
 def page() -> str:
-    """The page of the pictures that there are, in the order of the page of results."""
-    parts = []
-    for section in SECTIONS:
-        figures = [
-            f"\n### {title}\n\n![{title}](images/gallery/{name}.png)\n\n{caption}\n"
-            for name, (of_section, title, caption) in CAPTIONS.items()
-            if of_section == section and (PICTURES / f"{name}.png").exists()
-        ]
-        parts += [f"\n## {section}\n", *figures] if figures else []
-    return HEAD + ("".join(parts) or EMPTY)
+    """The page of the pictures that there are."""
+    parts: dict[str, list[str]] = {}
+    for one in shown():
+        if (PICTURES / f"{one.name}.png").exists():
+            title = one.title or title_of(one.name)
+            picture = f"\n### {title}\n\n![{title}](images/gallery/{one.name}.png)\n\n{one.caption}\n"
+            parts.setdefault(one.section, [f"\n## {one.section}\n"]).append(picture)
+    return HEAD + ("".join(text for section in parts.values() for text in section) or EMPTY)
 
 
 if __name__ == "__main__":

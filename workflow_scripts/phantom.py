@@ -14,5 +14,5 @@ with job(snakemake.log[0]) as logger:
         matrices=settings["matrices"],
         slices=tuple(settings["slices"]),
         processes=snakemake.threads,
-        progress=lambda participant: logger.info("%s made", participant),
+        on_progress=lambda participant: logger.info("%s made", participant),
     )

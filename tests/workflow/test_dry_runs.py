@@ -47,9 +47,23 @@ def test_slurm_profile_is_found_by_its_name_and_makes_tens_of_submissions(workfl
     assert len(groups) + len(single) < 80
 
 
-STAGES = (
-    "convert register normalise patch quality select split networks train stack threshold reconstruct evaluate tables figures"
-).split()
+STAGES = [
+    "convert",
+    "register",
+    "normalise",
+    "patch",
+    "quality",
+    "select",
+    "split",
+    "networks",
+    "train",
+    "stack",
+    "threshold",
+    "reconstruct",
+    "evaluate",
+    "tables",
+    "figures",
+]
 
 
 def test_demo_profile_plans_the_phantom_study_and_every_stage_is_a_target(workflow):

@@ -7,7 +7,7 @@ import pytest
 
 from factories.workflow import ROOT, study_of
 from lumbarseg.config.messages import keys
-from lumbarseg.config.schema import RENAMED, Registration, Training
+from lumbarseg.config.schema import RENAMED, Registration, Selection, Training
 from lumbarseg.errors import InputError
 
 
@@ -110,10 +110,9 @@ def test_config_rejects_a_former_key_with_its_present_name(refusal, old, new):
 
 
 def test_config_accepts_ranges_of_null_and_tf32():
-    study = study_of({"selection": {"acquisition": {"T1w": {"Width": None}}}, "training": {"precision": "tf32"}})
-    assert study.config.selection.acquisition.T1w.Width is None
-    assert study.config.selection.acquisition.T1w.Height == (320, 800)
-    assert study.config.training.precision == "tf32"
+    limits = Selection.model_validate({"acquisition": {"T1w": {"Width": None}}}).acquisition.T1w
+    assert (limits.Width, limits.Height) == (None, (320, 800))
+    assert Training.model_validate({"precision": "tf32"}).precision == "tf32"
 
 
 def test_sections_are_rebuilt_from_plain_parameters_and_cannot_be_changed():

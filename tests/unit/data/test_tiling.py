@@ -59,7 +59,7 @@ def test_stitch_inverts_extract(rows, columns, side, part, channels):
 
 
 def test_stitch_inverts_extract_for_every_side_from_256_to_1100():
-    # Each length as rows beside a short side, and as columns: an image is the identity if each of its sides is.
+    # Each length once as rows, with a few columns, and once as columns: the two axes are independent.
     row = np.random.default_rng(0).integers(-9, 99, 1100).astype("float32")
     for length in range(256, 1101):
         image = np.tile(row[:length, None], (1, 8))

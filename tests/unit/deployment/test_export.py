@@ -47,7 +47,7 @@ def test_export_onnx_keeps_the_scores_of_networks_and_meta_learner(tmp_path, sta
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("UAMD", {"encoder": "dense", "decoder": "dense", "activation": "prelu"}),
+        ("UAMD", {"encoder": "dense", "activation": "prelu"}),
         ("UDD2", {"encoder": "vgg"}),
         ("FCN", {}),
     ],

@@ -1,4 +1,4 @@
-"""Measures of a label map, against plain loops, shapes of known size and the phantom's anatomy."""
+"""Measures of a label map, compared with plain loops, shapes of known size and the phantom's anatomy."""
 
 import functools
 
@@ -16,7 +16,7 @@ from lumbarseg.geometry import from_sagittal_view, sagittal_spacing, sagittal_vi
 from lumbarseg.labels import LabelTable
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.section import label_section
-from lumbarseg.phantom.series import _to_anatomy, anatomy_from_world, label_volume, make_grid
+from lumbarseg.phantom.series import anatomy_from_world, label_volume, make_grid, to_anatomy
 from lumbarseg.phantom.spine import build_spine
 
 TABLE = LabelTable(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["classes"])
@@ -136,7 +136,7 @@ def phantom():
         plane = grid.plane(index)
         plane[:, 2] += (plane[:, 0] + plane[:, 1]) * (0.5 / fine - 0.5)
         plane[:, :2] /= fine
-        section = label_section(spine, _to_anatomy(plane, transform), (grid.matrix * fine, grid.matrix * fine))
+        section = label_section(spine, to_anatomy(plane, transform), (grid.matrix * fine, grid.matrix * fine))
         counts += np.bincount(section.ravel(), minlength=12)
     return label_volume(patient, spine), grid.affine, counts * abs(np.linalg.det(grid.affine[:3, :3])) / fine**2 / 1000
 

@@ -48,35 +48,38 @@ def nats(steps):
     return steps * (np.log(3) / 255)
 
 
-def by_hand(networks, image, combine):
-    """Scores of a slice from a plain loop over patches."""
-    total, times = np.zeros((*image.shape[:2], 3)), np.zeros(image.shape[:2])
-    for row, column in Tiling(*image.shape[:2], SIDE, STRIDE).positions:
-        patch = image[None, row : row + SIDE, column : column + SIDE]
-        scores = keras.ops.convert_to_numpy(combine([network(patch, training=False) for network in networks]))
-        total[row : row + SIDE, column : column + SIDE] += scores[0]
-        times[row : row + SIDE, column : column + SIDE] += 1
-    return (total / times[..., None]).astype(np.float32)
+def by_hand(image, networks):
+    """Scores of a slice from a plain loop over patches: of the geometric mean of all networks, and of each network."""
+    positions = Tiling(*image.shape[:2], SIDE, STRIDE).positions
+    patches = np.stack([image[row : row + SIDE, column : column + SIDE] for row, column in positions])
+    outputs = [keras.ops.convert_to_numpy(network(patches, training=False)) for network in networks]
+    combined = []
+    for scores in (geometric_mean(outputs), *outputs):
+        total, times = np.zeros((*image.shape[:2], 3)), np.zeros(image.shape[:2])
+        for (row, column), patch in zip(positions, scores, strict=True):
+            total[row : row + SIDE, column : column + SIDE] += patch
+            times[row : row + SIDE, column : column + SIDE] += 1
+        combined.append((total / times[..., None]).astype(np.float32))
+    return combined
 
 
 def test_segmenter_agrees_with_a_plain_loop_over_patches(segmenter):
-    images, parts = channels(), []
-    found = segmenter.segment(images, parts.append)
+    images, fractions = channels(), []
+    found = segmenter.segment(images, fractions.append)
     networks = list(segmenter.networks()[0].values())
     for number, image in enumerate(images):
-        scores = by_hand(networks, image, geometric_mean)
+        scores, *own = by_hand(image, networks)
         expected = label_by_threshold(scores, [0.3, 0.35, 0.25], 0)
         assert (found.labels[number] == expected).mean() > 0.995  # rounding may tip a pixel at a threshold
         assert nats(found.uncertainty["entropy"][number]) == pytest.approx(
             scipy.stats.entropy(scores, axis=-1), abs=STEP
         )
-        own = [by_hand([network], image, lambda outputs: outputs[0]) for network in networks]
-        apart = scipy.stats.entropy(np.mean(own, axis=0), axis=-1) - np.mean(
+        disagreement = scipy.stats.entropy(np.mean(own, axis=0), axis=-1) - np.mean(
             [scipy.stats.entropy(one, axis=-1) for one in own], axis=0
         )
-        assert nats(found.uncertainty["mutualinformation"][number]) == pytest.approx(apart, abs=STEP)
-    assert parts == sorted(parts)
-    assert parts[-1] == 1
+        assert nats(found.uncertainty["mutualinformation"][number]) == pytest.approx(disagreement, abs=STEP)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
 
 
 def require_labels(found, networks):

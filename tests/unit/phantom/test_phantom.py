@@ -1,4 +1,4 @@
-"""The phantom cohort: is it seeded, complete, physical, within Table 2, and is its truth true?"""
+"""The phantom cohort: reproducibility, anatomy, signal, motion and files."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def converted(cohort, tmp_path_factory):
-    """Every series of the cohort as dcm2niix makes it, and what dcm2niix said."""
+    """Every series of the cohort as converted by dcm2niix, and the output of dcm2niix."""
     out = tmp_path_factory.mktemp("converted")
     images, said = {}, ""
     for series in sorted((cohort / "dicom").glob("*/*")):
@@ -77,12 +77,12 @@ def headers(folder):
 # ---- the cohort ------------------------------------------------------------------------------------------------------
 
 
-def test_ids_have_two_digits_and_grow():
+def test_participant_ids_have_at_least_two_digits():
     assert participant_ids(3) == ["phantom01", "phantom02", "phantom03"]
     assert participant_ids(181)[-1] == "phantom181"
 
 
-def test_asking_for_ids_loads_no_numerical_package():
+def test_participant_ids_load_no_numerical_package():
     code = (
         "import sys; from lumbarseg.phantom import participant_ids; participant_ids(3); "
         "print([m for m in ('numpy', 'scipy', 'pydicom', 'nibabel') if m in sys.modules])"
@@ -95,7 +95,7 @@ def _environment():
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "workflow_scripts")}
 
 
-def test_sheet_names_files_that_are_there(cohort):
+def test_write_cohort_writes_a_sheet_of_existing_files(cohort):
     sheet = pd.read_csv(cohort / "sessions.tsv", sep="\t", dtype={"session_id": str})
     assert list(sheet.columns) == ["participant_id", "session_id", "t2w", "t1w", "mask", "age", "sex", "weight", "site"]
     assert list(sheet.participant_id) == participant_ids(2)
@@ -105,7 +105,7 @@ def test_sheet_names_files_that_are_there(cohort):
     assert all(len(list((cohort / path).glob("*.dcm"))) == 8 for path in [*sheet.t2w, *sheet.t1w])
 
 
-def test_same_seed_same_files_whatever_the_cohort_or_the_processes(cohort, tmp_path):
+def test_write_cohort_depends_on_the_seed_only(cohort, tmp_path):
     write_cohort(tmp_path, patients=3, seed=1, matrices=[MATRIX], slices=SLICES, processes=2)
     files = [path.relative_to(cohort) for path in cohort.rglob("phantom*/**/*.dcm")]
     files += [path.relative_to(cohort) for path in (cohort / "truth").iterdir()]
@@ -115,22 +115,22 @@ def test_same_seed_same_files_whatever_the_cohort_or_the_processes(cohort, tmp_p
     assert np.array_equal(ours, theirs)
 
 
-def test_another_seed_and_another_number_give_other_patients():
+def test_draw_patient_depends_on_seed_and_number():
     first = draw_patient(1, "phantom01", 1, [MATRIX], SLICES)
     assert first == draw_patient(1, "phantom01", 1, [MATRIX], SLICES)
     assert first.body != draw_patient(1, "phantom01", 2, [MATRIX], SLICES).body
     assert first.body != draw_patient(2, "phantom02", 1, [MATRIX], SLICES).body
 
 
-def test_progress_names_each_patient_and_a_second_run_leaves_no_slices_of_the_first(tmp_path):
+def test_write_cohort_reports_patients_and_removes_old_slices(tmp_path):
     seen = []
-    write_cohort(tmp_path, patients=2, seed=3, matrices=[32], slices=(3, 3), progress=seen.append)
+    write_cohort(tmp_path, patients=2, seed=3, matrices=[32], slices=(3, 3), on_progress=seen.append)
     assert seen == participant_ids(2)
     write_cohort(tmp_path, patients=1, seed=3, matrices=[32], slices=(2, 2))
     assert len(list((tmp_path / "dicom/phantom01/T2w").iterdir())) == 2
 
 
-def test_many_patients_are_like_table_1():
+def test_draw_patient_follows_table_1():
     people = [draw_patient(number, "x", 5, [512], (8, 14)) for number in range(1, 401)]
     ages, weights = np.array([p.age for p in people]), np.array([p.weight for p in people])
     assert ages.min() >= 9 and ages.max() <= 88 and weights.min() >= 29 and weights.max() <= 120
@@ -146,13 +146,13 @@ def test_many_patients_are_like_table_1():
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_every_class_is_in_every_patient(number):
+def test_label_volume_has_every_class_in_every_patient(number):
     counts = np.bincount(labels_of(number).ravel(), minlength=12)
     assert len(counts) == 12
     assert (counts > 12).all(), counts
 
 
-def test_proportions_are_those_of_a_lumbar_spine():
+def test_label_volume_has_the_proportions_of_a_lumbar_spine():
     share = np.mean([np.bincount(labels_of(n).ravel(), minlength=12) / labels_of(n).size for n in range(1, 6)], axis=0)
     assert 0.45 < share[0] < 0.8  # belly and air
     assert share[1] > share[3] > share[4]  # bodies and arches, discs, canal
@@ -160,7 +160,7 @@ def test_proportions_are_those_of_a_lumbar_spine():
     assert share[9] == min(share)
 
 
-def test_order_of_structures_from_front_to_back():
+def test_label_volume_orders_structures_from_front_to_back():
     labels = labels_of(4)
     middle = labels[:, :, labels.shape[2] // 2]
     column = {
@@ -172,7 +172,7 @@ def test_order_of_structures_from_front_to_back():
     assert np.mean(np.nonzero(labels == 2)[1]) < np.mean(np.nonzero(labels == 1)[1])
 
 
-def test_the_aorta_lies_left_of_the_vena_cava_and_roots_beside_the_canal():
+def test_label_volume_has_vessels_and_roots_lateral_to_the_canal():
     labels = labels_of(5)
     assert (labels == 10).any()
     slices = np.arange(labels.shape[2])
@@ -180,7 +180,7 @@ def test_the_aorta_lies_left_of_the_vena_cava_and_roots_beside_the_canal():
     assert roots > canal
 
 
-def test_degenerate_discs_are_lower():
+def test_build_spine_lowers_degenerate_discs():
     patient, spine = made(1)
     grades = np.array([disc.degeneration for disc in spine.discs[5:9]])
     young = build_spine(replace(patient.body, degeneration=(0.0,) * 15))
@@ -193,20 +193,20 @@ def test_degenerate_discs_are_lower():
 
 
 @pytest.mark.parametrize("name", list(TISSUES))
-def test_signal_is_the_spin_echo_equation(name):
+def test_spin_echo_is_the_signal_equation(name):
     tissue = TISSUES[name]
     plain = tissue.density * (1 - exp(-520 / tissue.t1)) * exp(-11 / tissue.t2)
     assert spin_echo(tissue, 520, 11) == pytest.approx(plain, rel=1e-12)
 
 
-def test_signal_has_its_limits():
+def test_spin_echo_has_the_right_limits():
     tissue = Tissue(1000, 100, 0.7)
     assert spin_echo(tissue, 1e6, 0) == pytest.approx(0.7)
     assert spin_echo(tissue, 0, 10) == 0
     assert spin_echo(tissue, 1e6, 100) == pytest.approx(0.7 / np.e)
 
 
-def test_tissues_are_ordered_as_in_real_images():
+def test_spin_echo_orders_tissues_as_in_real_images():
     t2w = {name: spin_echo(tissue, 3500, 100) for name, tissue in TISSUES.items()}
     t1w = {name: spin_echo(tissue, 520, 11) for name, tissue in TISSUES.items()}
     fluid = "cerebrospinal fluid"
@@ -215,7 +215,7 @@ def test_tissues_are_ordered_as_in_real_images():
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_images_have_the_contrast_of_their_tissues(number):
+def test_slice_image_has_the_contrast_of_its_tissues(number):
     patient, spine = made(number)
     index = patient.slices // 2
     labels = labels_of(number)[:, ::-1, index].T
@@ -229,14 +229,14 @@ def test_images_have_the_contrast_of_their_tissues(number):
     assert mean["T1w"][skin] > mean["T1w"][vert]
 
 
-def test_the_background_has_rician_noise():
+def test_acquire_gives_rician_noise():
     random = np.random.default_rng(0)
     image = acquire(np.zeros((256, 256), np.float32), 256, 1.0, (0.0, 5.0), random)
     # Rayleigh: mean to standard deviation is sqrt(pi / (4 - pi)), whatever the apodisation took away
     assert image.mean() / image.std() == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.03)
 
 
-def test_acquisition_keeps_level_and_place():
+def test_acquire_keeps_level_and_position():
     rows, columns = np.mgrid[0:60, 0:60]
     blob = np.exp(-((rows - 20.0) ** 2 + (columns - 33.0) ** 2) / 50).astype(np.float32)
     same = acquire(blob, 60, 0.0, (0.0, 5.0), np.random.default_rng(0))
@@ -249,13 +249,13 @@ def test_acquisition_keeps_level_and_place():
 # ---- the motion ------------------------------------------------------------------------------------------------------
 
 
-def test_rotations_agree_with_scipy():
+def test_rotation_matrix_agrees_with_scipy():
     angles = (3.0, -1.2, 1.7)
     assert np.allclose(rotation_matrix(angles), Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
 
 
 @pytest.mark.parametrize("number", range(1, 6))
-def test_truth_takes_t1w_points_to_the_same_anatomy_in_t2w(number):
+def test_motion_matrix_maps_t1w_points_to_the_same_anatomy_in_t2w(number):
     patient, _ = made(number)
     truth = motion_matrix(patient)
     assert abs(np.array(patient.rotation)).max() <= 4 and (abs(np.array(patient.rotation[1:])) <= 2).all()
@@ -266,7 +266,7 @@ def test_truth_takes_t1w_points_to_the_same_anatomy_in_t2w(number):
     )
 
 
-def test_truth_aligns_the_images():
+def test_motion_matrix_aligns_the_images():
     """Resampled by the file's matrix, T1w shows the T2w scan's anatomy; unmoved or moved the wrong way it does not."""
     patient, spine = made(3, 128, (12, 12))
     # the same contrast in both positions, so that plain correlation measures the alignment
@@ -300,7 +300,7 @@ def _middle(image, size):
     return image[start : start + size, start : start + size]
 
 
-def test_truth_file_says_what_was_done(cohort):
+def test_write_truth_records_the_motion(cohort):
     for number, participant in enumerate(participant_ids(2), start=1):
         truth = json.loads((cohort / "truth" / f"{participant}_from-T1w_to-T2w.json").read_text())
         patient, _ = made(number)
@@ -314,14 +314,14 @@ def test_truth_file_says_what_was_done(cohort):
 # ---- the files -------------------------------------------------------------------------------------------------------
 
 
-def test_dcm2niix_converts_without_warnings(converted):
+def test_phantom_series_convert_without_warnings(converted):
     images, said = converted
     assert len(images) == 4
     assert "warning" not in said.lower() and "error" not in said.lower(), said
 
 
 @pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
-def test_dcm2niix_puts_every_site_on_the_grid_of_its_mask(site, tmp_path):
+def test_make_grid_is_the_grid_of_dcm2niix_at_every_site(site, tmp_path):
     number = SITES.index(site) + 1
     patient, spine = made(number, 48, (8, 8))
     write_series(tmp_path / "dicom", patient, spine, "T2w")
@@ -341,7 +341,7 @@ def test_dcm2niix_puts_every_site_on_the_grid_of_its_mask(site, tmp_path):
     assert np.allclose(image.affine, make_grid(patient, "T2w").affine, atol=2e-4)
 
 
-def test_mask_lies_on_the_grid_of_the_converted_t2w(cohort, converted):
+def test_write_mask_uses_the_grid_of_the_converted_t2w(cohort, converted):
     images, _ = converted
     for participant in participant_ids(2):
         image, mask = images[participant, "T2w"], nibabel.load(cohort / f"masks/{participant}_mask.nii.gz")
@@ -350,7 +350,7 @@ def test_mask_lies_on_the_grid_of_the_converted_t2w(cohort, converted):
         assert aff2axcodes(image.affine) == ("P", "S", "R")
 
 
-def test_mask_and_image_agree_voxel_by_voxel(cohort, converted):
+def test_write_mask_agrees_with_the_image_voxel_by_voxel(cohort, converted):
     """The mask explains most of the image's variance where it lies, less mirrored or a voxel off."""
     images, _ = converted
     for participant in participant_ids(2):
@@ -368,7 +368,7 @@ def test_mask_and_image_agree_voxel_by_voxel(cohort, converted):
         assert here > max(mirrored) and here > max(shifted)
 
 
-def test_headers_are_valid_and_whole(cohort):
+def test_dicom_slice_has_valid_and_complete_headers(cohort):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = headers(cohort / "dicom" / "phantom01")
@@ -397,7 +397,7 @@ TABLE_2 = {  # T1w, T2w
 }
 
 
-def test_headers_lie_within_table_2():
+def test_dicom_slice_lies_within_table_2():
     blank = np.zeros((1, 1), np.uint16)
     for number in range(1, 61):
         patient = draw_patient(number, "x", 2, [320, 384, 448, 512, 640, 800, 1024], (8, 14))
@@ -411,7 +411,7 @@ def test_headers_lie_within_table_2():
                 assert (low <= values).all() and (values <= high).all(), (number, contrast, tag, values)
 
 
-def test_small_matrices_keep_the_field_of_view():
+def test_draw_patient_keeps_the_field_of_view_of_small_matrices():
     for number in range(1, 11):
         for matrix in (128, 192, 320, 512):
             sequence = draw_patient(number, "x", 1, [matrix], (8, 8)).sequences["T2w"]

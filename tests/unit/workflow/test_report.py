@@ -1,80 +1,73 @@
-"""Figures and tables of a run as the rules ask for them."""
+"""What the rules of figures, tables and the page take and make."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from factories.workflow import ROOT, plan_of
+from factories.reporting import report_study
+from factories.workflow import ROOT
 from lumbarseg.errors import InputError
+from lumbarseg.workflow.paths import Paths
 from lumbarseg.workflow.report import Report
 
 
-class Wildcards(dict):
-    """What Snakemake gives to an input function."""
-
-    __getattr__ = dict.__getitem__
-
-
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("run"))
-        plan = plan_of()
-        return Report(plan.study, plan.paths)
+def report():
+    return Report(report_study(), Paths("s"))
 
 
-def names(paths):
-    """Stems of files, each once, in their order."""
-    return list(dict.fromkeys(Path(path).stem for path in paths))
+def wildcards(**values):
+    return values
 
 
-def modules(shown, kind, name):
-    """The library files that a figure or table depends on, relative to the library."""
-    files = shown.inputs(kind)(Wildcards({kind: name}))["modules"]
-    return {path.partition("lumbarseg/")[2] for path in files}
+def test_report_lists_every_format_of_the_studys_figures_and_tables(report):
+    assert {"results/s/figures/fig_8.svg", "results/s/figures/fig_8.png"} <= set(report.all_figures)
+    tables = {f"results/s/tables/table_A1.{ending}" for ending in ("csv", "md", "tex")}
+    assert tables <= set(report.all_tables)
+    assert not [path for path in [*report.all_figures, *report.all_tables] if "search" in path]
 
 
-def test_figures_and_tables_of_a_study_are_those_of_the_contracts(shown):
-    assert {"table_1", "table_2", "table_3", "table_4", "table_5", "table_6", "table_7"} <= set(names(shown.all_tables))
-    assert {"fig_2", "fig_3", "fig_7", "fig_8", "fig_9"} <= set(names(shown.all_figures))
-    assert {Path(path).suffix for path in shown.all_figures} == {".svg", ".png"}
-    assert {Path(path).suffix for path in shown.all_tables} == {".csv", ".md", ".tex"}
+def test_report_inputs_are_the_modules_and_metrics_of_one_figure(report):
+    inputs = report.inputs("figure")(wildcards(figure="ranking"))
+    modules = {path.rpartition("reporting/")[2] for path in inputs.pop("modules")}
+    assert {"figures/ranking.py", "figures/style.py", "registry.py"} <= modules
+    assert not modules & {"figures/box_plots.py", "contents.py", "tables/writing.py", "results_page.py"}
+    assert inputs == {"ranking": "results/s/metrics/ranking.csv"}
 
 
-def test_figures_show_uncertainty_only_if_the_config_asks_for_it(shown, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan = plan_of(uncertainty={"experiment": None})
-    assert set(names(shown.all_figures)) - set(names(Report(plan.study, plan.paths).all_figures)) == {"uncertainty"}
+def test_report_parameters_are_those_of_one_figure(report):
+    assert report.parameter("figure", "settings")(wildcards(figure="ranking")) == {}
+    settings = report.parameter("figure", "settings")(wildcards(figure="fig_9"))
+    assert settings["ensemble_sizes"] == {"E2": 2, "E3": 3}
+    assert report.parameter("figure", "function")(wildcards(figure="fig_9")).endswith("ensembles.figure_9")
 
 
-def test_every_figure_and_table_has_inputs_a_section_and_a_caption(shown):
-    for kind in ("figure", "table"):
-        for name in names(getattr(shown, f"all_{kind}s")):
-            wildcards = Wildcards({kind: name})
-            assert shown.parameter(kind, "section")(wildcards)
-            assert len(shown.parameter(kind, "caption")(wildcards)) > 20
-            assert set(shown.parameter(kind, "parameters_of_files")(wildcards)) <= set(shown.inputs(kind)(wildcards))
+def test_report_shows_uncertainty_only_if_the_config_asks_for_it(report):
+    without = Report(report_study(uncertainty={"experiment": None}), Paths("s"))
+    assert {path for path in report.all_figures if "uncertainty" in path} == set(report.all_figures) - set(
+        without.all_figures
+    )
+    assert len(report.all_figures) == len(without.all_figures) + 2
 
 
-def test_inputs_of_a_figure_are_its_module_and_what_that_imports(shown):
-    box_plots = modules(shown, "figure", "fig_8")
-    assert {"reporting/figures/box_plots.py", "reporting/figures/style.py", "evaluation/metrics.py"} <= box_plots
-    assert "reporting/figures/ensembles.py" not in box_plots
-    assert not [path for path in box_plots if path.startswith(("training/", "models/", "inference/"))]
+def test_report_marks_files_with_category_and_labels(report):
+    marks = report.in_report("table", "CSV")
+    assert marks["category"](wildcards(table="table_A1")) == "Segmentation"
+    assert marks["labels"](wildcards(table="table_A1")) == {"table": "Table A.1", "format": "CSV"}
 
 
-def test_entry_of_an_unknown_figure_names_those_there_are(shown):
-    with pytest.raises(InputError, match=r"figures/fig_99: this study has no such figure; choose one of .*fig_8"):
-        shown.inputs("figure")(Wildcards(figure="fig_99"))
+def test_report_page_items_have_a_file_each(report):
+    shown = {item["name"]: file for item, file in zip(report.page_items, report.page_files, strict=True)}
+    assert shown["fig_8"] == "results/s/figures/fig_8.png"
+    assert shown["table_A1_published"] == "results/s/tables/table_A1_published.json"
 
 
-def test_page_has_a_file_for_each_item_in_its_order(shown):
-    items, files = shown.page_items, shown.page_files
-    assert len(items) == len(files) == len(names(shown.all_figures)) + len(names(shown.all_tables))
-    assert [Path(path).stem for path in files] == [item["name"] for item in items]
+@pytest.mark.parametrize(("kind", "name"), [("figure", "fig_99"), ("table", "table_Z1")])
+def test_report_refuses_what_the_study_does_not_have(report, kind, name):
+    with pytest.raises(InputError, match=f"{kind}s/{name}: this study has no such {kind}; choose one of "):
+        report.inputs(kind)(wildcards(**{kind: name}))
 
 
-def test_rules_name_no_figure_or_table():
+def test_rules_name_no_figure_or_table_but_those_of_targets_of_their_own():
     rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     assert set(re.findall(r"\b(?:fig|table)_\w+", rules)) <= {"table_search", "table_registration", "table_selection"}

@@ -118,8 +118,7 @@ class Study:
 
     def topology(self, name: str) -> dict[str, Any]:
         """A topology's entry with every default filled in (Table 4)."""
-        entry = self.config.topologies[name].model_dump(mode="json")
-        return complete_topology(name, entry, self._file(["topologies", name]))
+        return complete_topology(name, self.config.topologies[name].model_dump(mode="json"), self._file)
 
     @property
     def ensembles(self) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Complete entries of `topologies`: defaults filled in, and no key that the network's family does not use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -43,13 +43,15 @@ _OF_ONE_FAMILY: Mapping[str, str] = {
 _BLOCKS = ("unet", "vgg", "dense", "attention")
 
 
-def complete_topology(name: str, entry: Mapping[str, Any], file: str = "config") -> dict[str, Any]:
+def complete_topology(
+    name: str, entry: Mapping[str, Any], file_of: Callable[[Sequence[str]], str] = lambda path: "config"
+) -> dict[str, Any]:
     """Check one entry of `topologies` and fill in the keys it leaves out.
 
     Args:
         name: the topology's name, for the message.
         entry: what the config says; may be complete already.
-        file: of the config, for the message.
+        file_of: returns the file to name in a message about a path of keys.
 
     Returns:
         A new dictionary with every key of `TOPOLOGY_DEFAULTS`, in that order.
@@ -60,14 +62,14 @@ def complete_topology(name: str, entry: Mapping[str, Any], file: str = "config")
     try:
         topology = Topology.model_validate({**_UNSTATED, **entry} if isinstance(entry, Mapping) else entry)
     except ValidationError as error:
-        raise InputError(explain(error, lambda path: file, ("topologies", name))) from None
+        raise InputError(explain(error, file_of, ("topologies", name))) from None
     complete = topology.model_dump(mode="json")
     # One meaning, one list: the order in which they are written changes nothing.
     complete["batch_normalisation"] = [kind for kind in _BLOCKS if kind in complete["batch_normalisation"]]
     for key, family in _OF_ONE_FAMILY.items():
         if topology.family != family and complete[key] != TOPOLOGY_DEFAULTS[key]:
             raise InputError(
-                f"{file}: `topologies.{name}.{key}` is not used by the family {topology.family}, but is set to {complete[key]}; "
+                f"{file_of(['topologies', name, key])}: `topologies.{name}.{key}` is not used by the family {topology.family}, but is set to {complete[key]}; "
                 f"remove it or set `family: {family}`"
             )
     return complete

@@ -1,4 +1,4 @@
-"""A phantom cohort: patients with known masks and known motion, made from a parametric anatomy of the lumbar spine."""
+"""A phantom cohort: patients with known masks and known motion, from a parametric anatomy of the lumbar spine."""
 
 from lumbarseg.phantom.cohort import participant_ids, write_cohort
 

@@ -10,21 +10,21 @@ Frame = tuple[Array, Array, Array]
 
 
 def frame(raster: PlaneRaster, bone: Vertebra) -> Frame:
-    """Coordinates p, q, z of the pixels in a vertebra's frame, mm."""
+    """Return the coordinates p, q, z of the pixels in a vertebra's frame, mm."""
     sine, cosine = np.float32(np.sin(bone.tilt)), np.float32(np.cos(bone.tilt))
     ahead, up = raster.a - np.float32(bone.anterior), raster.s - np.float32(bone.superior)
     return raster.r - np.float32(bone.right), ahead * cosine - up * sine, ahead * sine + up * cosine
 
 
 def box(across: Array, along: Array, rounding: float) -> Array:
-    """Distance to a rounded rectangle from the distances to its two pairs of sides."""
+    """Return the distance to a rounded rectangle from the distances to its two pairs of sides."""
     x, y = across + np.float32(rounding), along + np.float32(rounding)
     outside = np.sqrt(np.maximum(x, 0.0) ** 2 + np.maximum(y, 0.0) ** 2)
     return outside + np.minimum(np.maximum(x, y), 0.0) - np.float32(rounding)
 
 
 def plate(v: Array, z: Array, ends: tuple[float, float, float, float], thickness: tuple[float, float]) -> Array:
-    """Distance in the sagittal plane to a bar from (v, z) to (v, z), of half thickness that changes along it."""
+    """Return the distance in the sagittal plane to a bar between two points (v, z) with linearly changing half thickness."""
     step_v, step_z = np.float32(ends[2] - ends[0]), np.float32(ends[3] - ends[1])
     v, z = v - np.float32(ends[0]), z - np.float32(ends[1])
     along = np.clip((v * step_v + z * step_z) / (step_v**2 + step_z**2), 0.0, 1.0)
@@ -33,7 +33,7 @@ def plate(v: Array, z: Array, ends: tuple[float, float, float, float], thickness
 
 
 def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
-    """Distance to the surface of a vertebral body: a waisted, rounded block with concave end plates."""
+    """Return the distance to the surface of a vertebral body: a waisted, rounded block with concave end plates."""
     half = np.float32(bone.height / 2)
     level = np.clip(z / half, -1.2, 1.2)
     waist = np.maximum(1.0 - level * level, 0.0)
@@ -51,7 +51,7 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
 
 
 def marrow(raster: PlaneRaster) -> Value:
-    """Signal of trabecular bone: a mixture of fatty and watery marrow, patchy as that of grown-ups is."""
+    """Return the signal of trabecular bone: a patchy mixture of fatty and watery marrow, as in adults."""
     if raster.is_label_image:
         return 0.0
     part = (
@@ -60,19 +60,19 @@ def marrow(raster: PlaneRaster) -> Value:
         + np.float32(0.05) * raster.noise(0.6, 43)
     )
     water, fat = raster.signal("marrow water"), raster.signal("marrow fat")
-    # trabeculae take an eighth of the volume and, by susceptibility, some more of the signal
+    # trabeculae are an eighth of the volume and reduce the signal further by susceptibility
     return np.asarray(0.78 * (water + part * (fat - water)), dtype=np.float32)
 
 
 def paint_bone(raster: PlaneRaster, distance: Array, label: int, cortex: float, filling: Value | None = None) -> None:
-    """A bone: dark cortex of `cortex` mm around marrow."""
+    """Paint a bone: dark cortex of `cortex` mm around marrow."""
     raster.paint(distance, raster.signal("bone"), label)
     if not raster.is_label_image:
         raster.paint(distance + np.float32(cortex), marrow(raster) if filling is None else filling, None)
 
 
 def paint_disc(raster: PlaneRaster, disc: Disc) -> None:
-    """A disc: annulus around a nucleus that darkens, and bulges, as it degenerates."""
+    """Paint a disc: annulus around a nucleus, which darkens and bulges with degeneration."""
     upper, lower = disc.upper, disc.lower
     a0, s0 = upper.place(0.0, -(upper.height + disc.height) / 2)
     wide = max(upper.width, lower.width) / 2 + 4.0
@@ -99,7 +99,7 @@ def paint_disc(raster: PlaneRaster, disc: Disc) -> None:
         gap = np.maximum(-below, -above) - 0.2
         where.paint(np.maximum(np.maximum(edge + 1.5, gap), np.abs(p) - 20.0), where.signal("annulus") * 0.8, SACRUM)
         return
-    # end plates are hollow, so the disc reaches 2.5 mm into the blocks that are painted over it
+    # end plates are concave, so the disc extends 2.5 mm into the vertebrae that are painted over it
     distance = np.maximum(box(edge, np.maximum(-below, -above) - 2.5, 2.0), (n - 1.0) * np.float32(upper.width / 2))
     if where.is_label_image:
         where.paint(distance, 0.0, DISC)
@@ -120,7 +120,7 @@ def paint_disc(raster: PlaneRaster, disc: Disc) -> None:
 
 
 def _body(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Frame, Array] | None:
-    """The window of a vertebral body, its frame there, and the distance to its surface."""
+    """Return the window of a vertebral body, its frame there, and the distance to its surface."""
     half = (bone.width / 2 + 2.0, 0.72 * bone.depth + 6.0, 0.62 * bone.height + 0.4 * bone.depth)
     where = raster.window((bone.right, bone.anterior, bone.superior), half)
     if where is None:
@@ -130,7 +130,7 @@ def _body(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Frame, Arra
 
 
 def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | None:
-    """The window of a vertebral arch with its processes, and the distance to its surface."""
+    """Return the window of a vertebral arch with its processes, and the distance to its surface."""
     size, height = raster.spine.body.size, bone.height
     reach = bone.canal + bone.spinous + 16.0
     a0, s0 = bone.place(-bone.depth / 2 - reach / 2, -0.35 * height)
@@ -139,36 +139,36 @@ def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | No
         return None
     p, q, z = frame(where, bone)
     v = -q - np.float32(bone.depth / 2)
-    beside = np.abs(p)
-    nearest, farthest = float(beside.min()), float(beside.max())
+    lateral = np.abs(p)
+    nearest, farthest = float(lateral.min()), float(lateral.max())
     lumbar = bone.level >= LEVELS.index("L1")
     parts = []
-    if nearest < 15.0 * size:  # laminae: a roof, highest in the midline
+    if nearest < 15.0 * size:  # laminae: roof-shaped, highest in the midline
         roof = bone.canal + 3.0
-        lean = v + np.float32(0.42) * np.maximum(beside - 2.0, 0.0)
+        lean = v + np.float32(0.42) * np.maximum(lateral - 2.0, 0.0)
         lamina = plate(lean, z, (roof, -0.02 * height, roof + 4.5, -0.62 * height), (2.6, 3.4))
-        parts.append(np.maximum(lamina, beside - 14.0 * size))
+        parts.append(np.maximum(lamina, lateral - 14.0 * size))
     if nearest < bone.pedicle + 9.0 * size:
-        # the pedicle reaches into the body, so that their marrow is one
-        walls = np.maximum(np.abs(z - 0.18 * height) - 0.27 * height, np.abs(beside - bone.pedicle) - 4.6 * size)
+        # the pedicle extends into the body, so that their marrow is continuous
+        walls = np.maximum(np.abs(z - 0.18 * height) - 0.27 * height, np.abs(lateral - bone.pedicle) - 4.6 * size)
         parts.append(box(np.abs(v - 4.5 * size) - 9.5 * size, walls, 2.5))
         upper = plate(v, z, (13.2 * size, 0.05 * height, 14.2 * size, 0.66 * height), (5.0 * size, 3.6 * size))
-        parts.append(np.maximum(upper, np.abs(beside - bone.pedicle - 2.0) - 6.0 * size))
+        parts.append(np.maximum(upper, np.abs(lateral - bone.pedicle - 2.0) - 6.0 * size))
         isthmus = plate(v, z, (14.0 * size, 0.1 * height, 19.0 * size, -0.42 * height), (4.6 * size, 4.2 * size))
         lower = plate(v, z, (19.0 * size, -0.42 * height, 23.5 * size, -1.02 * height), (4.4 * size, 3.6 * size))
-        parts.append(np.maximum(np.minimum(isthmus, lower), np.abs(beside - bone.pedicle + 1.5) - 6.5 * size))
+        parts.append(np.maximum(np.minimum(isthmus, lower), np.abs(lateral - bone.pedicle + 1.5) - 6.5 * size))
     if lumbar and farthest > 20.0 * size:
         transverse = np.sqrt(((v - 9.0 * size) / 3.4) ** 2 + ((z - 0.12 * height) / 5.6) ** 2) * 4.0 - 4.0 * size
-        parts.append(np.maximum(transverse, np.maximum(20.0 * size - beside, beside - 41.0 * size)))
-    if nearest < 6.0:  # the spinous process: a hatchet, deeper and thicker at its end
+        parts.append(np.maximum(transverse, np.maximum(20.0 * size - lateral, lateral - 41.0 * size)))
+    if nearest < 6.0:  # the spinous process: hatchet-shaped, deeper and thicker at its end
         start, fall = bone.canal + 5.0, (0.30 if lumbar else 0.75)
         top = -0.34 * height
         ends = (start, top, start + bone.spinous * 0.86, top - fall * 0.5 * bone.spinous)
         half = bone.spinous_height / 2 * (0.62 if lumbar else 0.5)
         spinous = plate(v, z, ends, (half * 0.9, half * 1.18))
-        # flat at the end, where the plate's cap would be round
+        # flat at the end, where the bar would be round
         spinous = np.maximum(spinous, v - np.float32(start + bone.spinous))
-        parts.append(np.maximum(spinous, beside - np.float32(3.5 * size) - 0.045 * np.maximum(v - start, 0.0)))
+        parts.append(np.maximum(spinous, lateral - np.float32(3.5 * size) - 0.045 * np.maximum(v - start, 0.0)))
     if not parts:
         return None
     distance = parts[0]
@@ -178,7 +178,7 @@ def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | No
 
 
 def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
-    """Body and arch of a vertebra, one bone: cortex first, then the marrow of both; the basivertebral vein last."""
+    """Paint body and arch of a vertebra as one bone: first the cortex, then the marrow, last the basivertebral vein."""
     arch, body = _arch(raster, bone), _body(raster, bone)
     for part in (arch, body):
         if part is not None:
@@ -200,7 +200,7 @@ def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
 
 
 def paint_sacral_segment(raster: PlaneRaster, bone: Vertebra) -> None:
-    """The body of a sacral segment and what lies behind it."""
+    """Paint the body of a sacral segment and the structures behind it."""
     paint_sacral_wings(raster, bone)
     found = _body(raster, bone)
     if found is not None:
@@ -208,7 +208,7 @@ def paint_sacral_segment(raster: PlaneRaster, bone: Vertebra) -> None:
 
 
 def paint_sacral_wings(raster: PlaneRaster, bone: Vertebra) -> None:
-    """What of a sacral segment lies behind its body: lateral masses, and the plate and crest over the canal."""
+    """Paint lateral masses, plate and crest of a sacral segment."""
     size = raster.spine.body.size
     a0, s0 = bone.place(-bone.depth / 2 - 10.0, 0.0)
     where = raster.window((bone.right, a0, s0), (bone.width / 2 + 2.0, 34.0, bone.height + 8.0))
@@ -216,20 +216,20 @@ def paint_sacral_wings(raster: PlaneRaster, bone: Vertebra) -> None:
         return
     p, q, z = frame(where, bone)
     v = -q - np.float32(bone.depth / 2) - np.float32(bone.taper) * z * (-1.0)
-    beside = np.abs(p)
+    lateral = np.abs(p)
     ends = np.abs(z) - np.float32(0.54 * bone.height)
     thick = (bone.canal + 4.0) * (1.0 if bone.level <= 12 else 0.8)
     mass = box(np.abs(v - thick / 2 + 3.0) - thick / 2 - 2.0, ends, 3.0)
-    mass = np.maximum(mass, np.maximum(13.0 * size - beside, beside - bone.width / 2 + 3.0))
+    mass = np.maximum(mass, np.maximum(13.0 * size - lateral, lateral - bone.width / 2 + 3.0))
     roof = bone.canal + 4.2
-    lean = v + np.float32(0.30) * beside
+    lean = v + np.float32(0.30) * lateral
     crest = np.maximum(np.abs(lean - roof) - (3.4 + 1.6 * np.cos(z * (3.0 / bone.height))), ends)
-    crest = np.maximum(crest, beside - 14.0 * size)
+    crest = np.maximum(crest, lateral - 14.0 * size)
     paint_bone(where, np.minimum(mass, crest), SACRUM, 1.0)
 
 
 def paint_bones(raster: PlaneRaster) -> None:
-    """All discs, then all bones over them."""
+    """Paint all discs, then all bones over them."""
     for disc in raster.spine.discs:
         paint_disc(raster, disc)
     for bone in raster.spine.vertebrae:

@@ -1,4 +1,4 @@
-"""Who is scanned where: patients as in Table 1, sites and protocols within Table 2."""
+"""Patients with the demographics of Table 1, and sites with protocols within Table 2."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Protocol:
-    """Ranges a site sets one contrast's sequence within; they lie inside those of Table 2.
+    """Ranges of one contrast's sequence at a site; they lie within those of Table 2.
 
     Attributes:
         repetition_time, echo_time: ms.
-        echo_train: echoes a train.
-        flip_angle: of the refocusing pulses, degrees.
+        echo_train: echoes per train.
+        flip_angle: flip angle of the refocusing pulses, degrees.
     """
 
     repetition_time: Range
@@ -32,18 +32,18 @@ class Site:
     """A hospital with its scanner.
 
     Attributes:
-        name: of the site in the sheet.
-        institution, manufacturer, model: as the DICOM headers say.
-        frequency: of the protons, MHz (1.5 T).
-        matrix: the matrix it likes; the one of the study's nearest to it is the likeliest.
+        name: name of the site in the sheet.
+        institution, manufacturer, model: values of the DICOM headers.
+        frequency: proton frequency, MHz (1.5 T).
+        matrix: preferred matrix; the nearest of the study's matrices is the most probable.
         field_of_view: mm.
         coil_depth, coil_strength: see `signal.coil_profile`.
-        noise: standard deviation of the noise in each receiver channel by the signal of fat.
+        noise: standard deviation of the noise in each receiver channel, relative to the signal of fat.
         fat_value: mean stored value of fat.
-        saturation: how far before the spine the saturation slab begins (mm), or None where there is no slab.
-        ghosting: relative height of motion ghosts.
+        saturation: distance of the saturation slab in front of the spine, mm, or None without a slab.
+        ghosting: relative amplitude of motion ghosts.
         left_to_right: whether the first slice lies to the patient's left.
-        protocols: by contrast.
+        protocols: protocol by contrast.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Site:
     protocols: Mapping[str, Protocol]
 
 
-# The whole of Table 2's ranges is not one scanner's: sites share them out.
+# No single scanner covers the ranges of Table 2; the sites share them.
 SITES = (
     Site(
         "north", "Hospital Ficticio del Norte", "SIEMENS", "Avanto", 63.676, 512, (280, 320), 90.0, 0.65, 0.016, 620.0,
@@ -127,24 +127,24 @@ class Sequence2D:
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient at one site; `session_random` and `body.seed` are what images are drawn from.
+    """One patient at one site.
 
     Attributes:
-        number: 1, 2, 3 …
+        number: number of the patient, from 1.
         participant: participant id of the sheet.
         age: years.
         sex: F or M.
         weight: kg.
         height: cm.
-        body: the anatomy's parameters.
-        site: where the scanner stands.
-        slices: of both series.
+        body: parameters of the anatomy.
+        site: the site of the scanner.
+        slices: number of slices of both series.
         slice_spacing, slice_thickness: mm.
-        sequences: by contrast.
-        tilts: of the T2w stack about the R, A and S axes, degrees.
-        rotation: of the motion between the scans about the R, A and S axes, degrees.
-        translation: of that motion, mm.
-        seed: of noise and tissue.
+        sequences: sequence by contrast.
+        tilts: rotation of the T2w stack about the R, A and S axes, degrees.
+        rotation: rotation between the scans about the R, A and S axes, degrees.
+        translation: translation between the scans, mm.
+        seed: seed of noise and tissue parameters.
     """
 
     number: int
@@ -175,7 +175,7 @@ def _between(random: np.random.Generator, limits: Range) -> float:
 
 
 def _person(random: np.random.Generator) -> tuple[int, str, float, float]:
-    """Age (years), sex, weight (kg) and height (cm) as in Table 1: 53 ± 16.5 years in 9 … 88, 74.1 ± 14.6 kg in 29 … 120."""
+    """Draw age (years), sex, weight (kg) and height (cm) as in Table 1: 53 ± 16.5 (9 … 88) years, 74.1 ± 14.6 (29 … 120) kg."""
     sex = "F" if random.random() < 105 / 181 else "M"
     age = int(np.clip(round(random.normal(53.0, 16.5)), 9, 88))
     usual = 162.0 if sex == "F" else 174.5
@@ -229,22 +229,22 @@ def _sequence(random: np.random.Generator, site: Site, contrast: str, matrix: in
 
 
 def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[int], slices: tuple[int, int]) -> Patient:
-    """Draw a patient; the same whatever the size of the cohort.
+    """Draw a patient, independently of the size of the cohort.
 
     Args:
-        number: 1, 2, 3 …; sites take turns.
+        number: number of the patient, from 1; sites alternate.
         participant: participant id.
-        seed: of the cohort.
-        matrices: sides of the images to choose from, pixels.
-        slices: least and greatest number of slices.
+        seed: seed of the cohort.
+        matrices: image sizes to choose from, pixels.
+        slices: minimum and maximum number of slices.
     """
     random = np.random.default_rng([seed, number])
     site = SITES[(number - 1) % len(SITES)]
     age, sex, weight, height = _person(random)
     body = _body(random, age, sex, weight, height)
     sides = np.array(sorted(matrices))
-    liking = np.exp(-4.0 * np.abs(np.log(sides / site.matrix)))
-    matrix = int(random.choice(sides, p=liking / liking.sum()))
+    preference = np.exp(-4.0 * np.abs(np.log(sides / site.matrix)))
+    matrix = int(random.choice(sides, p=preference / preference.sum()))
     view = _between(random, site.field_of_view) * float(np.clip(height / 168.0, 0.88, 1.04))
     view = float(np.clip(view, 240.0, 340.0))
     largest = MATRIX["T1w"][1]
@@ -252,7 +252,7 @@ def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[in
     if matrix > largest:
         t1_matrix = max([int(side) for side in sides if side <= largest], default=matrix)
     count = int(random.integers(slices[0], slices[1] + 1))
-    # enough width to reach the foramina, at most as much as sites take
+    # wide enough to reach the foramina, within what sites acquire
     cover = _between(random, (46.0, 62.0)) * body.size
     slice_spacing = round(float(np.clip(cover / count, 3.6, 6.0)), 2)
     sequences = {

@@ -1,4 +1,4 @@
-"""A plane through the anatomy and the one way to paint on it: signal with soft edges, or labels with crisp ones."""
+"""A plane through the anatomy, on which signal is painted with soft edges, or labels with sharp ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Point = tuple[float, ...]
 
 @dataclass(frozen=True)
 class PlaneRaster:
-    """Part of a plane; windows of it are canvases too and share its memory.
+    """Part of a plane; windows of it are rasters too and share its memory.
 
     Attributes:
         r, a, s: anatomical coordinates of the pixels in mm, float32, (rows, columns).
-        origin, row_step, column_step: of pixel (0, 0), and to the next row and column, in mm.
-        pixel: size of a pixel, mm.
-        signals: signal of each tissue, or None where labels are painted.
+        origin, row_step, column_step: position of pixel (0, 0), and step to the next row and column, mm.
+        pixel: pixel size, mm.
+        signals: signal of each tissue, or None for a label image.
         pixels: float32 signal, or uint8 class ids.
         table: index of each pixel into the spine's curves.
     """
@@ -41,7 +41,7 @@ class PlaneRaster:
     table: NDArray[np.intp]
 
     def curve(self, name: str) -> Array:
-        """One of the spine's `Curves` at every pixel."""
+        """Return one of the spine's `Curves` at every pixel."""
         return np.take(getattr(self.spine.curves, name), self.table)
 
     @property
@@ -55,17 +55,17 @@ class PlaneRaster:
         return self.r - self.curve("right")
 
     def signal(self, tissue: str) -> float:
-        """Signal of a tissue (0 where labels are painted)."""
+        """Return the signal of a tissue (0 in a label image)."""
         return 0.0 if self.signals is None else self.signals[tissue]
 
     def window(self, centre: Sequence[float], half: Sequence[float]) -> "PlaneRaster | None":
-        """The part of the plane that may meet a box, or None.
+        """Return the part of the plane that may intersect a box, or None.
 
         Args:
             centre: r, a, s of the box, mm.
-            half: half its sides, mm.
+            half: half of its sides, mm.
         """
-        # Plain numbers: this is called some ten thousand times a series.
+        # Plain floats, because this is called about ten thousand times per series.
         r, a, s = (float(c) - o for c, o in zip(centre, self.origin, strict=True))
         x, y, z = (float(side) for side in half)
         row, column = self.row_step, self.column_step
@@ -107,32 +107,32 @@ class PlaneRaster:
         )
 
     def bands(self, count: int) -> "list[PlaneRaster]":
-        """The plane in `count` bands of rows: small enough for the processor's cache, and worth cropping."""
+        """Split the plane into `count` bands of rows, small enough for the processor's cache."""
         edges = np.linspace(0, self.r.shape[0], count + 1).astype(int)
         whole = slice(0, self.r.shape[1])
         return [self._part(slice(top, end), whole) for top, end in pairwise(edges) if end > top]
 
     def between(self, low: float, high: float) -> "PlaneRaster | None":
-        """The columns that may have an anterior coordinate between two values (mm), or None."""
+        """Return the columns that may have an anterior coordinate between two values (mm), or None."""
         start, down, along = self.origin[1], self.row_step[1] * (self.r.shape[0] - 1), self.column_step[1]
         ends = sorted(((edge - start - shift) / along) for edge in (low, high) for shift in (0.0, down))
         first, last = max(0, int(ends[0])), min(self.r.shape[1], int(ends[-1]) + 2)
         return self._part(slice(0, self.r.shape[0]), slice(first, last)) if first < last else None
 
     def extremes(self, name: str) -> tuple[float, float]:
-        """Least and greatest value of one of the spine's `Curves` at the pixels."""
+        """Return minimum and maximum of one of the spine's `Curves` at the pixels."""
         values = getattr(self.spine.curves, name)[int(self.table.min()) : int(self.table.max()) + 1]
         return float(values.min()), float(values.max())
 
     def noise(self, scale: float | tuple[float, float, float], shift: int = 0) -> Array:
-        """Texture of the anatomy at the pixels: mean 0, variance 1.
+        """Return the texture of the anatomy at the pixels: mean 0, variance 1.
 
         Args:
-            scale: mm a lattice cell along r, a, s (features are some ten cells wide).
-            shift: another number gives another texture.
+            scale: mm per lattice cell along r, a, s (features are about ten cells wide).
+            shift: selects another texture.
         """
         cells = (scale,) * 3 if isinstance(scale, float) else scale
-        # Rows run along s and columns along a, so a texture that changes slowly can be taken at every n-th of them.
+        # Rows run along s and columns along a, so slowly varying texture is sampled at every n-th of them.
         strides = [max(1, int(2.4 * cell / self.pixel)) for cell in (cells[2], cells[1])]
         if strides == [1, 1]:
             return self._lattice_at(self.r, self.a, self.s, cells, shift, fine=True)
@@ -155,10 +155,10 @@ class PlaneRaster:
     def _lattice_at(
         self, r: Array, a: Array, s: Array, cells: tuple[float, float, float], shift: int, fine: bool
     ) -> Array:
-        """The lattice at points: the nearest cell where cells are finer than pixels, else linear interpolation."""
+        """Sample the lattice: nearest cell if cells are finer than pixels, otherwise linear interpolation."""
         lattice = self.spine.lattice
         scaled = [
-            # the large offset keeps the numbers positive, where cutting off decimals is rounding down
+            # the large offset keeps the numbers positive, for which truncation is rounding down
             values * np.float32(1.0 / cell) + np.float32(8192 + 37 * shift * (axis + 1))
             for axis, (values, cell) in enumerate(zip((r, a, s), cells, strict=True))
         ]
@@ -169,7 +169,7 @@ class PlaneRaster:
         return np.take(lattice.ravel(), (i * LATTICE + j) * LATTICE + k)
 
     def grain(self, tissue: str, fine: float, coarse: float = 0.0) -> Value:
-        """Signal of a tissue with texture of about 4 mm (`fine`) and 20 mm (`coarse`), as parts of the signal."""
+        """Return the signal of a tissue with texture of about 4 mm (`fine`) and 20 mm (`coarse`), relative to the signal."""
         if self.signals is None:
             return 0.0
         factor = 1.0 + fine * self.noise(0.6)
@@ -178,12 +178,12 @@ class PlaneRaster:
         return np.asarray(self.signals[tissue] * factor, dtype=np.float32)
 
     def paint(self, distance: Array, value: Value, label: int | None) -> None:
-        """Fill where `distance` is negative.
+        """Fill the pixels where `distance` is negative.
 
         Args:
             distance: signed distance to the boundary in mm, negative inside.
             value: signal inside.
-            label: class id inside; None leaves the labels alone.
+            label: class id inside; None keeps the labels.
         """
         if self.signals is None:
             if label is not None:
@@ -197,7 +197,7 @@ class PlaneRaster:
         self.pixels[...] += cover
 
     def paint_mixture(self, distance: Array, part: Array, values: tuple[Value, Value], labels: tuple[int, int]) -> None:
-        """Fill with two tissues: `part` (0 … 1) of the second, the rest of the first; the greater part has the label."""
+        """Fill with two tissues, `part` (0 … 1) of the second and the rest of the first; the label is that of the larger."""
         if self.signals is None:
             inside = distance < 0
             self.pixels[inside] = np.where(part[inside] > 0.5, labels[1], labels[0])
@@ -206,7 +206,7 @@ class PlaneRaster:
 
 
 def _stretch(values: Array, axis: int, stride: int, size: int) -> Array:
-    """Linear interpolation along an axis from every `stride`-th of `size` places to all of them."""
+    """Interpolate linearly along an axis, from every `stride`-th of `size` positions to all of them."""
     places = np.arange(size, dtype=np.float32) / np.float32(stride)
     low = places.astype(np.intp)
     part = (places - low).astype(np.float32)
@@ -218,13 +218,13 @@ def _stretch(values: Array, axis: int, stride: int, size: int) -> Array:
 def make_raster(
     spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int], signals: Mapping[str, float] | None
 ) -> PlaneRaster:
-    """An empty plane.
+    """Make an empty plane.
 
     Args:
         spine: the anatomy.
-        affine: 3×3; columns are the step to the next row, to the next column, and the place of pixel (0, 0) (r, a, s).
+        affine: 3×3; its columns are the steps to the next row and column, and the position of pixel (0, 0) (r, a, s).
         shape: rows, columns.
-        signals: signal of each tissue, None for labels.
+        signals: signal of each tissue; None for a label image.
     """
     row_step, column_step, origin = affine.T
     rows, columns = (np.arange(size, dtype=np.float32)[:, None] for size in shape)

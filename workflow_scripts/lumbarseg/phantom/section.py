@@ -1,4 +1,4 @@
-"""A series of sections: the anatomy sampled on the pixels of a tilted stack of slices."""
+"""Sections through the anatomy, sampled on the pixels of slices."""
 
 from collections.abc import Mapping
 
@@ -18,11 +18,11 @@ from lumbarseg.phantom.soft_tissue import (
 )
 from lumbarseg.phantom.spine import Spine
 
-BAND_ROWS = 96  # rows painted at a time; a band's arrays then stay in the processor's cache
+BAND_ROWS = 96  # rows painted at a time, so that their arrays stay in the processor's cache
 
 
 def _paint(raster: PlaneRaster) -> None:
-    """Paint the anatomy from the outermost layers to the innermost; later tissues cover earlier ones."""
+    """Paint the anatomy from the outermost to the innermost layers; later tissues cover earlier ones."""
     bands = raster.bands(max(1, raster.r.shape[0] // BAND_ROWS))
     for band in bands:
         paint_belly(band)
@@ -37,16 +37,16 @@ def _paint(raster: PlaneRaster) -> None:
 
 
 def label_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Class ids of the anatomy at the middle of each pixel.
+    """Return the class ids of the anatomy at the centre of each pixel.
 
     Args:
         spine: the anatomy.
-        affine: 3×3; columns are the step to the next row, to the next column, and the place of pixel (0, 0), in
-            anatomical coordinates (r, a, s) and mm.
+        affine: 3×3; its columns are the steps to the next row and column, and the position of pixel (0, 0), in
+            anatomical coordinates (r, a, s), mm.
         shape: rows, columns.
 
     Returns:
-        uint8 class ids 0 … 11, of `shape`.
+        uint8 class ids 0 … 11, `shape`.
     """
     raster = make_raster(spine, affine, shape, None)
     _paint(raster)
@@ -61,18 +61,18 @@ def signal_section(
     thickness: NDArray[np.float64],
     planes: int = 2,
 ) -> Array:
-    """Noise-free signal of a slice, partial volume included.
+    """Return the noise-free signal of a slice, with partial volume.
 
     Args:
         spine: the anatomy.
-        affine: as for `label_section`, of the middle of the slice.
+        affine: as for `label_section`, for the central plane of the slice.
         shape: rows, columns.
         signals: signal of each tissue.
         thickness: vector through the slice, as long as the slice is thick, mm.
-        planes: how many planes spread over the thickness are averaged.
+        planes: number of planes within the thickness that are averaged.
 
     Returns:
-        float32 signal of `shape`.
+        float32 signal, `shape`.
     """
     total = np.zeros(shape, np.float32)
     for plane in range(planes):

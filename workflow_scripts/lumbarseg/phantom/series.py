@@ -1,4 +1,4 @@
-"""Where the slices of a series lie in the world, its images, and its files: DICOM, mask, truth."""
+"""Geometry, images and files of a series: DICOM, mask, and true motion."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,15 +18,15 @@ from lumbarseg.phantom.section import label_section, signal_section
 from lumbarseg.phantom.signal import acquire, coil_profile, personal_tissues, saturation_band, spin_echo
 from lumbarseg.phantom.spine import Spine
 
-ACQUIRED = 320  # samples along a side at most; larger matrices are interpolated, as scanners do
-MARGIN = 1 / 24  # of the field of view, sampled beyond each edge and cut off after interpolation
+ACQUIRED = 320  # maximum of samples along a side; larger matrices are interpolated, as by scanners
+MARGIN = 1 / 24  # fraction of the field of view that is sampled beyond each edge and cut off after interpolation
 UID_ROOT = "1.2.826.0.1.3680043.8.498."  # pydicom's root for made-up identifiers
 
 Matrix = NDArray[np.float64]
 
 
 def rotation_matrix(degrees: tuple[float, float, float]) -> Matrix:
-    """3×3 rotation about the world's R, then A, then S axis (right-handed, degrees)."""
+    """Return the 3×3 rotation about the world's R, then A, then S axis (right-handed, degrees)."""
     result = np.eye(3)
     for axis, angle in enumerate(np.deg2rad(degrees)):
         turn = np.eye(3)
@@ -39,11 +39,11 @@ def rotation_matrix(degrees: tuple[float, float, float]) -> Matrix:
 
 
 def motion_matrix(patient: Patient) -> Matrix:
-    """The known motion: 4×4, takes a point of the T1w image to the same anatomy in the T2w image.
+    """Return the known motion: 4×4, from a point of the T1w image to the same anatomy in the T2w image.
 
-    Both points are world coordinates as NIfTI has them (R, A, S; mm), so it is what a registration with T1w moving and
-    T2w fixed should find (the matrix that FLIRT writes, were both in world coordinates). Rotation is about the world's
-    origin, which lies in the middle of the T2w stack.
+    Points are world coordinates of NIfTI (R, A, S; mm), so a registration of T1w (moving) to T2w (fixed) should find
+    this matrix (in the direction of FLIRT's matrices). The rotation is about the world's origin, which is the centre of
+    the T2w stack.
     """
     matrix = np.eye(4)
     matrix[:3, :3] = rotation_matrix(patient.rotation)
@@ -53,13 +53,13 @@ def motion_matrix(patient: Patient) -> Matrix:
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a series in the world.
+    """The grid of a series in world coordinates.
 
     Attributes:
         affine: NIfTI voxel-to-world matrix of a (columns, rows, slices) array as dcm2niix writes a sagittal series:
             first axis towards posterior, second towards superior, third towards the patient's right.
         matrix: rows and columns.
-        slices: their number.
+        slices: number of slices.
     """
 
     affine: Matrix
@@ -67,18 +67,18 @@ class Grid:
     slices: int
 
     def plane(self, index: int) -> Matrix:
-        """3×3: step to the next row (downwards) and column, and the place of pixel (0, 0) of a slice; world, mm."""
+        """Return 3×3: the steps to the next row (downwards) and column, and the position of pixel (0, 0) of a slice; mm."""
         top = self.affine @ np.array([0.0, self.matrix - 1.0, index, 1.0])
         return np.column_stack([-self.affine[:3, 1], self.affine[:3, 0], top[:3]])
 
 
 def make_grid(patient: Patient, contrast: str) -> Grid:
-    """Both series share the stack's middle and tilt, as a technician copies the one to the other."""
+    """Return the grid of a series; both series have the same centre and tilt, as planned by a technician."""
     sequence = patient.sequences[contrast]
     turn = rotation_matrix(patient.tilts)
     posterior, superior, right = turn @ [0.0, -1.0, 0.0], turn @ [0.0, 0.0, 1.0], turn @ [1.0, 0.0, 0.0]
     affine = np.eye(4)
-    # headers hold six decimals of the directions; the mask's grid is made from what they hold
+    # headers have six decimals of the directions, from which the grid of the mask is made
     affine[:3, 0] = np.round(posterior, 6) * sequence.spacing
     affine[:3, 1] = np.round(superior, 6) * sequence.spacing
     affine[:3, 2] = np.round(right, 6) * patient.slice_spacing
@@ -88,39 +88,42 @@ def make_grid(patient: Patient, contrast: str) -> Grid:
 
 
 def anatomy_from_world(patient: Patient, contrast: str) -> Matrix:
-    """4×4 from world coordinates at the time of a scan to anatomical ones (mm).
+    """Return the 4×4 matrix from world coordinates at the time of a scan to anatomical coordinates (mm).
 
-    At the T2w scan the person lies straight, the middle of the stack in the canal's height of L3 and a little before
-    it; at the T1w scan displaced by the inverse of `motion_matrix`.
+    At the T2w scan the patient lies straight, with the centre of the stack slightly in front of the canal at the level of
+    L3; at the T1w scan the patient is displaced by the inverse of `motion_matrix`.
     """
     placed = np.eye(4)
     view = patient.sequences["T2w"].matrix * patient.sequences["T2w"].spacing
-    # the spine lies behind the middle of the picture where the picture is wide enough for the belly
+    # in wide images, which include the belly, the spine lies behind the centre
     placed[:3, 3] = [0.0, 6.0 - 0.03 * (view - 280.0), -14.0 * patient.body.size]
     return placed @ motion_matrix(patient) if contrast == "T1w" else placed
 
 
-def _to_anatomy(plane: Matrix, transform: Matrix) -> Matrix:
+def to_anatomy(plane: Matrix, transform: Matrix) -> Matrix:
+    """Return a `Grid.plane` in anatomical coordinates."""
     moved = transform[:3, :3] @ plane
     moved[:, 2] += transform[:3, 3]
     return moved
 
 
 def label_volume(patient: Patient, spine: Spine) -> NDArray[np.uint8]:
-    """Class ids on the grid of the T2w series: uint8, (columns, rows, slices) as `Grid.affine` says."""
+    """Return the class ids on the grid of the T2w series: uint8, (columns, rows, slices), see `Grid.affine`."""
     grid, transform = make_grid(patient, "T2w"), anatomy_from_world(patient, "T2w")
     labels = np.empty((grid.matrix, grid.matrix, grid.slices), np.uint8)
     for index in range(grid.slices):
-        section = label_section(spine, _to_anatomy(grid.plane(index), transform), (grid.matrix, grid.matrix))
+        section = label_section(spine, to_anatomy(grid.plane(index), transform), (grid.matrix, grid.matrix))
         labels[:, :, index] = section[::-1].T
     return labels
 
 
 def clean_slice(patient: Patient, spine: Spine, contrast: str, index: int) -> tuple[NDArray[np.float32], Matrix]:
-    """Noise-free signal of a slice on the samples the scanner takes (beyond the edges too), coil and slab included.
+    """Return the noise-free signal of a slice on the scanner's samples, which extend beyond its edges.
+
+    Coil sensitivity and saturation slab are included.
 
     Returns:
-        The signal, float32 (samples, samples), and the plane it lies on (`Grid.plane`, of the samples; world, mm).
+        The signal, float32 (samples, samples), and the plane of the samples (see `Grid.plane`).
     """
     grid, sequence, site = make_grid(patient, contrast), patient.sequences[contrast], patient.site
     margin = _margin(grid.matrix)
@@ -136,12 +139,12 @@ def clean_slice(patient: Patient, spine: Spine, contrast: str, index: int) -> tu
     transform = anatomy_from_world(patient, contrast)
     normal = make_grid(patient, contrast).affine[:3, 2] / patient.slice_spacing * patient.slice_thickness
     signal = signal_section(
-        spine, _to_anatomy(plane, transform), (samples, samples), signals, transform[:3, :3] @ normal
+        spine, to_anatomy(plane, transform), (samples, samples), signals, transform[:3, :3] @ normal
     )
     steps = np.arange(samples, dtype=np.float32)
     anterior = np.float32(plane[1, 2]) + steps[:, None] * np.float32(plane[1, 0]) + steps * np.float32(plane[1, 1])
     superior = np.float32(plane[2, 2]) + steps[:, None] * np.float32(plane[2, 0]) + steps * np.float32(plane[2, 1])
-    # the table, and the coil in it, touch the skin of the back where it lies lowest
+    # the coil in the table touches the lowest point of the back's skin
     curves = spine.curves
     offset = anatomy_from_world(patient, "T2w")[:3, 3]
     back = float(np.min((curves.fascia - curves.subcutaneous)[900:1800])) - float(offset[1]) - 8.0
@@ -153,7 +156,7 @@ def clean_slice(patient: Patient, spine: Spine, contrast: str, index: int) -> tu
 
 
 def _margin(matrix: int) -> int:
-    """Pixels beyond each edge: a little more than `MARGIN`, so that the window's side suits the Fourier transform."""
+    """Return the pixels beyond each edge: slightly more than `MARGIN`, so that the Fourier transform is fast."""
     least = matrix + 2 * max(2, round(matrix * MARGIN))
     return (
         next(
@@ -166,12 +169,12 @@ def _margin(matrix: int) -> int:
 
 
 def slice_image(patient: Patient, spine: Spine, contrast: str, index: int) -> NDArray[np.uint16]:
-    """A slice as the scanner stores it: uint16 (rows, columns), 12 bits."""
+    """Return a slice as stored by the scanner: uint16 (rows, columns), 12 bits."""
     signal, _ = clean_slice(patient, spine, contrast, index)
     matrix, site = patient.sequences[contrast].matrix, patient.site
     margin = _margin(matrix)
     random = np.random.default_rng([patient.seed, 1 + (contrast == "T1w"), index])
-    # noise falls with the volume of a voxel; the sites' numbers are of 0.9 mm and 4 mm
+    # noise is inversely proportional to the voxel volume; the values of the sites are for 0.9 mm and 4 mm
     voxel = (matrix + 2 * margin) * patient.sequences[contrast].spacing / signal.shape[0]
     noise = site.noise * (0.81 * 4.0) / (voxel**2 * patient.slice_thickness)
     ghosting = (site.ghosting, float(random.uniform(4.0, 9.0)))
@@ -188,12 +191,12 @@ GIVEN_NAMES = {
 
 
 def _decimal(value: float) -> str:
-    """A decimal string of at most 16 characters (PS3.5, DS)."""
+    """Return a decimal string of at most 16 characters (PS3.5, DS)."""
     return f"{value:.6f}".rstrip("0").rstrip(".") if abs(value) < 1e8 else f"{value:.9g}"
 
 
 def identity(patient: Patient) -> dict[str, str]:
-    """The made-up person of the headers: all that de-identification has to take away."""
+    """Return the fictitious person of the headers, whom de-identification must remove."""
     random = np.random.default_rng([patient.seed, 9])
     scanned = date(2015, 1, 7) + timedelta(days=int(random.integers(0, 720)))
     born = scanned - timedelta(days=int(patient.age * 365.25 + random.integers(1, 360)))
@@ -218,12 +221,12 @@ def _uid(patient: Patient, *parts: int) -> UID:
 
 
 def dicom_slice(patient: Patient, contrast: str, index: int, pixels: NDArray[np.uint16]) -> FileDataset:
-    """One slice as an MR Image Storage object.
+    """Return one slice as an MR Image Storage object.
 
     Args:
-        patient: whose.
+        patient: the patient.
         contrast: T2w or T1w.
-        index: slice of the grid, 0 at the patient's left.
+        index: number of the slice in the grid, 0 at the patient's left.
         pixels: uint16 (rows, columns).
     """
     sequence, site, grid = patient.sequences[contrast], patient.site, make_grid(patient, contrast)
@@ -235,7 +238,7 @@ def dicom_slice(patient: Patient, contrast: str, index: int, pixels: NDArray[np.
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     name = f"t{'2' if contrast == 'T2w' else '1'}_tse_sag"
-    flip = np.array([-1.0, -1.0, 1.0])  # DICOM's patient coordinates are left, posterior, superior
+    flip = np.array([-1.0, -1.0, 1.0])  # DICOM's patient coordinates are L, P, S
     plane = grid.plane(index) * flip[:, None]
     down, along, corner = plane.T
     person = identity(patient)
@@ -315,7 +318,7 @@ def dicom_slice(patient: Patient, contrast: str, index: int, pixels: NDArray[np.
 
 
 def write_series(folder: Path, patient: Patient, spine: Spine, contrast: str) -> None:
-    """Write a series, one file a slice: `IM0001.dcm` … in the order of the instance numbers; files of an earlier run go."""
+    """Write a series, one file per slice: `IM0001.dcm` … by instance number; files of an earlier run are removed."""
     for stale in folder.glob("IM*.dcm"):
         stale.unlink()
     for index in range(patient.slices):
@@ -341,8 +344,8 @@ def write_truth(path: Path, patient: Patient) -> None:
         {
             "from": "T1w",
             "to": "T2w",
-            "convention": "a point's world coordinates (NIfTI: R, A, S; mm) in the T1w image times this matrix are its "
-            "world coordinates in the T2w image",
+            "convention": "affine from the world coordinates (NIfTI: R, A, S; mm) of a point in the T1w image to those in the "
+            "T2w image",
             "matrix": motion_matrix(patient).tolist(),
             "rotation_degrees": list(patient.rotation),
             "rotation_axes": ["R", "A", "S"],

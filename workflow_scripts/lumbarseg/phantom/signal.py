@@ -1,4 +1,4 @@
-"""Spin-echo signal of the tissues, and what a scanner makes of it: coil profile, saturation, sampling, noise."""
+"""Spin-echo signal of tissues, and the effects of a scanner: coil profile, saturation, sampling, noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Tissue:
-    """What the spin-echo equation needs of one tissue at 1.5 T.
+    """Parameters of the spin-echo equation for one tissue at 1.5 T.
 
     Attributes:
         t1: longitudinal relaxation time in ms.
@@ -37,13 +37,13 @@ class Tissue:
 #      MRM 61:579-586, 2009.
 #  [M] Menezes-Reis R et al., T1 and T2 mapping of the intervertebral disk, AJNR 36:771-776, 2015 (1.5 T).
 #  [H] Henkelman RM et al., Why fat is bright in RARE and fast spin-echo imaging, JMRI 4:533-540, 1994: trains of
-#      refocusing pulses lengthen the T2 that fat seems to have, hence [G]'s long value and not [B]'s 58 ms.
-# Proton densities are relative to water; bone, ligament, fascia and skin have next to no signal at clinical echo times
-# and carry effective values.
+#      refocusing pulses lengthen the apparent T2 of fat, hence [G]'s long value and not [B]'s 58 ms.
+# Proton densities are relative to water; bone, ligament, fascia and skin have hardly any signal at clinical echo times
+# and have effective values.
 TISSUES: Mapping[str, Tissue] = {
     "fat": Tissue(288.0, 165.0, 0.90),  # [G] subcutaneous fat, [H]
     "marrow fat": Tissue(288.0, 165.0, 0.90),  # [G]
-    "marrow water": Tissue(750.0, 49.0, 0.55),  # T2 [B]; T1 above [B]'s 549 ms, which is of fat and water together
+    "marrow water": Tissue(750.0, 49.0, 0.55),  # T2 [B]; T1 above [B]'s 549 ms, which is that of fat and water together
     "muscle": Tissue(1008.0, 44.0, 0.79),  # [S]; [B] 856/27, [G] 1130/35
     "cerebrospinal fluid": Tissue(4000.0, 2000.0, 1.00),  # [R], [P]
     "cord": Tissue(745.0, 74.0, 0.72),  # [S]
@@ -62,9 +62,9 @@ TISSUES: Mapping[str, Tissue] = {
 
 
 def spin_echo(tissue: Tissue, repetition_time: float, echo_time: float) -> float:
-    """Signal of a spin echo, PD · (1 − exp(−TR/T1)) · exp(−TE/T2).
+    """Compute the signal of a spin echo, PD · (1 − exp(−TR/T1)) · exp(−TE/T2).
 
-    The form for TE much shorter than TR (Hendrick RE, Basic physics of MR contrast, RadioGraphics 14:829-846, 1994).
+    This form holds for TE much shorter than TR (Hendrick RE, Basic physics of MR contrast, RadioGraphics 14:829-846, 1994).
 
     Args:
         tissue: T1 and T2 in ms, proton density.
@@ -79,7 +79,7 @@ def spin_echo(tissue: Tissue, repetition_time: float, echo_time: float) -> float
 
 
 def personal_tissues(random: np.random.Generator) -> dict[str, Tissue]:
-    """The tissue table of one person: T1 and T2 vary by 5 % (at most 10 %), proton density by 2 % (at most 5 %)."""
+    """Draw the tissues of one person: T1 and T2 vary by 5 % (at most 10 %), proton density by 2 % (at most 5 %)."""
     table = {}
     for name, tissue in TISSUES.items():
         t1, t2 = np.clip(random.normal(1.0, 0.05, 2), 0.9, 1.1)
@@ -89,17 +89,17 @@ def personal_tissues(random: np.random.Generator) -> dict[str, Tissue]:
 
 
 def coil_profile(anterior: Array, superior: Array, coil: tuple[float, float], depth: float, strength: float) -> Array:
-    """Sensitivity of a spine surface coil that lies behind the patient.
+    """Compute the sensitivity of a spine surface coil behind the patient.
 
     Args:
         anterior: world A coordinate of the pixels, mm.
         superior: world S coordinate of the pixels, mm, of a shape that broadcasts with `anterior`.
-        coil: A of the coil's plane and S of its middle, mm.
-        depth: distance from the coil at which the raw sensitivity has halved, mm.
-        strength: 0 (a filter has evened out everything) … 1 (the raw profile).
+        coil: A of the coil's plane and S of its centre, mm.
+        depth: distance from the coil at which the raw sensitivity is halved, mm.
+        strength: 0 (fully corrected by a filter) … 1 (raw profile).
 
     Returns:
-        Factors, float32; 1 at 60 mm from the coil opposite its middle.
+        Factors, float32; 1 at 60 mm from the coil opposite its centre.
     """
     distance = np.maximum(anterior - np.float32(coil[0]), 0.0)
     along = np.abs(superior - np.float32(coil[1]))
@@ -109,12 +109,12 @@ def coil_profile(anterior: Array, superior: Array, coil: tuple[float, float], de
 
 
 def saturation_band(anterior: Array, superior: Array, edge: tuple[float, float, float]) -> Array:
-    """What a saturation slab over the abdomen leaves of the signal (1 behind its edge, 0.06 before it).
+    """Compute the signal that remains under a saturation slab over the abdomen (1 behind its edge, 0.06 in front of it).
 
     Args:
         anterior: world A coordinate of the pixels, mm.
         superior: world S coordinate of the pixels, mm.
-        edge: A of the slab's rear face at S = 0 (mm), its change of A by mm of S, and the width of its edge (mm).
+        edge: A of the slab's rear face at S = 0 (mm), its change in A per mm of S, and the width of its edge (mm).
 
     Returns:
         Factors, float32.
@@ -125,7 +125,7 @@ def saturation_band(anterior: Array, superior: Array, edge: tuple[float, float, 
 
 
 def _zero_fill(spectrum: NDArray[Any], size: int, axis: int) -> NDArray[Any]:
-    """Lengthen a spectrum (in the order of the FFT) along an axis with zeros at its highest frequencies."""
+    """Extend a spectrum (in FFT order) along an axis with zeros at the highest frequencies."""
     samples = spectrum.shape[axis]
     if samples == size:
         return spectrum
@@ -138,18 +138,18 @@ def _zero_fill(spectrum: NDArray[Any], size: int, axis: int) -> NDArray[Any]:
 def acquire(
     signal: Array, size: int, noise: float, ghosting: tuple[float, float], random: np.random.Generator
 ) -> Array:
-    """Take a slice as a scanner does: k-space lines, receiver noise, zero filling, magnitude.
+    """Simulate the acquisition of a slice: k-space lines, receiver noise, zero filling, magnitude.
 
-    The samples of `signal` are read as lying at the place of the first pixel and then every `size / n` pixels. Their
-    spectrum is apodised (a Hann edge over the outer fifth), gets complex white noise, and is zero-filled to `size`, so
-    the magnitude image has Rician noise (Gudbjartsson and Patz, MRM 34:910-914, 1995) as smooth as an interpolated
-    matrix has it.
+    The samples of `signal` lie at the position of the first pixel and then every `size / n` pixels. Their spectrum is
+    apodised (Hann edge over the outer fifth), complex white noise is added, and it is zero-filled to `size`, so the
+    magnitude image has Rician noise (Gudbjartsson and Patz, MRM 34:910-914, 1995) with the smoothness of interpolated
+    matrices.
 
     Args:
         signal: noise-free transverse magnetisation, (n, n), n ≤ `size`.
-        size: pixels along a side of the image.
+        size: rows and columns of the image.
         noise: standard deviation of the noise in each of the two channels, in units of the signal.
-        ghosting: relative height and cycles a field of view of a periodic motion along the phase-encoded columns.
+        ghosting: relative amplitude, and cycles per field of view, of a periodic motion along the phase-encoded columns.
         random: source of the noise.
 
     Returns:
@@ -158,7 +158,7 @@ def acquire(
     samples = signal.shape[0]
     spectrum: NDArray[Any] = fft.fft2(signal.astype(np.complex64))
     white = random.standard_normal((2, samples, samples), dtype=np.float32)
-    # noise of unit variance a pixel has a spectrum of variance samples² ; zero filling scales signal and noise alike
+    # noise of unit variance per pixel has a spectrum of variance samples²; zero filling scales signal and noise alike
     spectrum += np.float32(noise * samples) * (white[0] + np.complex64(1j) * white[1])
     frequency = np.abs(fft.fftfreq(samples).astype(np.float32)) * 2.0
     window = np.where(frequency > 0.8, 0.5 + 0.5 * np.cos(np.pi * (frequency - 0.8) / 0.2), 1.0).astype(np.float32)
@@ -166,7 +166,7 @@ def acquire(
     lines = window * (1.0 + np.float32(ghosting[0]) * np.cos(phase))
     spectrum *= window[:, None] * lines[None, :]
     image = spectrum
-    for axis in (0, 1):  # one axis at a time: the columns that stay empty need no transform along the rows
+    for axis in (0, 1):  # one axis at a time, because empty columns need no transform along the rows
         image = fft.ifft(_zero_fill(image, size, axis), axis=axis)
     image *= np.float32((size / samples) ** 2)
     return np.abs(image).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Painting of all that is not bone or disc: belly, fat, vessels, muscles, skin, canal and nerve roots."""
+"""Painting of soft tissue: belly, fat, vessels, muscles, skin, canal and nerve roots."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ T12 = LEVELS.index("T12")
 
 
 def ramp(values: Array, low: float, high: float) -> Array:
-    """0 below `low`, 1 above `high`, straight between."""
+    """Return 0 below `low`, 1 above `high`, and linear values between."""
     return np.clip((values - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0)
 
 
 def capsule(
     raster: PlaneRaster, ends: tuple[tuple[float, ...], tuple[float, ...]], radii: tuple[float, float]
 ) -> Array:
-    """Distance (mm) to a rod from one (r, a, s) to another whose radius goes from the one to the other of `radii`."""
+    """Return the distance (mm) to a rod between two points (r, a, s), whose radius changes linearly between `radii`."""
     start, stop = np.asarray(ends[0], dtype=np.float64), np.asarray(ends[1], dtype=np.float64)
     axis = stop - start
     unit = (axis / (axis @ axis)).astype(np.float32)
@@ -34,13 +34,13 @@ def capsule(
 def rod_window(
     raster: PlaneRaster, ends: tuple[tuple[float, ...], tuple[float, ...]], radius: float
 ) -> PlaneRaster | None:
-    """The part of the plane that may meet a rod."""
+    """Return the part of the plane that may intersect a rod."""
     start, stop = np.asarray(ends[0]), np.asarray(ends[1])
     return raster.window((start + stop) / 2, np.abs(stop - start) / 2 + radius + 2.0)
 
 
 def paint_belly(raster: PlaneRaster) -> None:
-    """Air, skin and fat of the belly, its muscular wall, bowel in mesenteric fat, the liver; all background."""
+    """Paint air, skin and fat of the belly, its muscular wall, bowel in mesenteric fat, and liver; all background."""
     body = raster.spine.body
     ahead = raster.between(raster.extremes("front")[0], raster.extremes("belly")[1] + 2.0)
     if ahead is None:
@@ -50,7 +50,7 @@ def paint_belly(raster: PlaneRaster) -> None:
     fat_layer = 6.0 + 26.0 * body.fat
     raster.paint(depth, raster.grain("fat", 0.05, 0.05), BACKGROUND)
     if raster.is_label_image:
-        return  # everything before the retroperitoneum is background
+        return  # everything in front of the retroperitoneum is background
     raster.paint(np.abs(depth + 1.0) - 1.0, raster.signal("skin"), None)
     wavy = raster.noise(5.0, 9)
     wall = depth + fat_layer + 2.0 * wavy
@@ -72,7 +72,7 @@ def paint_belly(raster: PlaneRaster) -> None:
 
 
 def paint_retroperitoneum(raster: PlaneRaster) -> None:
-    """The fat before and beside the spine, psoas, diaphragm crura."""
+    """Paint the fat in front of and next to the spine, psoas, and diaphragm crura."""
     region = raster.between(
         raster.extremes("rear")[0] - 20.0,
         raster.extremes("front")[1] + 1.9 * raster.extremes("retroperitoneal")[1] + 5.0,
@@ -97,13 +97,13 @@ def paint_retroperitoneum(raster: PlaneRaster) -> None:
     def course(values: list[float]) -> Array:
         return np.interp(raster.s, levels, values[::-1]).astype(np.float32)
 
-    beside = np.abs(raster.p)
-    if float(beside.max()) > 18.0:
+    lateral = np.abs(raster.p)
+    if float(lateral.max()) > 18.0:
         middle = course([24, 26, 29, 32, 36, 40, 45, 52])  # T12 … S2
         width = course([1, 5, 8.5, 12, 15, 17, 17, 15])
         length = course([1, 7, 11, 15, 18, 20, 18, 16])
         forward = course([-14, -12, -10, -8, -5, 2, 14, 26])
-        across = (beside - middle * np.float32(size)) / (width * np.float32(size))
+        across = (lateral - middle * np.float32(size)) / (width * np.float32(size))
         ahead_of = (raster.a - raster.curve("front") + np.float32(17 * size) - forward - 8) / (
             length * np.float32(size)
         )
@@ -112,16 +112,16 @@ def paint_retroperitoneum(raster: PlaneRaster) -> None:
         muscle = raster.grain("muscle", 0.06, 0.05)
         raster.paint_mixture(psoas, part, (muscle, raster.signal("fat")), (MUSCLE, MUSCLE_FAT))
     crus_end = bones[L3].superior
-    if float(raster.s.max()) > crus_end and float(beside.min()) < 14.0:
+    if float(raster.s.max()) > crus_end and float(lateral.min()) < 14.0:
         thick = np.float32(2.9) * ramp(raster.s, crus_end, crus_end + 55.0) + np.float32(0.01)
-        crus = (np.sqrt(((beside - 6.0) / 7.0) ** 2 + ((ahead - 2.2) / thick) ** 2) - 1.0) * thick
+        crus = (np.sqrt(((lateral - 6.0) / 7.0) ** 2 + ((ahead - 2.2) / thick) ** 2) - 1.0) * thick
         raster.paint(np.maximum(crus, crus_end - raster.s), raster.signal("muscle"), MUSCLE)
 
 
 def paint_vessels(raster: PlaneRaster) -> None:
-    """Aorta to the left and vena cava to the right of the middle, and the common iliac vessels they part into."""
+    """Paint the aorta on the left, the vena cava on the right, and the common iliac vessels."""
     bones, size = raster.spine.vertebrae, raster.spine.body.size
-    fork = bones[L3 + 1].superior - 6.0  # the aorta parts at L4, the vena cava begins at L5
+    fork = bones[L3 + 1].superior - 6.0  # the aorta divides at L4, the vena cava begins at L5
     gap = 3.0 + 3.0 * raster.spine.body.fat
     region = raster.between(raster.extremes("front")[0] - 6.0, raster.extremes("front")[1] + 50.0)
     if region is None:
@@ -151,7 +151,7 @@ def paint_vessels(raster: PlaneRaster) -> None:
         where = rod_window(raster, (start, stop), max(radii) * size)
         if where is not None:
             tubes.append((kind, where, capsule(where, (start, stop), (radii[0] * size, radii[1] * size))))
-    # what flow out of the slice leaves of the blood's signal; walls first, so that tubes open into each other
+    # fraction of the blood's signal that flow leaves; walls first, so that vessels open into each other
     flowing = {"aorta": 0.10, "vein": 0.22}
     for kind in ("vein", "aorta"):
         for where, distance in [(w, d) for k, w, d in tubes if k == kind]:
@@ -161,7 +161,7 @@ def paint_vessels(raster: PlaneRaster) -> None:
 
 
 def paint_back(raster: PlaneRaster) -> None:
-    """The muscles behind the spine with their fat, the interspinous tissue, the fascia, fat and skin of the back."""
+    """Paint the muscles behind the spine with their fat, interspinous tissue, fascia, fat and skin of the back."""
     body = raster.spine.body
     low, high = (
         raster.extremes("fascia")[0] - raster.extremes("subcutaneous")[1] - 8.0,
@@ -173,33 +173,33 @@ def paint_back(raster: PlaneRaster) -> None:
         return
     raster = region
     p = raster.p
-    beside = np.abs(p)
+    lateral = np.abs(p)
     rear, cosine, fascia = raster.curve("rear"), raster.curve("cosine"), raster.curve("fascia")
     behind = (rear - raster.a) * cosine
-    # to the sides the muscles of a person lying down bulge further back than the row of spinous processes
-    fascia = fascia - np.float32(4.0) * ramp(beside, 3.0, 16.0) + np.float32(5.0) * ramp(beside, 26.0, 60.0)
+    # laterally, the muscles of a supine person extend further back than the spinous processes
+    fascia = fascia - np.float32(4.0) * ramp(lateral, 3.0, 16.0) + np.float32(5.0) * ramp(lateral, 26.0, 60.0)
     lumbar = raster.curve("lumbar")
 
     streaks = raster.noise((0.42, 0.5, 3.6), 21) + np.float32(0.5) * raster.noise((1.5, 1.6, 5.0), 23)
-    deep = ramp(behind, 46.0, 14.0)  # fat gathers deep, by the laminae and facets, and low down
+    deep = ramp(behind, 46.0, 14.0)  # fat is deep, near laminae and facets, and at lower levels
     excess = np.float32(0.25 + 1.25 * body.muscle_fat) * (0.35 + lumbar) + np.float32(0.55) * deep * ramp(
-        beside, 26.0, 5.0
+        lateral, 26.0, 5.0
     )
     part = ramp(streaks + excess, 1.55, 2.15)
     muscle = raster.grain("muscle", 0.06, 0.06)
     fat = raster.signal("fat")
     raster.paint_mixture(
-        -behind - 3.0 + 0.35 * np.maximum(beside - 24.0, 0.0), part, (muscle, fat), (MUSCLE, MUSCLE_FAT)
+        -behind - 3.0 + 0.35 * np.maximum(lateral - 24.0, 0.0), part, (muscle, fat), (MUSCLE, MUSCLE_FAT)
     )
 
-    # between the spinous processes: fat with the fibres of the interspinous ligament
-    if float(beside.min()) < 6.0:
+    # between the spinous processes: fat with fibres of the interspinous ligament
+    if float(lateral.min()) < 6.0:
         fibres = raster.noise((0.6, 2.2, 0.8), 27) + np.float32(0.25 - 0.5 * body.muscle_fat)
-        middle = np.maximum(beside - 4.2, 12.0 - behind)
-        ligament = raster.signal("ligament") + 0.22 * fat  # its fibres run in fat
+        middle = np.maximum(lateral - 4.2, 12.0 - behind)
+        ligament = raster.signal("ligament") + 0.22 * fat  # its fibres are embedded in fat
         part = ramp(fibres, 0.45, -0.15)
         raster.paint_mixture(middle, part, (ligament, np.float32(0.8 * fat)), (BACKGROUND, MUSCLE_FAT))
-        supraspinous = np.maximum(beside - 4.5, np.abs(raster.a - fascia - 1.0) - 1.3)
+        supraspinous = np.maximum(lateral - 4.5, np.abs(raster.a - fascia - 1.0) - 1.3)
         raster.paint(supraspinous, raster.signal("ligament"), BACKGROUND)
 
     layer = (raster.a - fascia) * cosine
@@ -215,7 +215,7 @@ def paint_back(raster: PlaneRaster) -> None:
 
 
 def paint_epidural_fat(raster: PlaneRaster) -> None:
-    """The fat that fills the bony canal around the thecal sac, and the foramina around the roots."""
+    """Paint the fat in the bony canal around the thecal sac, and in the foramina around the roots."""
     region = raster.between(raster.extremes("rear")[0] - 26.0, raster.extremes("rear")[1] + 2.0)
     if region is not None:
         _paint_canal(region)
@@ -231,7 +231,7 @@ def paint_epidural_fat(raster: PlaneRaster) -> None:
             ahead, up = where.a - np.float32(a), where.s - np.float32(s)
             sine, cosine = np.float32(np.sin(upper.tilt)), np.float32(np.cos(upper.tilt))
             q, z = ahead * cosine - up * sine, ahead * sine + up * cosine
-            # a keyhole: wide under the pedicle, narrow behind the disc
+            # keyhole shape: wide under the pedicle, narrow behind the disc
             tall, wide = (6.5, 6.0) if upper.sacral else (0.40 * upper.height + 1.0, 6.4)
             width = np.float32(wide * size) * (1.0 + 0.22 * np.clip(z / tall, -1.0, 1.0))
             hole = (np.sqrt((q / width) ** 2 + (z / np.float32(tall)) ** 2) - 1.0) * 5.0
@@ -240,49 +240,49 @@ def paint_epidural_fat(raster: PlaneRaster) -> None:
 
 
 def _paint_canal(raster: PlaneRaster) -> None:
-    beside = np.abs(raster.p)
-    if float(beside.min()) < 16.0:
+    lateral = np.abs(raster.p)
+    if float(lateral.min()) < 16.0:
         behind = (raster.curve("rear") - raster.a) * raster.curve("cosine")
-        # the dorsal pads are triangles in the axial plane: deepest in the midline
+        # the dorsal pads are triangular in the axial plane, deepest in the midline
         bony = raster.curve("sac_gap") + 2.0 * raster.curve("sac_depth") + 1.0
-        depth = bony + (raster.curve("canal") - bony) * (1.0 - ramp(beside, 1.5, 9.5))
-        canal = np.maximum(np.maximum(-behind, behind - depth), beside - raster.curve("sac_width") - 2.6)
+        depth = bony + (raster.curve("canal") - bony) * (1.0 - ramp(lateral, 1.5, 9.5))
+        canal = np.maximum(np.maximum(-behind, behind - depth), lateral - raster.curve("sac_width") - 2.6)
         end = raster.spine.vertebrae[-1].superior
         raster.paint(np.maximum(canal, end - raster.s), raster.grain("fat", 0.05), EPIDURAL_FAT)
 
 
 def paint_sac(raster: PlaneRaster) -> None:
-    """The thecal sac: cerebrospinal fluid with cord, conus and cauda equina."""
+    """Paint the thecal sac: cerebrospinal fluid with cord, conus and cauda equina."""
     region = raster.between(raster.extremes("rear")[0] - 26.0, raster.extremes("rear")[1] + 2.0)
     if region is None:
         return
     raster = region
-    beside = np.abs(raster.p)
-    if float(beside.min()) > 13.0:
+    lateral = np.abs(raster.p)
+    if float(lateral.min()) > 13.0:
         return
     gap, radius, width = raster.curve("sac_gap"), raster.curve("sac_depth"), raster.curve("sac_width")
     behind = (raster.curve("rear") - raster.a) * raster.curve("cosine") - gap - radius
     safe, safe_width = np.maximum(radius, 0.3), np.maximum(width, 0.3)
-    across, depth = beside / safe_width, behind / safe
+    across, depth = lateral / safe_width, behind / safe
     distance = (np.sqrt(across * across + depth * depth) - 1.0) * safe + ramp(radius, 2.0, 0.3) * 4.0
     if raster.is_label_image:
         raster.paint(distance, 0.0, CAVITY)
         return
     fluid, nerve, cord = raster.signal("cerebrospinal fluid"), raster.signal("nerve"), raster.signal("cord")
-    # lying on the back, the roots of the cauda equina rest on the posterior wall
+    # in supine position, the roots of the cauda equina rest on the posterior wall
     strands = raster.noise((0.30, 0.22, 7.0), 33)
     reach = raster.curve("roots")
     bundle = ramp(depth + 0.30 * strands + 2.0 * reach, 0.85, 1.25)
     value = fluid + np.float32(0.72) * bundle * ramp(strands, -0.9, 0.6) * (nerve - fluid)
     stem = raster.curve("cord")
-    core = np.sqrt((beside / (5.0 * stem + 0.05)) ** 2 + ((behind - 0.8) / (4.1 * stem + 0.05)) ** 2)
+    core = np.sqrt((lateral / (5.0 * stem + 0.05)) ** 2 + ((behind - 0.8) / (4.1 * stem + 0.05)) ** 2)
     value += ramp(core, 1.12, 0.88) * ramp(stem, 0.05, 0.3) * (cord - value)
     raster.paint(distance + 0.0, raster.signal("ligament"), None)  # dura
     raster.paint(distance + 0.6, value, None)
 
 
 def paint_roots(raster: PlaneRaster) -> None:
-    """The nerve roots from the lateral recess through the foramen, with the ganglion under the pedicle."""
+    """Paint the nerve roots from the lateral recess through the foramen, with the ganglion under the pedicle."""
     size = raster.spine.body.size
     for bone in raster.spine.vertebrae[: S1 + 2]:
         for side in (-1.0, 1.0):

@@ -1,8 +1,7 @@
-"""The parametric anatomy: vertebrae, discs and the curves that the soft tissues follow, in continuous millimetres.
+"""The parametric anatomy: vertebrae, discs, and the curves of the soft tissues, in continuous millimetres.
 
 Anatomical coordinates are right (r), anterior (a) and superior (s) in mm with the middle of L3 at the origin. A
-vertebra has a frame of its own: p to the right of the middle, q anterior and z superior of its centre, v = behind its
-rear wall. Sizes are those of adult lumbar morphometry (Panjabi MM et al., Human lumbar vertebrae: quantitative
+vertebra has its own frame: p to the right, q anterior and z superior of its centre, v behind its rear wall. Sizes are those of adult lumbar morphometry (Panjabi MM et al., Human lumbar vertebrae: quantitative
 three-dimensional anatomy, Spine 17:299-306, 1992; Zhou SH et al., Eur Spine J 9:242-248, 2000), scaled by body size.
 """
 
@@ -15,48 +14,91 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-Array = NDArray[np.floating[Any]]  # float32 throughout; most operations are typed wider
+Array = NDArray[np.floating[Any]]  # float32 throughout; most operations have wider types
 
 LEVELS = ("T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2", "S3", "S4", "S5")
 L3, L5, S1 = LEVELS.index("L3"), LEVELS.index("L5"), LEVELS.index("S1")
 
-# One number a level, T8 … S5, of a person of 170 cm, in mm.
+# One number per level, T8 … S5, for a person of 170 cm, in mm.
 HEIGHT = (21, 22, 23, 24, 25.5, 26.5, 27.3, 27.5, 27, 26, 29, 24, 20, 17, 15)
 DEPTH = (28, 28.5, 29, 30, 31, 32, 33.5, 34.5, 35, 35, 27.5, 19, 13.5, 10, 8)
 WIDTH = (31, 32, 34, 37, 40, 42, 44, 46, 48, 51, 104, 90, 74, 58, 44)
 DISC = (4, 4.5, 5, 5.5, 6.5, 8, 9.2, 10.2, 11, 10, 2.6, 2.0, 1.6, 1.4, 1.0)  # the disc below
-TAPER = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0.03, 0.36, 0.26, 0.2, 0.12, 0.1)  # depth gained by mm upward
+TAPER = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0.03, 0.36, 0.26, 0.2, 0.12, 0.1)  # increase of depth per mm upward
 SPINOUS = (22, 22, 22, 22, 23, 26, 28, 29, 26, 19, 0, 0, 0, 0, 0)  # length behind the lamina
 SPINOUS_HEIGHT = (12, 12, 13, 14, 16, 19, 21, 21, 19, 14, 0, 0, 0, 0, 0)
-PEDICLE = (12.5, 12.5, 12.5, 13, 13.5, 13.5, 14, 15, 16.5, 19, 0, 0, 0, 0, 0)  # of the middle, to either side
+PEDICLE = (
+    12.5,
+    12.5,
+    12.5,
+    13,
+    13.5,
+    13.5,
+    14,
+    15,
+    16.5,
+    19,
+    0,
+    0,
+    0,
+    0,
+    0,
+)  # distance from the midline, on either side
 SAC_DEPTH = (7.0, 7.0, 7.2, 7.4, 7.8, 7.9, 7.7, 7.3, 7.0, 6.3, 5.0, 3.0, 0.6, 0, 0)  # radius, front to back
 SAC_WIDTH = (8.5, 8.5, 8.8, 9.2, 9.8, 10, 10, 9.8, 9.6, 9, 7.5, 5, 1.5, 0, 0)  # radius, right to left
-SAC_GAP = (1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.3, 1.6, 3.4, 5.5, 4.6, 3, 2.5, 2)  # fat before the sac
+SAC_GAP = (1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.3, 1.6, 3.4, 5.5, 4.6, 3, 2.5, 2)  # fat in front of the sac
 CANAL = (16.5, 16.5, 16.8, 17.2, 18, 18.2, 17.8, 17.2, 17, 17.4, 17.5, 13, 9, 6, 3)  # depth of the bony canal
-INTERLAMINAR = (1, 1, 1.2, 1.8, 3, 4.5, 5.6, 6.2, 6.2, 5.2, 1, 0.5, 0, 0, 0)  # what the canal gains at the disc below
-TILT = (-0.07, -0.10, -0.15, -0.21, -0.25, -0.23, -0.14, 0.0, 0.19, 0.45)  # of the lordosis; S1 … S5 follow the slope
-SACRAL_TILT = (5.0, 9.0, -3.0, -24.0, -44.0)  # degrees beside the sacral slope
+INTERLAMINAR = (
+    1,
+    1,
+    1.2,
+    1.8,
+    3,
+    4.5,
+    5.6,
+    6.2,
+    6.2,
+    5.2,
+    1,
+    0.5,
+    0,
+    0,
+    0,
+)  # increase of the canal's depth at the disc below
+TILT = (
+    -0.07,
+    -0.10,
+    -0.15,
+    -0.21,
+    -0.25,
+    -0.23,
+    -0.14,
+    0.0,
+    0.19,
+    0.45,
+)  # fraction of the lordosis; S1 … S5 follow the slope
+SACRAL_TILT = (5.0, 9.0, -3.0, -24.0, -44.0)  # degrees relative to the sacral slope
 SUBCUTANEOUS = (0.55, 0.55, 0.6, 0.65, 0.7, 0.75, 0.85, 1.0, 1.2, 1.4, 1.4, 1.25, 1.1, 1.0, 1.0)
 RETROPERITONEAL = (0.35, 0.35, 0.35, 0.4, 0.45, 0.55, 0.75, 1.0, 1.3, 1.7, 2.0, 1.7, 1.4, 1.2, 1.0)
 
-TABLE_STEP = 0.25  # mm of s between the entries of a curve
-TABLE_HALF = 340.0  # curves run from −TABLE_HALF to +TABLE_HALF
+TABLE_STEP = 0.25  # mm of s between entries of a curve
+TABLE_HALF = 340.0  # curves extend from −TABLE_HALF to +TABLE_HALF
 
 
 @dataclass(frozen=True)
 class Body:
-    """What makes one person's anatomy.
+    """Parameters of one person's anatomy.
 
     Attributes:
         size: scale of the bones, 1 for a person of 170 cm.
         lordosis: angle between the end plates of L1 and S1, degrees.
-        scoliosis: greatest sideways deviation of the spine, mm.
+        scoliosis: largest lateral deviation of the spine, mm.
         degeneration: 0 … 1 for the disc below each of `LEVELS`.
         fat: 0 (lean) … 1 (obese); thickness of the fat layers.
-        muscle_fat: 0 … 1, how far the muscles of the back are streaked with fat.
-        abdomen: from the front of L3 to the skin of the belly, mm.
-        marrow_fat: part of the marrow's volume that is fat, 0 … 1.
-        seed: of the textures.
+        muscle_fat: 0 … 1, fatty infiltration of the back muscles.
+        abdomen: distance from the front of L3 to the skin of the belly, mm.
+        marrow_fat: fat fraction of the marrow, 0 … 1.
+        seed: seed of the textures.
     """
 
     size: float
@@ -92,11 +134,11 @@ class Vertebra:
 
     @property
     def sacral(self) -> bool:
-        """Whether it is a segment of the sacrum."""
+        """Whether it is a sacral segment."""
         return self.level >= S1
 
     def place(self, q: float, z: float) -> tuple[float, float]:
-        """Anterior and superior coordinates of a point given in the vertebra's frame."""
+        """Return the anterior and superior coordinates of a point of the vertebra's frame."""
         sine, cosine = np.sin(self.tilt), np.cos(self.tilt)
         return float(self.anterior + q * cosine + z * sine), float(self.superior - q * sine + z * cosine)
 
@@ -117,19 +159,19 @@ class Curves:
     """Courses along s, one float32 entry every `TABLE_STEP` mm; all lengths in mm.
 
     Attributes:
-        right: r of the middle of the spine.
+        right: r of the centre of the spine.
         front: a of the anterior face of the spine.
         rear: a of the posterior wall of the bodies and discs.
-        cosine: of the spine's angle to the vertical; turns a difference of a into a distance.
+        cosine: cosine of the spine's angle to the vertical, which converts differences in a to distances.
         sac_gap, sac_depth, sac_width: thecal sac: distance behind the rear wall, two radii.
         canal: depth of the canal in the midline, ligaments included.
         cord: 1 where the sac holds the spinal cord, falling to 0 over the conus.
-        roots: part of the sac's section that the cauda equina takes.
+        roots: fraction of the sac's section filled by the cauda equina.
         fascia: a of the fascia behind the muscles of the back.
         subcutaneous: thickness of the tissue under the skin of the back.
-        retroperitoneal: thickness of the fat before the spine.
+        retroperitoneal: thickness of the fat in front of the spine.
         belly: a of the skin of the abdomen.
-        lumbar: rises from 0 at L2 to 1 at L5: where muscles hold more fat.
+        lumbar: rises from 0 at L2 to 1 at L5, where muscles contain more fat.
     """
 
     right: Array
@@ -151,7 +193,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Spine:
-    """A person's anatomy, ready to be painted on any plane."""
+    """A person's anatomy, which can be painted on any plane."""
 
     body: Body
     vertebrae: tuple[Vertebra, ...]
@@ -161,7 +203,7 @@ class Spine:
 
 
 def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
-    """Stack the vertebrae down and up from L3, each disc along the mean direction of its two neighbours."""
+    """Stack the vertebrae downwards and upwards from L3, with each disc along the mean direction of its neighbours."""
     random = np.random.default_rng([body.seed, 1])
     count = len(LEVELS)
     slope = 0.74 * body.lordosis
@@ -233,7 +275,7 @@ def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) ->
     course = np.arange(-TABLE_HALF, TABLE_HALF, TABLE_STEP)
 
     def through(points: list[tuple[float, float]], smoothing: float) -> NDArray[np.float64]:
-        """A smooth a(s) through points (a, s); beyond the ends it goes on straight, then levels out."""
+        """Return a smooth a(s) through points (a, s), continued linearly beyond the ends and then constant."""
         ordered = sorted((s, a) for a, s in points)
         s, a = np.array(ordered).T
         keep = np.concatenate([[True], np.diff(s) > 0.5])
@@ -268,7 +310,7 @@ def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) ->
         behind = bone.canal + (bone.spinous + 9.0 if not bone.sacral else 12.0)
         tips.append(bone.place(-bone.depth / 2 - behind, -0.5 * bone.height if not bone.sacral else 0.0))
     l1, l2 = vertebrae[L3 - 2], vertebrae[L3 - 1]
-    conus = l1.superior - 0.6 * l1.height  # the end of the cord, at the disc of L1 and L2
+    conus = l1.superior - 0.6 * l1.height  # the end of the cord, at the disc L1–L2
     fascia = through(tips, 16.0) - 2.0
     belly = front[np.searchsorted(course, 0.0)] + body.abdomen * (1.0 - ((course + 20.0) / 330.0) ** 2)
     named = {
@@ -291,14 +333,14 @@ def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) ->
     return Curves(**{name: curve.astype(np.float32) for name, curve in named.items()})
 
 
-LATTICE = 128  # cells along a side of the texture; a power of two, so wrapping around is a bit mask
+LATTICE = 128  # cells along a side of the texture; a power of two, so wrapping is a bit mask
 
 
 def _lattice(seed: int) -> Array:
-    """Smooth periodic noise of mean 0 and variance 1, (LATTICE,)*3, correlated over about four cells."""
+    """Make smooth periodic noise of mean 0 and variance 1, (LATTICE,)*3, correlated over about four cells."""
     random = np.random.default_rng([seed, 2])
     half = random.standard_normal((LATTICE // 2,) * 3, dtype=np.float32)
-    # made on half the cells and doubled: an eighth of the work for noise that has no finer detail anyway
+    # made on half of the cells and doubled: an eighth of the work, and the noise has no finer detail
     smooth = gaussian_filter(half, 1.4, mode="wrap", truncate=3.0)
     for axis in range(3):
         pairs = np.stack([smooth, (smooth + np.roll(smooth, -1, axis)) / 2], axis=axis + 1)
@@ -310,6 +352,6 @@ def _lattice(seed: int) -> Array:
 
 
 def build_spine(body: Body) -> Spine:
-    """Lay out a person's anatomy. The same `body` gives the same anatomy."""
+    """Build a person's anatomy. The same `body` gives the same anatomy."""
     vertebrae, discs = _chain(body)
     return Spine(body, tuple(vertebrae), tuple(discs), _curves(body, vertebrae, discs), _lattice(body.seed))

@@ -1,4 +1,4 @@
-"""Which figures and tables a study has, and what each is made of.
+"""Which figures and tables a study has, and what each needs.
 
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
@@ -204,7 +204,7 @@ def _setting(settings: ReportSettings, name: str, declared: Declaration) -> Any:
 
 
 def title_of(name: str) -> str:
-    """Return the heading that a name stands for: `fig_8` → `Figure 8`, `table_A1` → `Table A.1`."""
+    """Return the heading of a name: `fig_8` → `Figure 8`, `table_A1` → `Table A.1`."""
     kind, _, number = name.partition("_")
     word = {"fig": "Figure", "table": "Table"}.get(kind)
     if word is None or not number:

@@ -15,7 +15,7 @@ from lumbarseg.imaging.registration.transforms import resample
 from lumbarseg.reporting.slices import Case, LabelledSlice, Preprocessing, SessionImages, UncertainSlice
 
 UNCERTAINTY_MAPS = ("entropy", "mutualinformation")
-"""The maps of uncertainty of a session, by the word in their names."""
+"""The maps of uncertainty of a session, as their file names call them."""
 
 
 class SliceReader:

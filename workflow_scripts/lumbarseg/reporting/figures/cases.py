@@ -142,4 +142,4 @@ def _heading(case: Case, title: str, classes: LabelTable) -> str:
     if title not in case.predictions:
         return title
     mean = mean_iou_of_slice(case.truth, case.predictions[title], classes)
-    return f"{title}\n" + ("no target" if np.isnan(mean) else f"IoU {100 * mean:.1f} %")
+    return f"{title}\n" + ("no foreground" if np.isnan(mean) else f"IoU {100 * mean:.1f} %")

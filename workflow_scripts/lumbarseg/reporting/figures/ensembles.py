@@ -91,7 +91,7 @@ def _panel_of(combiner: str) -> str:
 
 def _ensemble_lines(axes: Axes, combined: pd.DataFrame, order: list[str], colours: Mapping[str, str]) -> None:
     lines = combined[["combiner", "labelling"]].drop_duplicates()
-    # Bars of different lines stand side by side, not on top of each other.
+    # Bars of different lines are drawn side by side, not on top of each other.
     spread = min(0.25, 0.025 * len(order)) if len(lines) > 1 else 0.0
     offsets = np.linspace(-spread, spread, len(lines))
     for combiner, labelling, offset in zip(lines["combiner"], lines["labelling"], offsets, strict=True):

@@ -103,7 +103,7 @@ def error_maps(cases: Sequence[Case], classes: LabelTable) -> Figure:
         figure.text(
             (left_edge - 0.5 * margin) / figure.get_figwidth(),
             1 - (top + side / 2) / figure.get_figheight(),
-            f"{case.name}\n" + ("no target" if np.isnan(mean) else f"IoU {100 * mean:.1f} %"),
+            f"{case.name}\n" + ("no foreground" if np.isnan(mean) else f"IoU {100 * mean:.1f} %"),
             rotation=90,
             ha="center",
             va="center",

@@ -85,9 +85,9 @@ def labelled_slices(examples: Sequence[LabelledSlice], classes: LabelTable) -> F
                 show(axes, image, example.spacing)
             if row == 0:
                 axes.set_title(title)
-        beside = (left_edge + LINE / 2) / figure.get_figwidth()
+        centre = (left_edge + LINE / 2) / figure.get_figwidth()
         middle = 1 - (top + side / 2) / figure.get_figheight()
-        figure.text(beside, middle, example.name, rotation=90, ha="center", va="center")
+        figure.text(centre, middle, example.name, rotation=90, ha="center", va="center")
     add_class_legend(figure, classes, range(len(classes)), _LEGEND_COLUMNS)
     return figure
 

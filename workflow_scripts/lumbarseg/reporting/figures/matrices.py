@@ -123,7 +123,7 @@ def patient_overview(
     heading, gap, row_height, foot = 1.7 * LINE, 0.1, 1.05 * LINE, 3.4 * LINE
     height = max(len(order), 1) * row_height
     cells = len(classes.foreground_ids) + 1
-    # A column is no narrower than a line of text is high, for its name stands upright below it.
+    # A column is at least as wide as a line of text is high, because its name is printed upright below it.
     columns = max(1, min(len(known), int((PAGE_WIDTH - names_width) / (LINE * cells + gap))))
     width = min((PAGE_WIDTH - names_width) / columns - gap, 0.3 * cells)
     block = heading + height + column_names

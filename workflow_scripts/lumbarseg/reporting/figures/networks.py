@@ -157,7 +157,7 @@ def _path(source: dict, start: _Box, target: dict, end: _Box) -> list[tuple[floa
         return [(start.x, start.top), (end.x, end.bottom)]
     if source["kind"] == "raise":  # a gate: to the left, then up into the attention block
         return [(start.left, start.y), (end.x, start.y), (end.x, end.bottom)]
-    if target["kind"] == "raise":  # out of the bottleneck, below everything that stands in its row
+    if target["kind"] == "raise":  # out of the bottleneck, below all other blocks of its row
         lane = start.bottom + 0.14
         return [(start.x, start.bottom), (start.x, lane), (end.x, lane), (end.x, end.bottom)]
     if abs(start.y - end.y) < 1e-6:

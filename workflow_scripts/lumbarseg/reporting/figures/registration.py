@@ -29,12 +29,12 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
     """Draw how far each T1w image was moved, and its mutual information with T2w before and after.
 
     Args:
-        sessions: a row a session: session, shift_mm, rotation_degrees, before and after (mutual information, nats), flag
+        sessions: one row per session: session, shift_mm, rotation_degrees, before and after (mutual information, nats), flag
             (empty where there is none).
         limits: `unusual_shift_mm` and `unusual_rotation_deg`, drawn as lines.
     """
     figure = new_figure(PAGE_WIDTH, 2.9)
-    moved, alike = figure.subplots(
+    moved, similarity = figure.subplots(
         1, 2, gridspec_kw={"left": 0.07, "right": 0.98, "bottom": 0.15, "top": 0.9, "wspace": 0.25}
     )
     usual, unusual, *_ = series_colours(2)
@@ -44,7 +44,7 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
         moved.scatter(
             rows["shift_mm"], rows["rotation_degrees"], s=14, color=colour, alpha=0.8, linewidths=0, label=name
         )
-        alike.scatter(rows["before"], rows["after"], s=14, color=colour, alpha=0.8, linewidths=0)
+        similarity.scatter(rows["before"], rows["after"], s=14, color=colour, alpha=0.8, linewidths=0)
     for row in sessions[flagged].itertuples():
         name = str(row.session).removeprefix("sub-")
         place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "va": "bottom"}
@@ -56,8 +56,8 @@ def registration_overview(sessions: pd.DataFrame, limits: Mapping[str, float]) -
     moved.set_ylim(bottom=0)
     moved.legend(loc="best")
     ends = [min(sessions[["before", "after"]].min()), max(sessions[["before", "after"]].max())]
-    alike.plot(ends, ends, color="0.6", linewidth=0.6, linestyle=":")
-    alike.set(
+    similarity.plot(ends, ends, color="0.6", linewidth=0.6, linestyle=":")
+    similarity.set(
         xlabel="by the headers (nats)", ylabel="registered (nats)", title="Mutual information of T2w and T1w"
     )  # fmt: skip
     return figure

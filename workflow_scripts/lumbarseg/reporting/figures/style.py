@@ -1,4 +1,4 @@
-"""What all figures share: sizes, fonts, colours, image panels, and how they are saved.
+"""What all figures share: sizes, fonts, colours, image panels, saving.
 
 Figures are drawn without pyplot, so nothing global changes and no display is needed.
 """
@@ -90,7 +90,7 @@ def save_figure(figure: Figure, svg_path: str | os.PathLike[str], png_path: str 
     """Write a figure as SVG and as PNG (300 dots per inch). The same figure gives the same bytes.
 
     Args:
-        figure: what one of this package's functions gave.
+        figure: what a drawing function returned.
         svg_path: text is drawn as paths, so it looks the same everywhere.
         png_path: for slides and web pages.
     """
@@ -102,13 +102,13 @@ def save_figure(figure: Figure, svg_path: str | os.PathLike[str], png_path: str 
 
 
 def save_picture(figure: Figure, png_path: str | os.PathLike[str]) -> None:
-    """Write a figure that is looked at on a screen, one of hundreds: PNG at 120 dots per inch. The same gives the same bytes."""
+    """Write a figure for the screen as PNG (120 dots per inch). The same figure gives the same bytes."""
     with atomic_write(png_path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
 def series_colours(number: int) -> list[str]:
-    """Give colours for experiments, networks or combiners; after 13 they come again."""
+    """Return colours for experiments, networks or combiners; they repeat after 13."""
     return [_PALETTE[place % len(_PALETTE)] for place in range(number)]
 
 
@@ -131,7 +131,7 @@ def grey_levels(image: NDArray[Any]) -> NDArray[np.float32]:
 def coloured(
     image: NDArray[Any], labels: NDArray[np.uint8], classes: LabelTable, opacity: float
 ) -> NDArray[np.float32]:
-    """Lay the class colours over an image; the background stays clear.
+    """Overlay an image with the class colours; the background stays clear.
 
     Args:
         image: (H, W), any intensities.
@@ -149,7 +149,7 @@ def coloured(
 
 
 def checkerboard(first: NDArray[np.floating], second: NDArray[np.floating], fields: int = 8) -> NDArray[np.float32]:
-    """Show two images in alternating fields, so that edges which do not meet can be seen.
+    """Show two images in alternating fields, so that discontinuous edges can be seen.
 
     Args:
         first: (H, W), any intensities; has the upper left field.

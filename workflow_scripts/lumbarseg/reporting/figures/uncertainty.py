@@ -27,7 +27,7 @@ from lumbarseg.reporting.slices import UncertainSlice, restore_slices
 _GAP = 0.05
 _LEGEND_COLUMNS = 6
 _MAP = "magma"
-"""From dark to light in even steps, for the colour-blind as well."""
+"""From dark to light in even steps, also for the colour-blind."""
 
 
 @figure(
@@ -74,7 +74,7 @@ def uncertainty_maps(slices: Sequence[UncertainSlice], classes: LabelTable, expe
         wrong = np.where(one.truth != one.prediction, one.truth, classes.background).astype(np.uint8)
         missed = (one.truth != one.prediction) & (one.truth == classes.background)
         errors = coloured(one.t2w, wrong, classes, opacity=1)
-        errors[missed] = 1.0  # too much: white, for the background has no colour
+        errors[missed] = 1.0  # background labelled as a class: white, because the background has no colour
         panels = {
             "T2w": grey_levels(one.t2w),
             "Ground truth": coloured(one.t2w, one.truth, classes, opacity=0.6),

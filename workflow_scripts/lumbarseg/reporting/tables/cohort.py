@@ -134,7 +134,7 @@ def dataset_table(sessions: pd.DataFrame, folds: pd.DataFrame, patch_side: int) 
     """Count what networks are trained and tested on, as Table 3.
 
     Args:
-        sessions: participant_id, session_id, slices, patches (numbers of 2-D slices and of patches); a row a session.
+        sessions: participant_id, session_id, slices, patches (numbers of 2-D slices and of patches); one row per session.
         folds: the table `folds.tsv`: participant_id, fold, subset (train, validation, test).
         patch_side: rows and columns of a patch.
 

@@ -69,7 +69,7 @@ def measures_table(
 
     Args:
         iou: the table `metrics/iou.csv`: pixels pooled over a fold's test slices.
-        distances: the table `metrics/surface_distances.csv`: a row a slice.
+        distances: the table `metrics/surface_distances.csv`: one row per slice.
         experiments: which to list.
         classes: the label table; the background is left out.
 

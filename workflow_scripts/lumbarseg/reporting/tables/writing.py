@@ -192,6 +192,8 @@ def _markdown(table: PrintedTable) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Not by pandas' Styler: cells would still be escaped and made bold here (the mean is bold, its deviation is not), the rule above the
+# averages would be part of a cell, and footnotes would be inserted into Styler's text.
 def _latex(table: PrintedTable) -> str:
     wide = len(table.headings) > 10
     # Names of experiments are stacked at their plus signs, so that a column is as narrow as its numbers.
