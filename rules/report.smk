@@ -16,6 +16,9 @@ rule figure:
         paths.benchmark("figure", "{figure}")
     conda:
         "../envs/figures.yaml"
+    resources:
+        # Seconds; but a group of jobs asks for the sum.
+        runtime=scale_with_attempt(10),
     params:
         function=results.parameter("figure", "function"),
         needs=results.parameter("figure", "parameters_of_files"),
@@ -42,6 +45,9 @@ rule table:
         paths.benchmark("table", "{table}")
     conda:
         "../envs/figures.yaml"
+    resources:
+        # Seconds; but a group of jobs asks for the sum.
+        runtime=scale_with_attempt(10),
     params:
         function=results.parameter("table", "function"),
         needs=results.parameter("table", "parameters_of_files"),

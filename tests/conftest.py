@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -29,14 +30,33 @@ def shared_data() -> Path:
     return folder
 
 
+# Files of tests in the order in which workers take them: long ones first, so that no worker waits at the end for another.
+LONG = ("workflow/test_reruns", "end_to_end/", "unit/training/", "workflow/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests first, each file's together."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, part in enumerate(LONG) if part in item.nodeid), len(LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which a small study has been run to its end. Tests copy it before they change anything."""
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "workflow")
-    write_cohort(folder / "cohort", 6)
-    study = write_study(folder, small_study("cohort/sessions.tsv"))
-    run = snakemake(folder, "--configfile", study.name, "--cores", "2", "--set-threads", "train_network=1")
-    assert run.status == 0, run.output[-4000:]
+def finished(tmp_path_factory, worker_id) -> Path:
+    """A folder in which a small study was run to its end, once for all workers. Tests copy it before they change anything."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "results/small/report/results.html").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            copy_workflow(folder)
+            write_cohort(folder / "cohort", 4, slices=2)
+            study = write_study(folder, small_study("cohort/sessions.tsv", split={"folds": 2}))
+            run = snakemake(folder, "--configfile", study.name, "--cores", "2", "--set-threads", "train_network=1")
+            assert run.status == 0, run.output[-4000:]
     return folder
 
 

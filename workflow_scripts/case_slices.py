@@ -4,6 +4,7 @@ import itertools
 
 import pandas as pd
 
+from lumbarseg.config.schema import CaseSlice
 from lumbarseg.evaluation.case_selection import cases_by_hand, choose_cases
 from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.reporting.images import SliceReader, worst_slices
@@ -17,7 +18,8 @@ with job(snakemake.log[0]):
     columns = ["experiment", "fold", "participant_id", "session_id", "slice", "class_id", "iou"]
     per_slice = read_rows([files.per_slice], columns)
     chosen = choose_cases(per_slice, params.experiments[-1], params.background)
-    cases = pd.concat([cases_by_hand(per_slice, params.by_hand), chosen])
+    by_hand = cases_by_hand(per_slice, [CaseSlice.model_validate(one) for one in params.by_hand])
+    cases = pd.concat([by_hand, chosen])
     store_slices(snakemake.output.cases, [read.case(row.case, row, params.experiments) for row in cases.itertuples()])
     worst = pd.read_csv(files.worst_cases, dtype={"participant_id": str, "session_id": str})
     for experiment, path in zip(params.experiments, snakemake.output.worst, strict=True):

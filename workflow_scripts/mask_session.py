@@ -12,10 +12,9 @@ from lumbarseg.labels import LabelTable
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    classes, background = snakemake.params.classes, snakemake.params.background
+    labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     for path in snakemake.input.get("descriptions", []):
-        classes = with_described_values(classes, background, read_descriptions(path), path)
-    labels = LabelTable(classes, background)
+        labels = with_described_values(labels, read_descriptions(path), path)
     t2w = load_image(Path(snakemake.input.image))
     voxels = read_mask(Path(snakemake.params.source), t2w, labels)
     with atomic_write(snakemake.output[0]) as temporary:

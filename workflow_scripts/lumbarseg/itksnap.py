@@ -1,9 +1,8 @@
 """Reading and writing of ITK-SNAP's label description files: numbers, colours and names of labels."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
@@ -71,19 +70,16 @@ def read_descriptions(path: str | Path) -> dict[int, str]:
     return names
 
 
-def with_described_values(
-    classes: Iterable[Mapping[str, Any]], background: int, descriptions: Mapping[int, str], path: str | Path
-) -> list[dict[str, Any]]:
-    """Return the classes with the mask values that ITK-SNAP's descriptions name for them.
+def with_described_values(labels: LabelTable, descriptions: Mapping[int, str], path: str | Path) -> LabelTable:
+    """Return the label table with the mask values that ITK-SNAP's descriptions name for its classes.
 
     Args:
-        classes: `classes` of the config.
-        background: the id of the class that `Clear Label` means.
+        labels: the config's classes; `Clear Label` means its background.
         descriptions: from `read_descriptions`; letter case and surrounding spaces are ignored.
         path: their file, for the message.
 
     Returns:
-        The classes with `values`; a class without a label gets none, so masks cannot contain it.
+        The classes with these `values`; a class without a label gets none, so masks cannot contain it.
 
     Raises:
         InputError: only the background has a label.
@@ -92,14 +88,14 @@ def with_described_values(
     for label, name in descriptions.items():
         named.setdefault(name.strip().casefold(), []).append(label)
     described = []
-    for entry in classes:
-        values = list(named.get(entry["name"].strip().casefold(), []))
-        if entry["id"] == background:
+    for tissue in labels:
+        values = list(named.get(tissue.name.strip().casefold(), []))
+        if tissue.id == labels.background:
             values += [label for label in named.get(CLEAR.casefold(), []) if label not in values]
-        described.append({**entry, "values": values})
-    if not any(entry["values"] for entry in described if entry["id"] != background):
+        described.append({"id": tissue.id, "name": tissue.name, "colour": tissue.colour, "values": values})
+    if not any(entry["values"] for entry in described if entry["id"] != labels.background):
         raise InputError(
             f"{path}: no label has the name of a class in the config (labels: {', '.join(descriptions.values())}); rename the "
             "labels in ITK-SNAP or the classes in the config"
         )
-    return described
+    return LabelTable(described, labels.background)

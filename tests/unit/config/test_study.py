@@ -52,6 +52,12 @@ def test_study_defaults_are_the_papers():
             assert getattr(defaults, section) == getattr(paper, section), section
 
 
+def test_study_reads_config_files_only_for_a_message(tmp_path):
+    study = Study(PAPER, [tmp_path / "gone.yaml"])
+    assert study.trials
+    assert study.differences_from(study) == []
+
+
 def test_study_as_dict_is_plain_makes_the_same_study_and_has_no_section_that_is_not_asked_for(study):
     plain = study(search=None).as_dict()
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain

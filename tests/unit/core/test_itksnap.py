@@ -6,11 +6,13 @@ from lumbarseg.errors import InputError
 from lumbarseg.itksnap import read_descriptions, with_described_values, write_descriptions
 from lumbarseg.labels import LabelTable
 
-CLASSES = [
-    {"id": 0, "name": "Background", "colour": "#000000"},
-    {"id": 1, "name": "Vert", "colour": "#e8c97d"},
-    {"id": 2, "name": "Epi-Fat", "colour": "#ff9d1e"},
-]
+CLASSES = LabelTable(
+    [
+        {"id": 0, "name": "Background", "colour": "#000000"},
+        {"id": 1, "name": "Vert", "colour": "#e8c97d"},
+        {"id": 2, "name": "Epi-Fat", "colour": "#ff9d1e"},
+    ]
+)
 # as ITK-SNAP 4 exports it
 EXPORTED = """################################################
 # ITK-SnAP Label Description File
@@ -25,7 +27,7 @@ EXPORTED = """################################################
 
 
 def test_write_descriptions_is_read_back_by_read_descriptions(tmp_path):
-    write_descriptions(tmp_path / "labels.txt", LabelTable(CLASSES))
+    write_descriptions(tmp_path / "labels.txt", CLASSES)
     assert read_descriptions(tmp_path / "labels.txt") == {0: "Clear Label", 1: "Vert", 2: "Epi-Fat"}
     lines = (tmp_path / "labels.txt").read_text().splitlines()
     assert lines[1] == "# ITK-SnAP Label Description File"
@@ -35,10 +37,10 @@ def test_write_descriptions_is_read_back_by_read_descriptions(tmp_path):
 
 def test_with_described_values_assigns_labels_by_name(tmp_path):
     (tmp_path / "labels.txt").write_text(EXPORTED)
-    described = with_described_values(CLASSES, 0, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
-    assert [entry["values"] for entry in described] == [[0], [3], [4]]
+    described = with_described_values(CLASSES, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
+    assert [tissue.values for tissue in described] == [(0,), (3,), (4,)]
     with pytest.raises(InputError, match=r"mask\.nii\.gz: mask values 9 in 1 voxels"):
-        LabelTable(described).to_classes([0, 3, 9], "mask.nii.gz")
+        described.to_classes([0, 3, 9], "mask.nii.gz")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,6 @@ def test_with_described_values_assigns_labels_by_name(tmp_path):
 def test_read_descriptions_rejects_files_that_do_not_fit(tmp_path, content, message):
     (tmp_path / "labels.txt").write_text(content)
     with pytest.raises(InputError, match=message):
-        with_described_values(CLASSES, 0, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
+        with_described_values(CLASSES, read_descriptions(tmp_path / "labels.txt"), "labels.txt")
     with pytest.raises(InputError, match="label descriptions not found"):
         read_descriptions(tmp_path / "none.txt")

@@ -61,7 +61,7 @@ def manifest_with(**changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (manifest_with(format=7), "bundle format 7, but this version reads format 1"),
+        (manifest_with(format=7), "bundle format 7, but this version reads format 2"),
         (
             lambda contents: {name: data for name, data in contents.items() if name != MANIFEST},
             "damaged, or not a bundle",

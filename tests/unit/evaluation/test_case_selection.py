@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbarseg.config.schema import CaseSlice
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.case_selection import cases_by_hand, choose_cases
 
@@ -45,8 +46,8 @@ def test_choose_cases_refuses_an_experiment_without_results(results: pd.DataFram
 
 def test_cases_by_hand_finds_the_slices_of_the_config_in_the_first_fold(results: pd.DataFrame) -> None:
     wanted = [
-        {"participant_id": "p2", "session_id": "01", "slice": 2},
-        {"participant_id": "p1", "session_id": "01", "slice": 0},
+        CaseSlice(participant_id="p2", session_id="01", slice=2),
+        CaseSlice(participant_id="p1", session_id="01", slice=0),
     ]
     cases = cases_by_hand(results, wanted)
     assert cases[["case", "fold", "participant_id", "session_id", "slice"]].to_numpy().tolist() == [
@@ -63,4 +64,4 @@ def test_cases_by_hand_refuses_what_is_no_test_slice(
     results: pd.DataFrame, participant: str, slice_number: int, reason: str
 ) -> None:
     with pytest.raises(InputError, match=f"figures.slices: participant {participant}, session 01.*{reason}"):
-        cases_by_hand(results, [{"participant_id": participant, "session_id": "01", "slice": slice_number}])
+        cases_by_hand(results, [CaseSlice(participant_id=participant, session_id="01", slice=slice_number)])

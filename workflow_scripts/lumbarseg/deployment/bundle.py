@@ -17,7 +17,7 @@ from lumbarseg.atomic_io import atomic_write
 from lumbarseg.config.study import Model
 from lumbarseg.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format; bundles of other versions are rejected."""
 
 MANIFEST = "bundle.json"

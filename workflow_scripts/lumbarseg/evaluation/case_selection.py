@@ -1,11 +1,11 @@
 """Selection of the test slices shown in Figure 7: the best, the median and the worst."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from lumbarseg.config.schema import CaseSlice
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.metrics import SLICE
 
@@ -52,12 +52,12 @@ def choose_cases(per_slice: pd.DataFrame, experiment: str, background: int) -> p
     return table
 
 
-def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[CaseSlice]) -> pd.DataFrame:
     """Find the slices that the config names under `figures.slices`.
 
     Args:
         per_slice: the table `metrics/iou_per_slice.csv`.
-        wanted: participant_id, session_id and slice of each.
+        wanted: the config's `figures.slices`.
 
     Returns:
         One row each: case (`by hand`), fold (the first that has the slice), participant_id, session_id, slice.
@@ -67,9 +67,9 @@ def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) 
     """
     rows = []
     for slice_ in wanted:
-        identity = [str(slice_[name]) for name in SLICE[:2]]
+        identity = [slice_.participant_id, slice_.session_id]
         of_session = per_slice[(per_slice[SLICE[:2]].astype(str) == identity).all(axis=1)]
-        found = of_session[of_session["slice"] == slice_["slice"]].head(1)
+        found = of_session[of_session["slice"] == slice_.slice].head(1)
         if found.empty:
             reason = (
                 f"the session has slices 0 to {of_session['slice'].max()}"
@@ -77,8 +77,8 @@ def cases_by_hand(per_slice: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) 
                 else "no such test session"
             )
             raise InputError(
-                f"config, figures.slices: participant {identity[0]}, session {identity[1]}, slice {slice_['slice']} is not a slice of "
+                f"config, figures.slices: participant {identity[0]}, session {identity[1]}, slice {slice_.slice} is not a slice of "
                 f"a test session ({reason}); folds.tsv lists the test patients"
             )
-        rows.append(dict(zip(SLICE, (*identity, slice_["slice"]), strict=True)) | {"fold": int(found["fold"].iloc[0])})
+        rows.append(dict(zip(SLICE, (*identity, slice_.slice), strict=True)) | {"fold": int(found["fold"].iloc[0])})
     return pd.DataFrame(rows, columns=["fold", *SLICE]).assign(case="by hand")
