@@ -363,7 +363,7 @@ class Training(Section):
     )
     monitor: Literal["accuracy", "mean_iou"] = Field(
         default="accuracy",
-        description="the epoch with the greatest value is kept (validation patches); a change of it trains again",
+        description="quantity of the validation patches whose greatest value marks the epoch that is kept",
     )
     precision: Literal["float32", "tf32", "mixed_float16", "mixed_bfloat16"] = Field(
         default="float32",
@@ -374,11 +374,11 @@ class Training(Section):
         default=False, description="compile the steps with XLA; on a GPU two runs of one seed then differ by rounding"
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
-        default="auto", description="auto uses a GPU if there is one; gpu requires it; a change trains nothing again"
+        default="auto", description="auto uses a GPU if there is one; gpu requires one; a change retrains nothing"
     )
     tensorboard: bool = Field(
         default=False,
-        description="write TensorBoard's event files to `results/<study>/tensorboard/`; a change trains nothing again",
+        description="write TensorBoard's event files to `results/<study>/tensorboard/`; a change retrains nothing",
     )
     seed: int = Field(default=1, ge=0, description="seed of weights, order and augmentation")
     augmentation: Augmentation = Field(
