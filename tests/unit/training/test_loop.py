@@ -145,16 +145,16 @@ def test_where_memory_does_not_hold_a_batch_it_is_told_what_to_set(sessions, tmp
         # more than there are addresses, so that no system promises it
         return {"images": images + tf.reduce_max(tf.tile(images[:, :1, :1, :1], [1, 10**8, 10**8, 1]))}
 
-    message = r"UD: expected 2 patches at a time to fit .* raise `training\.batch_parts` \(it is 2\)"
+    message = r"UD: expected 2 patches at a time to fit .* raise `training\.gradient_accumulation_steps` \(it is 2\)"
     with pytest.raises(InputError, match=message):
-        train(sessions, tmp_path, forward=greedy, batch_parts=2)
+        train(sessions, tmp_path, forward=greedy, gradient_accumulation_steps=2)
 
 
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole(sessions, tmp_path):
     # FCN-8s has no batch normalisation, which sees a part at a time.
     fcn = {"family": "fcn8", "fully_connected": 8, "optimiser": "sgd", "learning_rate": 0.05}
     whole, history = train(sessions, tmp_path / "whole", topology=fcn, batch_size=5)
-    parts, history_of_parts = train(sessions, tmp_path / "parts", topology=fcn, batch_size=5, batch_parts=3)
+    parts, history_of_parts = train(sessions, tmp_path / "parts", topology=fcn, batch_size=5, gradient_accumulation_steps=3)
     np.testing.assert_allclose(history["loss"], history_of_parts["loss"], rtol=1e-4)
     for one, other in zip(weights(whole), weights(parts), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
