@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from factories.training import results_of, options, weights, write_session
+from factories.training import options, results_of, weights, write_session
 from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser

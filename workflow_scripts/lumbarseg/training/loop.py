@@ -103,7 +103,9 @@ def fit(
 class EpochRecorder(keras.callbacks.Callback):
     """Adds each epoch to the histories, saves the state, and logs a line."""
 
-    def __init__(self, checkpoint: Checkpoint, batches: TrainingBatches, patches: int, options: TrainingOptions) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, batches: TrainingBatches, patches: int, options: TrainingOptions
+    ) -> None:
         """Note where the state goes.
 
         Args:
@@ -159,7 +161,9 @@ def _duration(seconds: float) -> str:
 # ---- problems of a training ------------------------------------------------------------------------------------------
 
 
-def _require_finite(rows: Sequence[Mapping[str, Any]], tasks: Sequence[str], epoch: int, checkpoint: Checkpoint) -> None:
+def _require_finite(
+    rows: Sequence[Mapping[str, Any]], tasks: Sequence[str], epoch: int, checkpoint: Checkpoint
+) -> None:
     # The last step of an epoch may have ruined the weights, which validation alone shows. Such a network may look accurate:
     # it labels everything as background.
     losses = np.array([[row["loss"], row["val_loss"]] for row in rows])

@@ -149,7 +149,10 @@ class MultiTaskModel(keras.Model):
                     "val_accuracy": common.sum() / confusion.sum(),
                     "val_patch_iou": found.mean() if len(found) else np.nan,
                 }
-                | {f"val_patch_iou_{name}": value for name, value in zip(self._options.class_names, per_class, strict=True)}
+                | {
+                    f"val_patch_iou_{name}": value
+                    for name, value in zip(self._options.class_names, per_class, strict=True)
+                }
             )
         return rows
 
@@ -193,7 +196,9 @@ class TaskConfusion(keras.metrics.Metric):
         """Add a batch: labels (n, side, side) int32 and each task's predicted classes, of the same shape."""
         pairs = self.classes**2
         counts = [
-            tf.math.bincount(tf.reshape(labels * self.classes + tf.cast(one, tf.int32), (-1,)), minlength=pairs, maxlength=pairs)
+            tf.math.bincount(
+                tf.reshape(labels * self.classes + tf.cast(one, tf.int32), (-1,)), minlength=pairs, maxlength=pairs
+            )
             for one in predicted
         ]
         self.counts.assign_add(tf.reshape(tf.cast(tf.stack(counts), tf.int64), self.counts.shape))

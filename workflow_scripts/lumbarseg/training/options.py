@@ -41,7 +41,9 @@ class TrainingOptions:
     ) -> "TrainingOptions":
         """Make options from the config's `training`; meta-learners have a number of epochs of their own."""
         keys = ("batch_size", "gradient_accumulation_steps", "monitor", "augmentation", "seed", "xla")
-        return cls(epochs=epochs, class_names=class_names, background=background, **{key: training[key] for key in keys})
+        return cls(
+            epochs=epochs, class_names=class_names, background=background, **{key: training[key] for key in keys}
+        )
 
     @property
     def monitored_column(self) -> str:
