@@ -1,4 +1,4 @@
-"""Train one topology with one combination of hyper-parameters, and keep its history alone."""
+"""Train one topology with one combination of hyper-parameters and keep only its history."""
 
 from pathlib import Path
 
@@ -15,11 +15,8 @@ with job(snakemake.log[0]):
         params.topology,
         snakemake.input.training,
         snakemake.input.validation,
-        fold=int(snakemake.wildcards.fold),
         settings=params.training,
-        channels=params.channels,
         class_names=params.classes,
         background=params.background,
-        network_file=None,
         history_file=Path(snakemake.output[0]),
     )

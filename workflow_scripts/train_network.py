@@ -5,11 +5,12 @@ from pathlib import Path
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
+    from lumbarseg.models.metadata import network_metadata
     from lumbarseg.training.device import prepare_device
     from lumbarseg.training.network import train_network
 
-    params, output = snakemake.params, snakemake.output
-    # Device and TensorBoard change no result, so they are no parameters of the rule.
+    params = snakemake.params
+    # Device and TensorBoard do not change the result, so they are not parameters of the rule.
     running = snakemake.config["training"]
     prepare_device(running["device"], snakemake.threads, params.training)
     train_network(
@@ -17,12 +18,13 @@ with job(snakemake.log[0]):
         params.topology,
         snakemake.input.training,
         snakemake.input.validation,
-        fold=int(snakemake.wildcards.fold),
         settings=params.training,
-        channels=params.channels,
         class_names=params.classes,
         background=params.background,
-        network_file=Path(output.network),
-        history_file=Path(output.history),
+        history_file=Path(snakemake.output.history),
+        network_file=Path(snakemake.output.network),
+        metadata=network_metadata(
+            snakemake.wildcards.topology, int(snakemake.wildcards.fold), params.channels, params.classes
+        ),
         events=Path(params.events) if running["tensorboard"] else None,
     )

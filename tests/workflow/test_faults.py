@@ -29,6 +29,6 @@ def test_training_that_is_killed_goes_on_from_its_last_epoch(tmp_path):
     assert snakemake(folder, "--configfile", "my_study.yaml", "--unlock").status == 0
     run = snakemake(folder, "--configfile", "my_study.yaml", "--cores", "2", target)
     assert run.status == 0, run.output[-3000:]
-    assert "going on from epoch" in log.read_text()
+    assert "continuing from epoch" in log.read_text()
     assert "epoch 60/60" in log.read_text()
     assert len((folder / "results/small/networks/UD/fold-1/history.csv").read_text().splitlines()) == 61

@@ -10,7 +10,6 @@ import pandas as pd
 from lumbarseg.atomic_io import atomic_copy, atomic_write
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser
-from lumbarseg.models.metadata import network_metadata
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import DivergedError, fit
 from lumbarseg.training.options import TrainingOptions
@@ -25,13 +24,12 @@ def train_network(
     training: Sequence[str | Path],
     validation: Sequence[str | Path],
     *,
-    fold: int,
     settings: Mapping[str, Any],
-    channels: Sequence[str],
     class_names: Sequence[str],
     background: int,
-    network_file: Path | None,
     history_file: Path,
+    network_file: Path | None = None,
+    metadata: Mapping[str, Any] | None = None,
     events: Path | None = None,
 ) -> None:
     """Train a network and write its best epoch and its history (Sections 5.1 to 5.3).
@@ -43,14 +41,13 @@ def train_network(
         topology: a complete entry of the config's `topologies`.
         training: the patch files (`…_patches.json`) of the fold's training sessions.
         validation: those of its validation sessions.
-        fold: the fold, 1 … number of folds.
         settings: the config's `training`, without what does not change its result.
-        channels: contrasts of the images, in their order.
         class_names: in the order of their ids.
         background: id of the class left out of the mean IoU.
-        network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is, and a
-            training that diverged is a result: its history is shorter.
         history_file: the history to be written, CSV; see `loop.fit`.
+        network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
+            and a training that diverged is a result: its history is shorter.
+        metadata: written into the network's file; see `models.metadata`.
         events: folder of TensorBoard's event files; none are written without it.
 
     Raises:
@@ -66,7 +63,7 @@ def train_network(
         seed=settings["seed"],
         name=name,
     )
-    task = TrainTask(name, network, optimiser(topology), metadata=network_metadata(name, fold, channels, class_names))
+    task = TrainTask(name, network, optimiser(topology), metadata=metadata or {})
     with exclusive_lock(history_file.parent / "state") as lock:
         try:
             best, history = fit(
@@ -91,7 +88,7 @@ def train_network(
             logger.info("%s", error)
             history = error.histories[name]
         write_history(history, history_file)
-        lock.done()
+        lock.remove_folder()
 
 
 def write_history(history: pd.DataFrame, path: Path) -> None:

@@ -112,7 +112,7 @@ def train_meta_learners(
             atomic_copy(results[task.name][0], target)
         histories = pd.concat([history.assign(model=name) for name, (_, history) in results.items()])
         write_history(histories, history_file)
-        lock.done()
+        lock.remove_folder()
 
 
 def forward_ensembles(ensembles: Mapping[int, Ensemble]) -> Forward:
