@@ -29,6 +29,7 @@ rule search_network:
         name=lambda wildcards: plan.study.trials[wildcards.trial].topology,
         topology=lambda wildcards: plan.study.trials[wildcards.trial].entry,
         training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
+        channels=plan.channels,
         classes=plan.class_names,
         background=config["background"],
     message:

@@ -77,7 +77,7 @@ def test_layout_mids_of_the_paper_becomes_patches(tmp_path, phantoms):
     assert all("acq-sag_T2w" in row["t2w"] for row in rows)
     again = snakemake(folder, "write_sheet", *options)
     assert again.status == 1
-    assert "sessions.tsv: expected to write a new sheet, found one; edit it" in again.output
+    assert "sessions.tsv: the sheet exists already; edit it" in again.output
 
     run = snakemake(folder, "patch", *options)
     assert run.status == 0, run.output[-3000:]
@@ -159,7 +159,7 @@ def test_layout_dicom_separates_series_by_tags_and_records_the_choice(hospital):
     chosen = json.loads((results / "conversion/sub-p001/ses-01/sub-p001_ses-01_series.json").read_text())
     assert chosen["T2w"]["taken"]["reason"] == "sagittal, with the times of the contrast"
     assert {one["reason"] for one in chosen["T2w"]["passed_over"]} == {
-        "a localiser", "not sagittal but axial", "the times of T1w",
+        "localiser", "not sagittal but axial", "times of T1w",
     }  # fmt: skip
     assert chosen["T2w"]["taken"]["slices"] == 8
     cohort = pd.read_csv(results / "metrics/cohort.csv")

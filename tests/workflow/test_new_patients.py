@@ -98,6 +98,19 @@ def test_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_sa
     assert not (workflow / "results/clinic/segmented/small/sub-mixed").exists()
 
 
+def test_segment_of_a_session_without_any_class_ends_with_status_0_and_a_flag(workflow):
+    thresholds = {"Background": 0.05, "Int-Disc": 1.1, "Spinal-Cavity": 1.1}  # which no score reaches
+    small_bundle(workflow, NETWORK, name="nothing.zip", channels=("T2w",), thresholds=thresholds)
+    (workflow / "new/one.tsv").write_text(f"{HEADER}\ngood\t01\t1/T2w\t\t\n")
+    run = segment(workflow, "new/one.tsv", "nothing.zip")
+    assert run.status == 0, run.output[-3000:]
+    assert "sub-good_ses-01: segmented; no class found, all pixels are background; check the images" in run.output
+    folder = workflow / "results/clinic/segmented/nothing/sub-good/ses-01"
+    assert not np.asarray(nib.load(folder / "sub-good_ses-01_dseg.nii.gz").dataobj).any()
+    assert (folder / "sub-good_ses-01_dseg.dcm").exists()
+    assert (folder / "sub-good_ses-01_page.pdf").exists()
+
+
 @pytest.mark.usefixtures("batch")
 def test_command_segments_a_patient_as_the_workflow_does(workflow, tmp_path):
     run = command(

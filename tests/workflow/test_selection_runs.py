@@ -28,7 +28,7 @@ def test_session_out_of_range_is_left_out_and_the_next_call_goes_on_without_it(t
 
     first = snakemake(folder, *call)
     assert first.status == 1
-    assert "selection: 2 sessions are left out; results/small/metrics/selection.csv says why" in first.output
+    assert "selection: 2 sessions excluded; see results/small/metrics/selection.csv" in first.output
     assert "then run the same command again" in first.output
     table = pd.read_csv(folder / "results/small/metrics/selection.csv", dtype=str).dropna(subset="criterion")
     assert table[["participant_id", "outcome", "criterion", "found", "expected"]].values.tolist() == [
@@ -50,6 +50,6 @@ def test_session_out_of_range_is_left_out_and_the_next_call_goes_on_without_it(t
     write_study(folder, small_study("cohort/sessions.tsv", selection=selection, split={"folds": 2}))
     third = snakemake(folder, *call)
     assert third.status == 0, third.output[-3000:]
-    assert "selection: 1 sessions are out of range and used nevertheless" in third.output
+    assert "selection: 1 sessions outside a criterion but used" in third.output
     assert "p3" in set(pd.read_csv(folder / "results/small/folds.tsv", sep="\t")["participant_id"])
     assert np.array(pd.read_csv(folder / "results/small/metrics/selection.csv")["participant_id"] == "p3").any()

@@ -62,6 +62,20 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
             "`topologies.UMD.learning_rate` must be a number above 0, not the text `1e-3`; write 0.001",
         ),
         (
+            {"topologies": {"UMD": {"learning_rate": "nan"}}},
+            f"`topologies.UMD.learning_rate` must be a number above 0, not the text `nan`; correct it {ALL_KEYS}",
+        ),
+        (
+            {"training": {"epochs": "1e2"}},
+            "`training.epochs` must be a whole number of at least 1, not the text `1e2`; write 100",
+        ),
+        (
+            {"training": {"epochs": "2.5"}},
+            f"`training.epochs` must be a whole number of at least 1, not the text `2.5`; correct it {ALL_KEYS}",
+        ),
+        ({"ensembles": {7: ["UMD", "UAD"]}}, "the name 7 under `ensembles` must be text; write it in quotes"),
+        ({7: "UMD"}, f"unknown key `7`; remove it {ALL_KEYS}"),
+        (
             {"figures": {"slices": [{"participant_id": "p", "session_id": 1, "slice": 0}]}},
             "`figures.slices.0.session_id` must be text, not 1; write it in quotes",
         ),

@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -95,7 +96,7 @@ class _Located:
     """One of pydantic's errors with its place in the config."""
 
     def __init__(self, error: Mapping[str, Any], under: Sequence[str]) -> None:
-        self._error, self._kind = error, error["type"]
+        self._error, self._kind = error, {"invalid_key": "extra_forbidden"}.get(error["type"], error["type"])
         location = list(error["loc"])
         if self._kind == "missing" and location and isinstance(location[-1], int):
             location.pop()  # a list that is too short
@@ -146,6 +147,8 @@ class _Located:
     def _about_name(self, section: str, name: str) -> str:
         """About a name under a section whose keys the user chooses."""
         allowed = _schema_at(self.path[:-1]).get("propertyNames", {}).get("enum", [])
+        if self._kind == "string_type":
+            return f"the name {name} under `{section}` must be text; write it in quotes"
         meaning = f"must be {_either([f'`{one}`' for one in allowed])}" if allowed else self._error["msg"]
         return f"the name `{name}` under `{section}` {meaning}; {similar(name, allowed) or 'rename it'}"
 
@@ -157,17 +160,17 @@ class _Located:
         if kind in ("unordered", "channels"):
             return f"{self._error['msg']}, not {_found(value)}; {remedy}"
         if kind in ("too_short", "too_long") and "prefixItems" not in _resolved(entry):
-            most, limit = (
-                ("at least", context["min_length"]) if kind == "too_short" else ("at most", context["max_length"])
-            )
-            return f"must have {most} {limit} {'entry' if limit == 1 else 'entries'}, not {context['actual_length']}; {remedy}"
+            bound = "at least" if kind == "too_short" else "at most"
+            limit = context["min_length" if kind == "too_short" else "max_length"]
+            return f"must have {bound} {limit} {'entry' if limit == 1 else 'entries'}, not {context['actual_length']}; {remedy}"
         if kind in _OUT_OF_BOUNDS:
             return f"must be {_bounds(entry) or expected(entry)}, not {_found(value)}; {remedy}"
         found = _found(value)
         if isinstance(value, str) and kind in ("int_type", "float_type"):
             found = f"the text {found}"
             # YAML 1.1 reads 1e-3 as text, the likeliest way to come here
-            remedy = f"write {_as_number(value)}" if _as_number(value) else remedy
+            number = _as_number(value, whole=kind == "int_type")
+            remedy = f"write {number}" if number else remedy
         if isinstance(value, str):
             remedy = similar(value, _resolved(entry).get("enum", [])) or remedy
         elif kind == "string_type" and isinstance(value, int | float):
@@ -265,9 +268,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _as_number(text: str) -> str:
-    """Return a number that stands in a text as YAML reads it, 0.001 for 1e-3; empty for another text."""
+def _as_number(text: str, whole: bool) -> str:
+    """Return a text's number as YAML reads it, 0.001 for 1e-3; empty for a text that is no such number."""
     try:
-        return f"{float(text):.12f}".rstrip("0").rstrip(".")
-    except ValueError:
+        number = Decimal(text)
+    except ArithmeticError:
         return ""
+    return f"{number:f}" if number.is_finite() and not (whole and number % 1) else ""
