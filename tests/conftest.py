@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures and settings of all tests."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from factories.workflow import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
 
-# Before anything imports TensorFlow: quiet, and without a GPU even where there is one, for results are compared bit for bit.
+# Before anything imports TensorFlow: quiet, and without a GPU, because results are compared bit for bit.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("project")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real images beside the repository; its terms do not allow a copy here."""
+    """The folder of real images next to the repository, whose terms do not allow a copy in it."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the real images are not at {folder}; they are not part of the project")

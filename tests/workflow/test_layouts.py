@@ -84,7 +84,7 @@ def test_layout_mids_of_the_paper_becomes_patches(tmp_path, phantoms):
     assert len(list(results.glob("patches/*/*/*_patches.json"))) == 2
     assert all(set(range(12)) >= set(ids) > {0, 1} for ids in masks_made(results).values())
     sidecar = json.loads((results / "nifti/sub-S0/ses-E1/anat/sub-S0_ses-E1_T2w.json").read_text())
-    assert sidecar["EchoTime"] > 0.08  # the sidecar beside the image
+    assert sidecar["EchoTime"] > 0.08  # from the sidecar of the source image
 
 
 def test_layout_spider_becomes_patches(tmp_path, phantoms):
@@ -163,7 +163,7 @@ def test_layout_dicom_separates_series_by_tags_and_records_the_choice(hospital):
     }  # fmt: skip
     assert chosen["T2w"]["taken"]["slices"] == 8
     cohort = pd.read_csv(results / "metrics/cohort.csv")
-    assert cohort["sex"].tolist() == ["F"] * PATIENTS  # Table 1 from the headers, for the sheet is silent
+    assert cohort["sex"].tolist() == ["F"] * PATIENTS  # Table 1 from the headers, because the sheet is silent
     assert cohort["age"].tolist() == [69, 68, 67]
     assert {"T2w_RepetitionTime", "T1w_EchoTime", "T2w_Noise"} <= set(cohort)
     page = (results / "quality/index.html").read_text()

@@ -37,33 +37,33 @@ def copied(finished, tmp_path_factory):
     return Path(shutil.copytree(finished, tmp_path_factory.mktemp("copied") / "workflow", symlinks=True))
 
 
+class Edits:
+    """Edits of files of a finished study, for dry runs."""
+
+    def __init__(self, folder):
+        self.folder, self._originals = folder, {}
+
+    def change(self, name, change):
+        path = self.folder / name
+        self._originals.setdefault(path, path.read_text())
+        path.write_text(change(path.read_text()))
+
+    def comment(self, module):
+        self.change(f"workflow_scripts/lumbarseg/{module}", lambda text: text + "\n# a comment\n")
+
+    def study(self, change):
+        self.change("my_study.yaml", lambda text: changed(text, change))
+
+    def undo(self):
+        for path, text in self._originals.items():
+            path.write_text(text)
+
+
 @pytest.fixture
-def edited(copied):
-    """Edits of files of the finished study for a dry run; they are undone after the test."""
-
-    class Edited:
-        folder = copied
-        originals: dict[Path, str] = {}  # noqa: RUF012 (of one test)
-
-        def change(self, name, change):
-            path = self.folder / name
-            self.originals.setdefault(path, path.read_text())
-            path.write_text(change(path.read_text()))
-
-        def comment(self, module):
-            self.change(f"workflow_scripts/lumbarseg/{module}", lambda text: text + "\n# a comment\n")
-
-        def study(self, change):
-            self.change("my_study.yaml", lambda text: changed(text, change))
-
-        def dry_run(self, *arguments):
-            return snakemake(self.folder, *arguments)
-
-    edits = Edited()
+def edits(copied):
+    edits = Edits(copied)
     yield edits
-    for path, text in edits.originals.items():
-        path.write_text(text)
-    edits.originals.clear()
+    edits.undo()
 
 
 def changed(text, change):
@@ -77,75 +77,75 @@ def change_study(folder, change):
     file.write_text(changed(file.read_text(), change))
 
 
-def test_finished_study_has_nothing_to_do_after_every_file_was_touched(edited):
-    for path in edited.folder.rglob("*"):
+def test_finished_study_has_nothing_to_do_after_every_file_was_touched(edits):
+    for path in edits.folder.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts and "results" not in path.parts:
             os.utime(path)
-    for path in edited.folder.glob("results/small/patches/**/*.*"):
+    for path in edits.folder.glob("results/small/patches/**/*.*"):
         os.utime(path)
-    run = edited.dry_run(*DRY)
+    run = snakemake(edits.folder, *DRY)
     assert run.status == 0, run.output
     assert "Nothing to be done" in run.output
 
 
-def test_edit_of_what_all_figures_share_redraws_them_and_retrains_nothing(edited):
-    edited.comment("reporting/figures/style.py")
-    jobs = edited.dry_run(*DRY).jobs
-    assert jobs["figure"] == len(list((edited.folder / "results/small/figures").glob("*.svg")))
+def test_edit_of_what_all_figures_share_redraws_them_and_retrains_nothing(edits):
+    edits.comment("reporting/figures/style.py")
+    jobs = snakemake(edits.folder, *DRY).jobs
+    assert jobs["figure"] == len(list((edits.folder / "results/small/figures").glob("*.svg")))
     assert set(jobs) == {"all", "figure", "quality_session", "quality_page", "results_page", "total"}
 
 
-def test_edit_of_the_module_of_a_figure_redraws_it_alone(edited):
-    edited.comment("reporting/figures/ranking.py")
-    run = edited.dry_run(*DRY[:3])
+def test_edit_of_the_module_of_a_figure_redraws_it_alone(edits):
+    edits.comment("reporting/figures/ranking.py")
+    run = snakemake(edits.folder, *DRY[:3])
     assert run.jobs == {"all": 1, "figure": 1, "results_page": 1, "total": 3}
     assert "figure: ranking" in run.output
 
 
-def test_changed_setting_redraws_only_the_figures_and_tables_that_use_it(edited):
-    edited.study(lambda study: study["figures"].update(box_plots=["U1+TH", "UD+TH"]))
-    run = edited.dry_run(*DRY[:3])
+def test_changed_setting_redraws_only_the_figures_and_tables_that_use_it(edits):
+    edits.study(lambda study: study["figures"].update(box_plots=["U1+TH", "UD+TH"]))
+    run = snakemake(edits.folder, *DRY[:3])
     assert run.jobs == {"all": 1, "figure": 1, "table": 2, "results_page": 1, "total": 5}, run.output[-3000:]
     assert "figure: fig_8" in run.output
 
 
-def test_edit_of_the_pages_template_remakes_the_page_alone(edited):
-    edited.change("workflow_scripts/lumbarseg/reporting/results_page.html", lambda text: text + "<!-- a comment -->\n")
-    assert set(edited.dry_run(*DRY).jobs) == {"results_page", "all", "total"}
+def test_edit_of_the_pages_template_remakes_the_page_alone(edits):
+    edits.change("workflow_scripts/lumbarseg/reporting/results_page.html", lambda text: text + "<!-- a comment -->\n")
+    assert set(snakemake(edits.folder, *DRY).jobs) == {"results_page", "all", "total"}
 
 
-def test_edit_of_the_networks_retrains_them(edited):
-    edited.comment("models/blocks.py")
-    assert edited.dry_run(*DRY).jobs["train_network"] == 2 * FOLDS
+def test_edit_of_the_networks_retrains_them(edits):
+    edits.comment("models/blocks.py")
+    assert snakemake(edits.folder, *DRY).jobs["train_network"] == 2 * FOLDS
 
 
-def test_changed_learning_rate_retrains_just_that_topology(edited):
-    edited.study(lambda study: study["topologies"]["UD"].update(learning_rate=0.02))
-    run = edited.dry_run(*DRY[:3])
+def test_changed_learning_rate_retrains_just_that_topology(edits):
+    edits.study(lambda study: study["topologies"]["UD"].update(learning_rate=0.02))
+    run = snakemake(edits.folder, *DRY[:3])
     assert run.jobs["train_network"] == run.jobs["stack_fold"] == FOLDS
     assert run.jobs["patch_session"] == 0
     assert "train_network: UD" in run.output
     assert "train_network: U1" not in run.output
 
 
-def test_forced_stage_is_the_only_one_made(edited):
-    jobs = edited.dry_run("threshold", *DRY, "--forcerun", "threshold_fold", "--until", "threshold_fold").jobs
+def test_forced_stage_is_the_only_one_made(edits):
+    jobs = snakemake(edits.folder, "threshold", *DRY, "--forcerun", "threshold_fold", "--until", "threshold_fold").jobs
     assert jobs["threshold_fold"] == FOLDS
     assert jobs["train_network"] == jobs["reconstruct_fold"] == 0
 
 
-def test_another_combiner_makes_only_what_it_is_in(edited):
-    edited.study(lambda study: study["combine"]["combiners"].append("Geo"))
-    jobs = edited.dry_run(*DRY).jobs
+def test_another_combiner_makes_only_what_it_is_in(edits):
+    edits.study(lambda study: study["combine"]["combiners"].append("Geo"))
+    jobs = snakemake(edits.folder, *DRY).jobs
     assert jobs["train_network"] == 0
     assert jobs["reconstruct_fold"] == FOLDS
 
 
-def test_out_of_fold_stacking_needs_the_networks_of_all_folds(edited):
+def test_out_of_fold_stacking_needs_the_networks_of_all_folds(edits):
     meta_learner = "results/small/meta_learners/E2+NAD/fold-1/meta_learner.keras"
-    assert edited.dry_run(meta_learner, *DRY, "--forceall").jobs["train_network"] == 2 * FOLDS
-    edited.study(lambda study: study["stacking"].update(out_of_fold=False))
-    assert edited.dry_run(meta_learner, *DRY, "--forceall").jobs["train_network"] == 2
+    assert snakemake(edits.folder, meta_learner, *DRY, "--forceall").jobs["train_network"] == 2 * FOLDS
+    edits.study(lambda study: study["stacking"].update(out_of_fold=False))
+    assert snakemake(edits.folder, meta_learner, *DRY, "--forceall").jobs["train_network"] == 2
 
 
 def test_finished_study_has_maps_of_uncertainty_and_calibration(finished):
