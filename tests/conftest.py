@@ -1,5 +1,6 @@
-"""What the tests share."""
+"""Fixtures and settings of all tests."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from factories.workflow import ROOT, copy_workflow, small_study, snakemake, write_cohort, write_study
 
-# Before anything imports TensorFlow: quiet, and without a GPU even where there is one, for results are compared bit for bit.
+# Before anything imports TensorFlow: quiet, and without a GPU, because results are compared bit for bit.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -22,21 +23,40 @@ hypothesis.settings.load_profile("project")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real images beside the repository; its terms do not allow a copy here."""
+    """The folder of real images next to the repository, whose terms do not allow a copy in it."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the real images are not at {folder}; they are not part of the project")
     return folder
 
 
+# Files of tests in the order in which workers take them: long ones first, so that no worker waits at the end for another.
+LONG = ("workflow/test_reruns", "end_to_end/", "unit/training/", "workflow/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests first, each file's together."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, part in enumerate(LONG) if part in item.nodeid), len(LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which a small study has been run to its end. Tests copy it before they change anything."""
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "workflow")
-    write_cohort(folder / "cohort", 6)
-    study = write_study(folder, small_study("cohort/sessions.tsv"))
-    run = snakemake(folder, "--configfile", study.name, "--cores", "2", "--set-threads", "train_network=1")
-    assert run.status == 0, run.output[-4000:]
+def finished(tmp_path_factory, worker_id) -> Path:
+    """A folder in which a small study was run to its end, once for all workers. Tests copy it before they change anything."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "results/small/report/results.html").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            copy_workflow(folder)
+            write_cohort(folder / "cohort", 4, slices=2)
+            study = write_study(folder, small_study("cohort/sessions.tsv", split={"folds": 2}))
+            run = snakemake(folder, "--configfile", study.name, "--cores", "2", "--set-threads", "train_network=1")
+            assert run.status == 0, run.output[-4000:]
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Convert a session's images to de-identified NIfTI with sidecars, and record which series were taken."""
+"""Convert a session's images to de-identified NIfTI with sidecars, and record which series were selected."""
 
 from pathlib import Path
 
@@ -11,6 +11,6 @@ with job(snakemake.log[0]) as logger:
     chosen = {}
     for (contrast, source), image, sidecar in outputs:
         chosen[contrast] = convert(Path(source), contrast, Path(image), Path(sidecar))
-        reason = chosen[contrast].get("taken", {}).get("reason", "the image that the sheet names")
-        logger.info("%s written; taken: %s", image, reason)
+        reason = chosen[contrast].get("taken", {}).get("reason", "image named in the sheet")
+        logger.info("%s: %s; %d files ignored", image, reason, chosen[contrast].get("other_files", 0))
     write_json(snakemake.output.choice, chosen)

@@ -1,4 +1,4 @@
-"""Write what the columns and measures of the tables of new patients are."""
+"""Write the description of columns and measures of new patients' tables."""
 
 from lumbarseg.atomic_io import write_json
 from lumbarseg.deployment.morphometry import DICTIONARY

@@ -1,4 +1,4 @@
-"""Write the label table as ITK-SNAP's label descriptions and as a BIDS table of labels, beside the masks."""
+"""Write the label table as ITK-SNAP label descriptions and as a BIDS table, next to the masks."""
 
 import pandas as pd
 

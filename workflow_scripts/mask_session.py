@@ -1,4 +1,4 @@
-"""Put a session's mask on the T2w grid, as class ids."""
+"""Write a session's mask as class ids on the T2w grid."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Z-score each channel of a session."""
+"""Normalise each channel of a session to z-scores."""
 
 import nibabel as nib
 

@@ -1,4 +1,4 @@
-"""Make the phantom cohort: DICOM series, masks, the known motion of each T1w, and the sheet of sessions."""
+"""Write the phantom cohort: DICOM series, masks, known motion, and the sheet of sessions."""
 
 from pathlib import Path
 
@@ -14,5 +14,5 @@ with job(snakemake.log[0]) as logger:
         matrices=settings["matrices"],
         slices=tuple(settings["slices"]),
         processes=snakemake.threads,
-        on_progress=lambda participant: logger.info("%s made", participant),
+        on_progress=lambda participant: logger.info("%s written", participant),
     )

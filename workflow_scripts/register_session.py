@@ -1,4 +1,4 @@
-"""Move a session's T1w onto its T2w."""
+"""Register a session's T1w to its T2w."""
 
 from pathlib import Path
 

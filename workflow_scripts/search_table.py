@@ -3,13 +3,14 @@
 import pandas as pd
 
 from lumbarseg.atomic_io import atomic_write
+from lumbarseg.training.options import MONITOR_COLUMNS
 from lumbarseg.training.search import combinations, trial_rows
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
     histories = [pd.read_csv(path) for path in snakemake.input.histories]
-    criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.monitor]
+    criterion = MONITOR_COLUMNS[params.monitor]
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
     ranked = combinations(trials, params.present, criterion)
     for path, frame in ((snakemake.output.trials, trials), (snakemake.output.combinations, ranked)):

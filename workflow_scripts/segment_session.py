@@ -1,4 +1,4 @@
-"""Segment a new session with the networks of a bundle."""
+"""Segment a new session with a bundle."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ with job(snakemake.log[0]) as logger:
         Segmenter(Bundle(given.bundle)),
         SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
         SessionOutputs(**{name: Path(path) for name, path in snakemake.output.items()}),
-        lambda part: logger.info("%.0f %% done", 100 * part),
+        lambda fraction: logger.info("%.0f %% done", 100 * fraction),
     )
     for flag in record["flags"]:
         logger.warning("sub-%s ses-%s: %s", snakemake.wildcards.participant, snakemake.wildcards.session, flag)

@@ -1,6 +1,6 @@
 """Real images from end to end: a study as a second hospital would lay it over config.yaml, and a real T1w/T2w pair in DICOM.
 
-The images are no part of the project (`shared_data` skips where they are absent), and nothing of them is kept.
+The images are not part of the project (`shared_data` skips where they are absent), and nothing of them is kept.
 """
 
 import gzip
@@ -55,7 +55,7 @@ def write_sheet(folder: Path, sessions: list[dict]) -> None:
 
 
 def halved(image: nib.Nifti1Image, choose) -> nib.Nifti1Image:
-    """An image on pixels of twice the side: `choose` makes one of the four pixels in the last axis."""
+    """Return an image on pixels of twice the size; `choose` makes one pixel of the four in the last axis."""
     voxels = np.asarray(image.dataobj)
     i, j = (size // 2 for size in voxels.shape[:2])
     four = voxels[: 2 * i, : 2 * j].reshape(i, 2, j, 2, -1).transpose(0, 2, 4, 1, 3).reshape(i, j, -1, 4)
@@ -99,7 +99,7 @@ def vertebrae(lumbar_t2, tmp_path_factory) -> Path:
     return folder / "results/vertebrae"
 
 
-def test_small_networks_find_the_vertebrae_of_patients_they_never_saw(vertebrae):
+def test_study_finds_the_vertebrae_of_patients_its_networks_never_saw(vertebrae):
     iou = pd.read_csv(vertebrae / "metrics/iou.csv")
     assert list(iou.columns) == [
         "experiment", "fold", "class_id", "class_name", "true_pixels", "predicted_pixels", "common_pixels", "iou",
@@ -113,7 +113,7 @@ def test_small_networks_find_the_vertebrae_of_patients_they_never_saw(vertebrae)
     assert of_vertebrae.min() > 0.4
 
 
-def test_every_test_patient_has_masks_on_the_grid_of_the_t2w_image_that_agree_with_the_table(vertebrae, lumbar_t2):
+def test_study_writes_masks_on_the_t2w_grid_that_agree_with_the_table(vertebrae, lumbar_t2):
     folds = pd.read_csv(vertebrae / "folds.tsv", sep="\t", dtype=str)
     iou = pd.read_csv(vertebrae / "metrics/iou.csv").set_index(["experiment", "fold", "class_id"])["iou"]
     for experiment in EXPERIMENTS:
@@ -136,7 +136,7 @@ def test_every_test_patient_has_masks_on_the_grid_of_the_t2w_image_that_agree_wi
             assert iou[experiment, fold, 1] == pytest.approx(common / union)
 
 
-def test_the_study_ends_with_tables_figures_and_a_page(vertebrae):
+def test_study_ends_with_tables_figures_and_a_page(vertebrae):
     table = pd.read_csv(vertebrae / "tables/table_7.csv")
     assert {"UD+TH", "UAD+TH", "E2+Arith+TH", "E2+NAD+TH"} < set(table.columns)
     figures = [f"figures/fig_{number}.{ending}" for number in (7, 8, 9) for ending in ("svg", "png")]
@@ -160,7 +160,7 @@ PAIR = {
     "classes": [BACKGROUND, {"id": 1, "name": "Vert", "colour": "#e8c97d", "values": list(range(1, 10))}],
     "split": {"folds": 2, "test_patients": 1},
 }
-PATIENTS = ("a", "b", "c")
+PATIENTS = ("a", "b")
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def pair_source(shared_data) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(pair_source, tmp_path_factory) -> Path:
-    """A folder in which `snakemake patch` ran on the pair, which stands three times in the sheet: a split needs three."""
+    """A folder in which `snakemake patch` ran on the pair, which the sheet has under two names."""
     folder = copy_workflow(tmp_path_factory.mktemp("pair") / "workflow")
     session = {
         "session_id": "01",
@@ -186,26 +186,26 @@ def pair(pair_source, tmp_path_factory) -> Path:
 
 
 def in_pair(folder: Path, stage: str, ending: str, patient: str = "a") -> Path:
-    """A session's file of a stage."""
+    """Return a session's file of a stage."""
     between = "anat/" if stage == "nifti" else ""
     return folder / f"results/pair/{stage}/sub-{patient}/ses-01/{between}sub-{patient}_ses-01_{ending}"
 
 
-def seen(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels in sagittal view, and the affine of the image once its axes are R, A, S."""
+def view_of(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels in sagittal view, and the affine of the image with axes R, A, S."""
     image = nib.load(path)
     return sagittal_view(np.asarray(image.dataobj), image.affine), nib.as_closest_canonical(image).affine
 
 
 @pytest.mark.parametrize(("ending", "reference"), [("T2w", "t2"), ("T1w", "t1"), ("dseg", "t2_vertebrae")])
 def test_conversion_keeps_every_voxel_and_its_place(pair, pair_source, ending, reference):
-    voxels, affine = seen(in_pair(pair, "nifti", f"{ending}.nii.gz"))
-    expected, place = seen(pair_source / f"{reference}.nii.gz")
+    voxels, affine = view_of(in_pair(pair, "nifti", f"{ending}.nii.gz"))
+    expected, place = view_of(pair_source / f"{reference}.nii.gz")
     np.testing.assert_array_equal(voxels, expected > 0 if ending == "dseg" else expected)
     np.testing.assert_allclose(affine, place, atol=1e-3)
 
 
-def test_registration_finds_the_offset_between_the_two_series(pair):
+def test_registration_finds_the_offset_between_the_series(pair):
     report = read_json(in_pair(pair, "registered", "from-T1w_to-T2w_xfm.json"))
     assert not report["fell_back_to_header"]
     assert report["after"]["mutual_information"] > report["before"]["mutual_information"]
@@ -218,23 +218,23 @@ def test_registration_finds_the_offset_between_the_two_series(pair):
 
 
 @pytest.mark.parametrize(("contrast", "source"), [("T2w", ("nifti", "T2w")), ("T1w", ("registered", "space-T2w_T1w"))])
-def test_zscores_have_mean_zero_and_deviation_one_where_there_was_signal(pair, contrast, source):
-    signal, _ = seen(in_pair(pair, source[0], f"{source[1]}.nii.gz"))
-    scores, _ = seen(in_pair(pair, "normalised", f"space-T2w_desc-normalised_{contrast}.nii.gz"))
+def test_normalised_images_have_mean_zero_and_deviation_one_where_there_is_signal(pair, contrast, source):
+    signal, _ = view_of(in_pair(pair, source[0], f"{source[1]}.nii.gz"))
+    scores, _ = view_of(in_pair(pair, "normalised", f"space-T2w_desc-normalised_{contrast}.nii.gz"))
     inside = scores[signal != 0].astype(np.float64)
     assert inside.mean() == pytest.approx(0, abs=1e-4)
     assert inside.std() == pytest.approx(1, abs=1e-4)
 
 
-def test_patches_make_the_normalised_slices_and_the_mask_again(pair):
+def test_patches_are_stitched_to_the_normalised_slices_and_the_mask(pair):
     content = read_json(in_pair(pair, "patches", "patches.json"))
     tiling = Tiling(content["rows"], content["columns"], content["side"], content["stride"])
     images = blosc2.open(str(in_pair(pair, "patches", "images.b2nd")))[:]
     labels = blosc2.open(str(in_pair(pair, "patches", "labels.b2nd")))[:]
     scores = [
-        seen(in_pair(pair, "normalised", f"space-T2w_desc-normalised_{name}.nii.gz"))[0] for name in ("T2w", "T1w")
+        view_of(in_pair(pair, "normalised", f"space-T2w_desc-normalised_{name}.nii.gz"))[0] for name in ("T2w", "T1w")
     ]
-    mask, _ = seen(in_pair(pair, "nifti", "dseg.nii.gz"))
+    mask, _ = view_of(in_pair(pair, "nifti", "dseg.nii.gz"))
     assert len(images) == len(labels) == len(mask) * tiling.count
     for number in range(len(mask)):
         of_slice = slice(number * tiling.count, (number + 1) * tiling.count)
@@ -243,20 +243,20 @@ def test_patches_make_the_normalised_slices_and_the_mask_again(pair):
         np.testing.assert_array_equal(stitch(labels[of_slice][..., None], tiling)[..., 0], mask[number])
 
 
-def test_the_same_series_give_the_same_result_under_every_name(pair):
+def test_patches_of_the_same_series_are_equal_under_every_name(pair):
     digests = {read_json(in_pair(pair, "patches", "patches.json", patient))["digest"] for patient in PATIENTS}
     assert len(digests) == 1
 
 
-def said(path: Path) -> bytes:
-    """What a file says beside its voxels: any three letters stand somewhere in millions of voxels."""
+def text_of(path: Path) -> bytes:
+    """Return a file's content without its voxels, because any three letters occur somewhere in millions of voxels."""
     if path.name.endswith(".nii.gz"):
         content = gzip.decompress(path.read_bytes())
         return content[: int(nib.load(path).dataobj.offset)]
     return b"" if path.suffix == ".b2nd" else path.read_bytes()
 
 
-def test_nothing_that_names_the_patient_is_in_any_result_or_log(pair, pair_source):
+def test_results_and_logs_contain_nothing_that_names_the_patient(pair, pair_source):
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (pair_source / "dicom").rglob("IM*")]
     fields = (
         "PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "InstitutionName", "ReferringPhysicianName",
@@ -270,4 +270,4 @@ def test_nothing_that_names_the_patient_is_in_any_result_or_log(pair, pair_sourc
         raw = path.read_bytes()
         content = raw + (gzip.decompress(raw) if path.suffix == ".gz" else b"")
         for secret in secrets:
-            assert secret not in (content if len(secret) > 4 else said(path)), f"{secret!r} in {path}"
+            assert secret not in (content if len(secret) > 4 else text_of(path)), f"{secret!r} in {path}"

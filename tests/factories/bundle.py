@@ -45,12 +45,18 @@ def tuned(model, fold=1, thresholds=(0.3, 0.35, 0.25), iou=0.8):
     }  # fmt: skip
 
 
-def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=None, **changes):
-    history = {
+HISTORY = pd.DataFrame(
+    {
         "epoch": [1, 2],
         **{name: [0.5, 0.6] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")},
     }
-    config = {
+)
+"""The history of any small network."""
+
+
+def small_config(channels=("T2w", "T1w")):
+    """What a bundle takes from a study's config."""
+    return {
         "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0,
         "registration": {"engine": "flirt", "degrees_of_freedom": 6, "max_shift_mm": 20, "max_rotation_deg": 15,
             "unusual_shift_mm": 5, "unusual_rotation_deg": 5},
@@ -58,34 +64,37 @@ def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=N
         "training": {"base_filters": 2, "epochs": 2, "batch_size": 4, "precision": "float32", "monitor": "accuracy", "seed": 1},
         "stacking": {"channels": 4, "epochs": 1},
     }  # fmt: skip
+
+
+def small_manifest(model=MEAN, labelling="TH", channels=("T2w", "T1w"), ranges=None, **changes):
     experiment = f"{model.name}+{labelling}"
     test = pd.DataFrame(
         {"experiment": [experiment] * 3, "fold": [1] * 3, "class_name": NAMES, "iou": [0.9, 0.4, np.nan]}
     )
     manifest = build_manifest(
-        config=config, experiment=experiment, fold=1, model=model, tuned=tuned(model.name),
+        config=small_config(channels), experiment=experiment, fold=1, model=model, tuned=tuned(model.name),
         validation=validation_iou([tuned(model.name)], NAMES[1:]),
-        histories={name: pd.DataFrame(history) for name in model.networks}, test=test,
+        histories=dict.fromkeys(model.networks, HISTORY), test=test,
         subsets={"train": ["a", "b"], "validation": ["c"], "test": ["d"]}, ranges=ranges or {},
     )  # fmt: skip
     return copy.deepcopy(manifest) | changes
 
 
 def small_bundle(folder: Path, model=MEAN, manifest=None, networks=None, name="small.zip", **changes) -> Path:
-    """Write a bundle; networks are saved beside it."""
+    """Write a bundle; networks are saved next to it."""
     manifest = manifest or small_manifest(model, **changes)
     made = networks or {name: small_network(name, len(manifest["channels"])) for name in model.networks}
     files = {}
     for topology, network in made.items():
         files[network_entry(topology)] = folder / f"{topology}.keras"
-        save_network(network, files[network_entry(topology)], _passport(topology, manifest))
+        save_network(network, files[network_entry(topology)], _metadata(topology, manifest))
     if model.is_stacked:
         files[META_LEARNER] = folder / "meta_learner.keras"
         meta_learner = build_meta_learner(model, side=SIDE, classes=3, base_filters=2, channels=4, seed=1)
-        save_network(meta_learner, files[META_LEARNER], _passport(model.name, manifest))
+        save_network(meta_learner, files[META_LEARNER], _metadata(model.name, manifest))
     write_bundle(folder / name, manifest, files, model_card(manifest))
     return folder / name
 
 
-def _passport(name, manifest):
+def _metadata(name, manifest):
     return network_metadata(name, manifest["fold"], manifest["channels"], NAMES)

@@ -10,10 +10,13 @@ import keras
 import numpy as np
 
 from factories.workflow import ROOT
+from lumbarseg.config.schema import Augmentation
 from lumbarseg.data.dataset import PatchSet, write_patches
 from lumbarseg.models.build import build_network, optimiser
 from lumbarseg.training.loop import fit
-from lumbarseg.training.task import TrainingOptions, TrainTask, forward_images
+from lumbarseg.training.model import forward_images
+from lumbarseg.training.options import TrainingOptions
+from lumbarseg.training.task import TrainTask
 
 TOPOLOGY = {"optimiser": "adam", "learning_rate": 0.01, "output": "ds3"}
 
@@ -38,13 +41,14 @@ def write_session(folder: Path, name: str, seed: int, slices: int = 6, rare: boo
     return description
 
 
-def schedule(**changes) -> TrainingOptions:
+def options(**changes) -> TrainingOptions:
     settings = {
         "epochs": 4, "batch_size": 4, "monitor": "accuracy", "seed": 1, "background": 0,
         "augmentation": {"rotation_deg": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5},
         "class_names": ["Background", "Vert", "Nowhere"],
     }  # fmt: skip
-    return TrainingOptions(**settings | changes)
+    settings |= changes
+    return TrainingOptions(**settings | {"augmentation": Augmentation(**settings["augmentation"])})
 
 
 def train(
@@ -59,11 +63,11 @@ def train(
     **changes,
 ):
     """Train a narrow network on all sessions but the last, validated on that; give its file and history."""
-    classes = len(schedule(**changes).class_names)
+    classes = len(options(**changes).class_names)
     network = build_network(topology, side=32, channels=2, classes=classes, base_filters=2, seed=1, name="UD")
     sessions = [folder / f"{name}_patches.json" for name in names]
     results = fit(
-        [TrainTask("UD", network, optimiser(topology))], PatchSet(sessions[:-1]), PatchSet(sessions[-1:]), schedule(**changes),
+        [TrainTask("UD", network, optimiser(topology))], PatchSet(sessions[:-1]), PatchSet(sessions[-1:]), options(**changes),
         state, identity or {"topology": topology}, forward=forward, events=events,
     )  # fmt: skip
     return results["UD"]

@@ -26,7 +26,7 @@ PARTS = ("Snakefile", "config.yaml", "envs", "rules", "workflow_scripts", "profi
 
 @dataclass
 class Run:
-    """How a call of snakemake ended."""
+    """The result of a call of snakemake."""
 
     status: int
     output: str

@@ -14,21 +14,21 @@ SELECTION = {
 }
 
 
-def test_a_session_out_of_range_is_left_out_and_the_next_call_goes_on_without_it(tmp_path):
+def test_session_out_of_range_is_left_out_and_the_next_call_goes_on_without_it(tmp_path):
     folder = copy_workflow(tmp_path / "workflow")
-    sheet = write_cohort(folder / "cohort", 6)
+    sheet = write_cohort(folder / "cohort", 4)
     for name in ("3_T2w", "3_mask"):
         image = nib.load(folder / f"cohort/{name}.nii.gz")
         nib.save(image.slicer[:32], folder / f"cohort/{name}.nii.gz")
-    # one that lacks an image
-    sheet.write_text(sheet.read_text() + "p6\t01\t\t5_mask.nii.gz\t40\tF\t70\tnorth\n")
+    # One that lacks an image.
+    sheet.write_text(sheet.read_text() + "p6\t01\t\t2_mask.nii.gz\t40\tF\t70\tnorth\n")
     selection = SELECTION | {"missing_contrast": "exclude"}
-    write_study(folder, small_study("cohort/sessions.tsv", selection=selection))
+    write_study(folder, small_study("cohort/sessions.tsv", selection=selection, split={"folds": 2}))
     call = ("split", "--configfile", "my_study.yaml", "--cores", "2")
 
     first = snakemake(folder, *call)
     assert first.status == 1
-    assert "selection: 2 sessions are left out; results/small/metrics/selection.csv says why" in first.output
+    assert "selection: 2 sessions excluded; see results/small/metrics/selection.csv" in first.output
     assert "then run the same command again" in first.output
     table = pd.read_csv(folder / "results/small/metrics/selection.csv", dtype=str).dropna(subset="criterion")
     assert table[["participant_id", "outcome", "criterion", "found", "expected"]].values.tolist() == [
@@ -39,17 +39,17 @@ def test_a_session_out_of_range_is_left_out_and_the_next_call_goes_on_without_it
     second = snakemake(folder, *call)
     assert second.status == 0, second.output[-3000:]
     folds = pd.read_csv(folder / "results/small/folds.tsv", sep="\t")
-    assert set(folds["participant_id"]) == {"p0", "p1", "p2", "p4", "p5"}
+    assert set(folds["participant_id"]) == {"p0", "p1", "p2"}
     assert set(pd.read_csv(folder / "results/small/metrics/cohort.csv")["participant_id"]) == set(
         folds["participant_id"]
     )
     assert "Nothing to be done" in snakemake(folder, *call).output
 
-    # taken back as a warning, it is in the study again
+    # With a warning only, the session is in the study again.
     selection["acquisition"]["action"] = "warn"
-    write_study(folder, small_study("cohort/sessions.tsv", selection=selection))
+    write_study(folder, small_study("cohort/sessions.tsv", selection=selection, split={"folds": 2}))
     third = snakemake(folder, *call)
     assert third.status == 0, third.output[-3000:]
-    assert "selection: 1 sessions are out of range and used nevertheless" in third.output
+    assert "selection: 1 sessions excluded, 1 sessions outside a criterion but used; see" in third.output
     assert "p3" in set(pd.read_csv(folder / "results/small/folds.tsv", sep="\t")["participant_id"])
     assert np.array(pd.read_csv(folder / "results/small/metrics/selection.csv")["participant_id"] == "p3").any()

@@ -69,7 +69,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
-    """Write a table as CSV without its index, whole or not at all; compressed if the name ends in `.gz`."""
+    """Write a table atomically as CSV without its index, compressed if the name ends in `.gz`."""
     with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False)
 

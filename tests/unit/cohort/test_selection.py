@@ -2,8 +2,19 @@
 
 import pytest
 
-from lumbarseg.cohort.selection import COLUMNS, LEFT_OUT, excludes, judge, left_out, selection_rows
+from lumbarseg.cohort.selection import (
+    COLUMNS,
+    LEFT_OUT,
+    excludes,
+    judge,
+    left_out,
+    require_planned_selection,
+    selection_rows,
+    summary,
+    used_sessions,
+)
 from lumbarseg.config.schema import Selection
+from lumbarseg.errors import InputError
 
 NAMES = ["Background", "Vert", "Sacrum", "Int-Disc"]
 GOOD = {
@@ -74,3 +85,24 @@ def test_selection_rows_list_excluded_sessions_first_with_every_reason(tmp_path)
 def test_excludes_is_true_only_with_an_exclude_action():
     assert not excludes(criteria())
     assert excludes(criteria(coverage="exclude"))
+
+
+def test_used_sessions_and_summary_follow_the_outcomes():
+    noisy = GOOD | {"participant_id": "b", "T2w_Noise": 0.2}
+    wide = GOOD | {"participant_id": "c", "T2w_Width": 2000}
+    rows = selection_rows([GOOD, noisy, wide], [("d", "02", "T1w")], criteria(quality="exclude"), NAMES)
+    assert used_sessions([GOOD, noisy, wide], rows) == [GOOD, wide]
+    assert summary(rows) == "2 sessions excluded, 1 sessions outside a criterion but used"
+    assert summary(selection_rows([GOOD], [], criteria(), NAMES)) == ""
+
+
+def test_require_planned_selection_rejects_other_exclusions(tmp_path):
+    noisy = GOOD | {"participant_id": "b", "T2w_Noise": 0.2}
+    rows = selection_rows([GOOD, noisy], [("d", "02", "T1w")], criteria(quality="exclude"), NAMES)
+    table = tmp_path / "selection.csv"
+    table.write_text("\n".join([",".join(COLUMNS), *(",".join(row.values()) for row in rows)]) + "\n")
+    require_planned_selection(table, [("b", "01")], [("d", "02", "T1w")])
+    with pytest.raises(
+        InputError, match=r"selection\.csv: 1 sessions are excluded, but the run was planned with 0; .* again"
+    ):
+        require_planned_selection(table, [], [("d", "02", "T1w")])

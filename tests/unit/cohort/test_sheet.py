@@ -50,6 +50,16 @@ def test_read_sheet_reports_mistakes_in_one_sentence(tmp_path, rows, header, mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["t2w", "mask"])
+def test_read_sheet_names_a_file_that_may_not_be_read_with_its_line(tmp_path, monkeypatch, column):
+    # Not by the file's mode, because root, who may read everything, runs tests too.
+    monkeypatch.setattr("os.access", lambda path, mode: not str(path).endswith(f"{column}.nii.gz"))
+    with pytest.raises(
+        InputError, match=rf"sessions\.tsv, line 2: no permission to read `{column}` at .*{column}\.nii"
+    ):
+        read_sheet(write_sheet(tmp_path, GOOD), ["T2w", "T1w"])
+
+
 def test_read_sheet_reports_a_missing_sheet(tmp_path):
     with pytest.raises(InputError, match="sheet of sessions not found"):
         read_sheet(tmp_path / "sessions.tsv", ["T2w"])

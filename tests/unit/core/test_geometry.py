@@ -134,6 +134,9 @@ def test_load_image_rejects_unusable_files_in_one_sentence(tmp_path):
     flat = bytearray(save(tmp_path / "flat.nii", good).read_bytes())
     flat[280:328] = bytes(48)  # the sform's three rows
     (tmp_path / "flat.nii").write_bytes(flat)
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((3, 4, 5), "int16")), str(tmp_path / "flat.mha"))
+    header = (tmp_path / "flat.mha").read_bytes().replace(b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 0 1")
+    (tmp_path / "flat.mha").write_bytes(header)
     nib.save(nib.Nifti1Image(np.ones((4, 4, 3, 2), "f4"), np.eye(4)), tmp_path / "four.nii")
     colours = np.zeros((4, 4, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii")
@@ -155,6 +158,7 @@ def test_load_image_rejects_unusable_files_in_one_sentence(tmp_path):
         tmp_path / "two.mha": "2 dimensions",
         tmp_path / "colours.nii": "not single numbers",
         tmp_path / "flat.nii": "lacks an axis",
+        tmp_path / "flat.mha": "not a readable MHA or NRRD image",
         tmp_path / "sheared.nii": "perpendicular",
         save(tmp_path / "nowhere.nii", good, codes=(0, 0)): "no position in space",
         save(tmp_path / "holed.nii.gz", holed): "2 voxels are NaN or infinite",

@@ -209,7 +209,7 @@ def test_batch_normalisation_is_applied_to_the_listed_blocks_only():
     assert len(normalised(network, "encoder")) == 2 + 2 + 3 + 3
     assert len(normalised(network, "decoder")) == 4 * 3
     assert len(normalised(network, "attention")) == 4 * 3
-    # it stands between convolution and activation
+    # between convolution and activation
     assert network.get_layer("encoder_1_activation_1").input is network.get_layer("encoder_1_normalisation_1").output
     assert (
         network.get_layer("attention_2_add").input[0] is network.get_layer("attention_2_features_normalisation").output

@@ -1,4 +1,4 @@
-"""An ensemble: every network forward once, and every way to combine their outputs."""
+"""Ensembles: one forward pass of each network, and every way to combine the outputs."""
 
 import keras
 import numpy as np
@@ -38,14 +38,14 @@ scores = arrays.arrays(np.float32, (4, 2, 5), elements=st.floats(0.015625, 1, wi
 
 
 class Scripted(Ensemble):
-    """An ensemble whose networks' outputs are given, so that combining is looked at alone."""
+    """An ensemble without networks, whose features are given."""
 
     def __init__(self, models):
         self.models = models
 
 
 def combined(raw, combiner, members=None):
-    """What a mean makes of scores (networks, pixels, classes), of all networks or of some."""
+    """Return the scores of an ensemble for the networks' scores, (networks, pixels, classes); of all networks or of some."""
     names = [f"N{place}" for place in range(len(raw))]
     model = Model("E+" + combiner, tuple(members or names), combiner)
     features = {f"scores/{name}": one for name, one in zip(names, raw, strict=True)}

@@ -74,6 +74,11 @@ def test_plan_without_a_sheet_says_so_when_a_stage_asks_for_it(tmp_path, monkeyp
         plan.with_sheet("a")(None)
 
 
+def test_plan_without_a_bundle_says_so_when_new_patients_are_to_be_segmented(folder):
+    with pytest.raises(InputError, match="`segment` needs a bundle and a sheet of the new sessions"):
+        plan_of().with_bundle("a")(None)
+
+
 def test_plan_with_metrics_only_reads_no_sheet_and_refuses_other_stages(folder):
     plan = plan_of(metrics_only=True)
     assert plan.sessions == []

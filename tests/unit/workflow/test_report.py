@@ -42,6 +42,14 @@ def test_report_parameters_are_those_of_one_figure(report):
     assert report.parameter("figure", "function")(wildcards(figure="fig_9")).endswith("ensembles.figure_9")
 
 
+def test_report_shows_uncertainty_only_if_the_config_asks_for_it(report):
+    without = Report(report_study(uncertainty={"experiment": None}), Paths("s"))
+    assert {path for path in report.all_figures if "uncertainty" in path} == set(report.all_figures) - set(
+        without.all_figures
+    )
+    assert len(report.all_figures) == len(without.all_figures) + 2
+
+
 def test_report_marks_files_with_category_and_labels(report):
     marks = report.in_report("table", "CSV")
     assert marks["category"](wildcards(table="table_A1")) == "Segmentation"

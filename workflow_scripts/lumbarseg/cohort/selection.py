@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lumbarseg.config.schema import Criteria, Selection
+from lumbarseg.errors import InputError
 
 LEFT_OUT, USED = "left out", "used"
 
@@ -128,6 +129,43 @@ def selection_rows(
     return sorted(rows, key=lambda row: row["outcome"] != LEFT_OUT)
 
 
+def used_sessions(sessions: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, Any]]:
+    """Return the sessions that are not excluded by rows of `selection_rows`."""
+    excluded = _excluded(rows)
+    return [one for one in sessions if (str(one["participant_id"]), str(one["session_id"])) not in excluded]
+
+
+def summary(rows: Iterable[Mapping[str, str]]) -> str:
+    """Summarise rows of `selection_rows` in a phrase; empty if all sessions meet all criteria."""
+    rows = list(rows)
+    excluded = _excluded(rows)
+    warned = {(row["participant_id"], row["session_id"]) for row in rows if row["criterion"]} - excluded
+    parts = [(len(excluded), "sessions excluded"), (len(warned), "sessions outside a criterion but used")]
+    return ", ".join(f"{count} {what}" for count, what in parts if count)
+
+
+def require_planned_selection(
+    path: str | os.PathLike[str], planned: Iterable[tuple[str, str]], lacking: Iterable[tuple[str, str, str]]
+) -> None:
+    """Require that the exclusions of a selection are those with which the run was planned.
+
+    Args:
+        path: `metrics/selection.csv`.
+        planned: participant_id and session_id of the sessions that the run leaves out.
+        lacking: as for `selection_rows`; these sessions are known from the sheet.
+
+    Raises:
+        InputError: images were found since that exclude other sessions.
+    """
+    found = left_out(path) - {(participant, session) for participant, session, _ in lacking}
+    planned = set(planned)
+    if found != planned:
+        raise InputError(
+            f"{path}: {len(found)} sessions are excluded, but the run was planned with {len(planned)}; check the table, then run "
+            "the same command again to continue with the selected sessions"
+        )
+
+
 def excludes(criteria: Selection) -> bool:
     """Return whether any criterion can exclude a session that has all its images."""
     return any(one.action == "exclude" for one in (criteria.acquisition, criteria.coverage, criteria.quality))
@@ -138,9 +176,11 @@ def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:
     if not Path(path).is_file():
         return set()
     with Path(path).open(encoding="utf-8", newline="") as lines:
-        return {
-            (row["participant_id"], row["session_id"]) for row in csv.DictReader(lines) if row["outcome"] == LEFT_OUT
-        }
+        return _excluded(csv.DictReader(lines))
+
+
+def _excluded(rows: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
+    return {(row["participant_id"], row["session_id"]) for row in rows if row["outcome"] == LEFT_OUT}
 
 
 def _number(session: Mapping[str, Any], name: str) -> float | None:

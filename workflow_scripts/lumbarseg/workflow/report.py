@@ -5,7 +5,7 @@ This module is read each time Snakemake parses the workflow, so it imports nothi
 
 import os
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,24 @@ _SHOWN = ("kind", "name", "section", "title", "caption", "below", "is_one_of_man
 
 
 class Report:
-    """The figures and tables of a study. Functions that Snakemake calls with wildcards are named in the docstrings."""
+    """The figures and tables of a study. Functions that Snakemake calls with wildcards are named in the docstrings.
+
+    Attributes:
+        entries: by kind (`figure`, `table`) and name, what can be made.
+    """
 
     def __init__(self, study: Study, paths: Paths) -> None:
-        """Take the study and its paths; figures and tables are listed when they are first asked for."""
-        self._study, self._paths = study, paths
+        """List the figures and tables.
 
-    @cached_property
-    def entries(self) -> dict[tuple[str, str], Entry]:
-        """By kind (`figure`, `table`) and name, what can be made.
+        Args:
+            study: the checked config.
+            paths: of its results.
 
         Raises:
             InputError: a declaration has a mistake.
         """
-        return {(entry.kind, entry.name): entry for entry in contents(report_settings(self._study))}
+        self._study, self._paths = study, paths
+        self.entries = {(entry.kind, entry.name): entry for entry in contents(report_settings(study))}
 
     @property
     def all_tables(self) -> list[str]:
