@@ -114,6 +114,14 @@ def test_config_names_the_last_file_that_sets_the_wrong_key(tmp_path, monkeypatc
         study_of({"training": {"epochs": 0, "seed": 2}}, files=["first.yaml", "second.yaml"])
 
 
+@pytest.mark.parametrize("changes", [{"training": {"epochs": 0}}, {"packed": "UMD+TH"}])
+def test_config_names_the_command_line_if_no_file_sets_the_wrong_value(tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first.yaml").write_text("training: {epochs: 5}")
+    with pytest.raises(InputError, match=r"^--config: `(training\.epochs|packed)` "):
+        study_of(changes, files=["first.yaml"])
+
+
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_config_rejects_a_former_key_with_its_present_name(refusal, old, new):
     changes = 1

@@ -97,7 +97,7 @@ class Study:
         Raises:
             InputError: an unknown key, a value out of range, or a name that is not defined.
         """
-        self._files = files
+        self._given, self._files = config, files
         try:
             self.config = StudyConfig.model_validate(dict(config))
         except ValidationError as error:
@@ -233,19 +233,16 @@ class Study:
     # ---- checks ---------------------------------------------------------------------------------------------------
 
     def _file(self, path: Sequence[str]) -> str:
-        """Name the last config file that says something at `path`, because it is the one that counts."""
+        """Name the last config file that sets `path`, because it is the one that counts, or the command line's `--config`."""
+        if not self._files:
+            return "config"
+        found, given = _value(self._given, path)
         for file in reversed(self._files):
-            content: Any = _read(file)
-            for part in path:
-                if isinstance(content, Mapping) and part in content:
-                    content = content[part]
-                elif isinstance(content, list) and part.isdigit() and int(part) < len(content):
-                    content = content[int(part)]
-                else:
-                    break
-            else:
-                return str(file)
-        return str(self._files[-1]) if self._files else "config"
+            is_there, value = _value(_read(file), path)
+            if is_there:
+                changed = found and value != given and not isinstance(value, Mapping)
+                return "--config" if changed else str(file)
+        return "--config" if found else str(self._files[-1])
 
     def _check_names(self) -> None:
         config = self.config
@@ -299,6 +296,18 @@ _DEFINING = ("channels", "classes", "background", "registration", "normalisation
              "combine", "stacking", "labellings", "comparison")  # fmt: skip
 _USED = ("topologies.", "ensembles.")
 _ABSENT = "—"
+
+
+def _value(content: Any, path: Sequence[str]) -> tuple[bool, Any]:
+    """Return whether a config sets a path of keys, and its value there."""
+    for part in path:
+        if isinstance(content, Mapping) and part in content:
+            content = content[part]
+        elif isinstance(content, list) and part.isdigit() and int(part) < len(content):
+            content = content[int(part)]
+        else:
+            return False, None
+    return True, content
 
 
 def _read(file: Path) -> dict[str, Any]:
