@@ -90,8 +90,9 @@ def fit(
             verbose=0, callbacks=callbacks,
         )  # fmt: skip
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        memory = "GPU memory" if tf.config.list_logical_devices("GPU") else "memory"
         raise InputError(
-            f"{', '.join(task.name for task in tasks)}: out of GPU memory with {options.patches_in_memory} patches per step; "
+            f"{', '.join(task.name for task in tasks)}: out of {memory} with {options.patches_in_memory} patches per step; "
             f"increase `training.gradient_accumulation_steps` (now {options.gradient_accumulation_steps}), or use mixed precision "
             "(`training.precision`) or a larger GPU; finished epochs are kept"
         ) from error
