@@ -6,6 +6,7 @@
 # make setup REQUIREMENTS=envs/v100.txt   the same for V100 cards; envs/gpu.txt for newer ones; envs/figures.txt for figures only
 # make watch   progress of the latest run: jobs done, running, waiting and failed; time left for trainings
 # make resume  on a cluster, after the run itself was killed: cancel the jobs it left in SLURM, then continue. ARGS="--configfile my_study.yaml"
+# make test-slow   the study of real images that takes minutes (images are not part of the project; skipped without them)
 # make test-slurm   the tests on a SLURM cluster on this machine (installs Debian packages)
 # make docs    docs/configuration.md from the schema, docs/gallery.md from its pictures
 # make site    the docs site with the API reference, in site/; opens from disk
@@ -19,7 +20,7 @@ PINNED := $(INSTALL) --require-hashes -r
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 WORKFLOW := pyproject.toml --group build --extra workflow
 
-.PHONY: help setup demo watch resume lint test test-unit test-slurm docs site lock
+.PHONY: help setup demo watch resume lint test test-unit test-slurm test-slow docs site lock
 .DEFAULT_GOAL := help
 
 help:
@@ -54,11 +55,14 @@ lint: .venv/.tests
 
 test: lint
 	@echo "test: pytest"
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/slurm
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --ignore tests/slurm
 	@echo "test: all checks passed"
 
 test-unit: .venv/.tests
-	$(BIN)/pytest -n 2 --dist loadfile tests/unit
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit
+
+test-slow: .venv/.tests
+	$(BIN)/pytest -m slow tests/end_to_end
 
 test-slurm: .venv/.tests
 	@tests/slurm/install.sh

@@ -99,6 +99,7 @@ def vertebrae(lumbar_t2, tmp_path_factory) -> Path:
     return folder / "results/vertebrae"
 
 
+@pytest.mark.slow
 def test_study_finds_the_vertebrae_of_patients_its_networks_never_saw(vertebrae):
     iou = pd.read_csv(vertebrae / "metrics/iou.csv")
     assert list(iou.columns) == [
@@ -113,6 +114,7 @@ def test_study_finds_the_vertebrae_of_patients_its_networks_never_saw(vertebrae)
     assert of_vertebrae.min() > 0.4
 
 
+@pytest.mark.slow
 def test_study_writes_masks_on_the_t2w_grid_that_agree_with_the_table(vertebrae, lumbar_t2):
     folds = pd.read_csv(vertebrae / "folds.tsv", sep="\t", dtype=str)
     iou = pd.read_csv(vertebrae / "metrics/iou.csv").set_index(["experiment", "fold", "class_id"])["iou"]
@@ -136,6 +138,7 @@ def test_study_writes_masks_on_the_t2w_grid_that_agree_with_the_table(vertebrae,
             assert iou[experiment, fold, 1] == pytest.approx(common / union)
 
 
+@pytest.mark.slow
 def test_study_ends_with_tables_figures_and_a_page(vertebrae):
     table = pd.read_csv(vertebrae / "tables/table_7.csv")
     assert {"UD+TH", "UAD+TH", "E2+Arith+TH", "E2+NAD+TH"} < set(table.columns)
