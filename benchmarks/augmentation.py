@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import CLASSES, SIDE, medians, print_table, schedule
+from measured import CLASSES, SIDE, medians, print_table, training_options
 from scipy import ndimage
 
 CENTRE = np.full(2, (SIDE - 1) / 2)
@@ -173,7 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     prepare_device("cpu", THREADS, {"precision": "float32", "seed": 1, "xla": False})
     images, labels = phantom_patches(PATCHES)
-    settings = schedule().augmentation
+    settings = training_options().augmentation
     warps = draw_warps(np.random.default_rng(1), PATCHES, SIDE, settings)
     steps = four_steps(warps)
     linear, offset = parted(warps)

@@ -1,4 +1,4 @@
-"""A training step of every topology on a GPU, against the floor that its operations set.
+"""A training step of every topology on a GPU, against the time that its operations take at the rate of a matrix product.
 
     python benchmarks/gpu_steps.py                                       with TensorFlow
     KERAS_BACKEND=jax python benchmarks/gpu_steps.py                     with JAX
@@ -107,9 +107,11 @@ def main() -> None:
             except Exception as error:  # whatever a backend raises where memory runs out
                 rows.append((name, precision, type(error).__name__, "", "", ""))
                 continue
-            floor = 3 * 2 * multiply_accumulates(network) * options.batch / rates[precision]
-            rows.append((name, precision, 1e3 * seconds, 1e3 * floor, seconds / floor, peak_memory() or "not told"))
-    print_table(["topology", "precision", "step, ms", "floor, ms", "step / floor", "peak GiB so far"], rows)
+            operations = 3 * 2 * multiply_accumulates(network) * options.batch / rates[precision]
+            rows.append(
+                (name, precision, 1e3 * seconds, 1e3 * operations, seconds / operations, peak_memory() or "not told")
+            )
+    print_table(["topology", "precision", "step, ms", "operations, ms", "step / operations", "peak GiB so far"], rows)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from measured import CLASSES, SIDE, in_child, print_table, schedule, topologies, write_sessions
+from measured import CLASSES, SIDE, in_child, print_table, topologies, training_options, write_sessions
 
 THREADS, BATCH = 2, 20
 SESSIONS, PATCHES = 181, 122  # 22,082 patches: 12 slices a session and 10.2 patches a slice (docs/readings.md)
@@ -31,59 +30,72 @@ def alone(folder: str) -> dict[str, float]:
     """Patches a second: reading one batch ahead, then with the warp as well."""
     import tensorflow as tf
 
-    from lumbarseg.data.augmentation import draw_warps, warp
+    from lumbarseg.data.augmentation import warp
     from lumbarseg.data.dataset import PatchSet
-    from lumbarseg.training.loop import _ahead, _batches
+    from lumbarseg.training.batches import TrainingBatches
 
     prepared()
     patches = PatchSet(sorted(Path(folder).glob("*_patches.json")))
-    batches = _batches(np.random.default_rng(1).permutation(len(patches)), BATCH)
+    batches = TrainingBatches(patches, training_options(batch_size=BATCH))
     found = {}
-    move, settings = tf.function(warp, reduce_retracing=True), schedule().augmentation
-    generator = np.random.default_rng(1)
+    augment = tf.function(warp, reduce_retracing=True)
 
-    def moved(images: Any, labels: Any) -> None:
-        warps = tf.constant(draw_warps(generator, len(images), SIDE, settings))
-        move(tf.constant(images), tf.constant(labels), warps)[1].numpy()
+    def warped(batch: dict[str, Any]) -> None:
+        augment(*(tf.constant(batch[name]) for name in ("images", "labels", "warps")))[1].numpy()
 
-    for name, use in (("read", lambda images, labels: None), ("read and warped", moved)):
+    for name, use in (("read", lambda batch: None), ("read and warped", warped)):
         for _turn in (0, 1):
             started = time.perf_counter()
-            for images, labels, _ in _ahead(batches, patches):
-                use(images, labels)
+            batches.start_epoch(1)
+            for number in range(len(batches)):
+                use(batches[number])
             found[name] = len(patches) / (time.perf_counter() - started)
     return found
 
 
 def share(folder: str, width: str) -> dict[str, float]:
     """Share of an epoch of U1 that is spent waiting for data."""
+    import keras
+
     from lumbarseg.data.dataset import PatchSet
     from lumbarseg.models.build import build_network, optimiser
-    from lumbarseg.training.loop import _train_epoch, compile_steps
+    from lumbarseg.training.batches import TrainingBatches
+    from lumbarseg.training.model import MultiTaskModel
     from lumbarseg.training.task import TrainTask
 
     prepared()
     entry = topologies()["U1"]
     # At m = 64 two patches a step, or an epoch would take an hour; the share does not depend on it.
-    plan = schedule(batch_size=2 if int(width) == 64 else BATCH)
+    options = training_options(batch_size=2 if int(width) == 64 else BATCH)
     descriptions = sorted(Path(folder).glob("*_patches.json"))
     patches = PatchSet(descriptions[:1] if int(width) == 64 else descriptions)
     network = build_network(entry, side=SIDE, channels=2, classes=CLASSES, base_filters=int(width), seed=1, name="U1")
-    steps = compile_steps([TrainTask("U1", network, optimiser(entry))], plan)
-    for epoch in (1, 2):
-        started = time.perf_counter()
-        waited = _train_epoch(steps, patches, plan, epoch)["waited"]
-        seconds = time.perf_counter() - started
-    return {"waited": waited / seconds, "patches": len(patches) / seconds}
+    model = MultiTaskModel([TrainTask("U1", network, optimiser(entry))], options)
+    batches = TrainingBatches(patches, options)
+    seconds = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            batches.start_epoch(epoch + 1)
+            self.started = time.perf_counter()
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            batches.ask(batch)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seconds.append(time.perf_counter() - self.started)
+
+    model.fit(batches, epochs=2, shuffle=False, verbose=0, callbacks=[Watch()])
+    return {"waited": batches.seconds_waited / seconds[-1], "patches": len(patches) / seconds[-1]}
 
 
 def memory(folder: str, *only_first: str) -> dict[str, float]:
     """Most resident memory (MiB, anonymous and of files) while all patches are read and warped once, in random order."""
     import tensorflow as tf
 
-    from lumbarseg.data.augmentation import draw_warps, warp
+    from lumbarseg.data.augmentation import warp
     from lumbarseg.data.dataset import PatchSet
-    from lumbarseg.training.loop import _ahead, _batches
+    from lumbarseg.training.batches import TrainingBatches
 
     prepared()
     most = {"RssAnon": 0, "RssFile": 0}
@@ -100,15 +112,19 @@ def memory(folder: str, *only_first: str) -> dict[str, float]:
     watcher.start()
     descriptions = sorted(Path(folder).glob("*_patches.json"))
     patches = PatchSet(descriptions[:1] if only_first else descriptions)
-    order = np.random.default_rng(1).permutation(len(patches))[: BATCH if only_first else None]
-    move, settings = tf.function(warp, reduce_retracing=True), schedule().augmentation
-    generator = np.random.default_rng(1)
-    for images, labels, _ in _ahead(_batches(order, BATCH), patches):
-        warps = tf.constant(draw_warps(generator, len(images), SIDE, settings))
-        move(tf.constant(images), tf.constant(labels), warps)[1].numpy()
+    batches = TrainingBatches(patches, training_options(batch_size=BATCH))
+    augment = tf.function(warp, reduce_retracing=True)
+    count = 1 if only_first else len(batches)
+    for number in range(count):
+        batch = batches[number]
+        augment(*(tf.constant(batch[name]) for name in ("images", "labels", "warps")))[1].numpy()
     over.set()
     watcher.join()
-    return {**most, "patches": len(order), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    return {
+        **most,
+        "patches": min(count * BATCH, len(patches)),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
 
 
 def main() -> None:
@@ -119,15 +135,15 @@ def main() -> None:
         shares = {width: in_child(__file__, "share", folder, width) for width in ("64", "8")}
     print_table(["480 patches, two threads", "patches/s"], list(speed.items()))
     print()
-    rows = [(f"U1, m = {width}", one["patches"], 100 * one["waited"], 3) for width, one in shares.items()]
-    print_table(["training", "patches/s", "waiting for data, %", "goal, below"], rows)
+    rows = [(f"U1, m = {width}", one["patches"], 100 * one["waited"]) for width, one in shares.items()]
+    print_table(["training", "patches/s", "waiting for data, %"], rows)
     print()
     with tempfile.TemporaryDirectory() as folder:
         write_sessions(Path(folder), SESSIONS, PATCHES)
         size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**30
         few, all_of_them = in_child(__file__, "memory", folder, "first"), in_child(__file__, "memory", folder)
     rows = [(one["patches"], one["RssAnon"], one["RssFile"], one["peak"]) for one in (few, all_of_them)]
-    rows.append(("difference (goal: below 4096)", *(b - a for a, b in zip(rows[0][1:], rows[1][1:], strict=True))))
+    rows.append(("difference", *(b - a for a, b in zip(rows[0][1:], rows[1][1:], strict=True))))
     print(f"{size:.1f} GiB on disk\n")
     print_table(["patches of 256 × 256 × 2", "own memory, MiB", "of mapped files, MiB", "most at a time, MiB"], rows)
 

@@ -91,15 +91,15 @@ def write_sessions(folder: Path, sessions: int, slices: int, distinct: int = 4) 
     return found
 
 
-def schedule(**changes: Any) -> Any:
-    """The paper's schedule, with changes."""
+def training_options(**changes: Any) -> Any:
+    """The paper's options of a training, with changes."""
     import yaml
 
-    from lumbarseg.training.task import TrainingOptions
+    from lumbarseg.training.options import TrainingOptions
 
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     names = [tissue["name"] for tissue in config["classes"]]
-    return TrainingOptions.from_config(
+    return TrainingOptions.from_settings(
         config["training"] | changes, changes.get("epochs", 1), names, config["background"]
     )
 
