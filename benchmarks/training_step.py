@@ -179,7 +179,7 @@ def main() -> None:
         share = statistics.median(one["rate"] / one["product"] for one in found[part])
         rows.append((f"ours, {part[1]}", images[part], images[part] / plain, share))
     rows += [
-        (f"PyTorch, float32, {part[1]}", images[part], images[part] / plain, "", "", "")
+        (f"PyTorch, float32, {part[1]}", images[part], images[part] / plain, "")
         for part in parts
         if part[0] == "pytorch"
     ]
