@@ -6,13 +6,14 @@ from lumbarseg.atomic_io import atomic_write
 from lumbarseg.reporting.figures.search import search_results
 from lumbarseg.reporting.figures.style import save_figure
 from lumbarseg.reporting.tables.writing import Table, write_table
+from lumbarseg.training.options import MONITOR_COLUMNS
 from lumbarseg.training.search import combinations, search_table, trial_rows
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
     histories = [pd.read_csv(path) for path in snakemake.input.histories]
-    criterion = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[params.best_epoch_by]
+    criterion = MONITOR_COLUMNS[params.monitor]
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
     with atomic_write(snakemake.output.trials) as temporary:
         trials.to_csv(temporary, index=False)

@@ -20,7 +20,7 @@ def test_a_job_over_its_time_limit_goes_on_from_its_last_epoch(checkout, undistu
     ask("scontrol", "update", f"JobId={checkout.hold()}", "EndTime=now+1")
     assert checkout.finish(run) == 0, checkout.output[-4000:]
     assert "SLURM status is: 'TIMEOUT'" in checkout.output
-    assert "going on from epoch" in checkout.log()
+    assert "continuing from epoch" in checkout.log()
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)
 
 
@@ -45,7 +45,7 @@ def test_a_cancelled_job_is_sent_again(checkout, undisturbed):
     ask("scancel", checkout.hold())
     assert checkout.finish(run) == 0, checkout.output[-4000:]
     assert "SLURM status is: 'CANCELLED'" in checkout.output
-    assert "going on from epoch" in checkout.log()
+    assert "continuing from epoch" in checkout.log()
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)
 
 
@@ -62,7 +62,7 @@ def test_a_job_goes_on_elsewhere_when_its_node_goes_down(checkout, undisturbed):
         assert checkout.finish(run) == 0, checkout.output[-4000:]
     finally:
         ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    assert "going on from epoch" in checkout.log()
+    assert "continuing from epoch" in checkout.log()
     assert f" on {node}, card" not in checkout.log()
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)
 
@@ -73,7 +73,7 @@ def test_a_preempted_job_goes_on_when_its_card_is_free_again(checkout, undisturb
     ask("sbatch", "--partition=urgent", "--gres=gpu:v100:1", "--mem=100", "--output=/dev/null", "--wrap", "sleep 3")
     assert checkout.finish(run) == 0, checkout.output[-4000:]
     assert "Restarts=1" in ask("scontrol", "show", "job", job)
-    assert "going on from epoch" in checkout.log()
+    assert "continuing from epoch" in checkout.log()
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)
 
 
@@ -107,7 +107,7 @@ def test_after_the_run_itself_was_killed_make_resume_loses_no_epoch_and_does_non
         assert {by_hand, elsewhere} <= set(ask("squeue", "--noheader", "--states=RUNNING", "--format=%i").split())
     finally:
         ask("scancel", by_hand, elsewhere)
-    assert "going on from epoch" in checkout.log()
+    assert "continuing from epoch" in checkout.log()
     assert ask("scontrol", "show", "job", orphan).count("JobState=CANCELLED") == 1
     same_training(checkout.results / TRAINING, undisturbed() / TRAINING)
 

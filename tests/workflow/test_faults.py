@@ -77,6 +77,6 @@ def test_a_training_that_is_killed_goes_on_from_its_last_epoch(workflow):
     assert snakemake(workflow, "--configfile", "my_study.yaml", "--unlock").status == 0
     run = snakemake(workflow, "--configfile", "my_study.yaml", "--cores", "2", target)
     assert run.status == 0, run.output[-3000:]
-    assert "going on from epoch" in log.read_text()
+    assert "continuing from epoch" in log.read_text()
     assert "epoch 60/60" in log.read_text()
     assert len((workflow / "results/small/networks/UD/fold-1/history.csv").read_text().splitlines()) == 61

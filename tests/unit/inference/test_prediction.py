@@ -142,26 +142,26 @@ def load(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"class_names": ["Background", "Vert", "Disc"]}, "the classes Background, Vert, Disc, found one of Background, Vert, Sacrum"),
-        ({"fold": 2}, "network of fold 2, found one of 1"),
-        ({"channels": ["T2w", "T1w"]}, "of the channels T2w, T1w, found one of T2w"),
+        ({"class_names": ["Background", "Vert", "Disc"]}, "list of classes is Background, Vert, Sacrum, expected Background, Vert, Disc"),
+        ({"fold": 2}, "fold is 1, expected 2"),
+        ({"channels": ["T2w", "T1w"]}, "list of channels is T2w, expected T2w, T1w"),
     ],
 )  # fmt: skip
 def test_networks_of_another_label_table_fold_or_contrast_are_refused(ensemble, tmp_path, changes, message):
     described = network_metadata("U1", 1, ["T2w"], ["Background", "Vert", "Sacrum"])
     save_network(ensemble[0]["U1"], tmp_path / "network.keras", described)
     assert load(tmp_path).networks == ["U1"]
-    with pytest.raises(InputError, match=rf"network\.keras: expected a .*{message}"):
+    with pytest.raises(InputError, match=rf"network\.keras: the network's {message}"):
         load(tmp_path, **changes)
 
 
 def test_another_network_under_a_network_s_name_and_what_is_none_are_refused(ensemble, tmp_path):
     described = network_metadata("UD", 1, ["T2w"], ["Background", "Vert", "Sacrum"])
     save_network(ensemble[0]["UD"], tmp_path / "network.keras", described)
-    with pytest.raises(InputError, match="expected a network of the model U1, found one of UD"):
+    with pytest.raises(InputError, match="the network's model is UD, expected U1"):
         load(tmp_path)
     ensemble[0]["U1"].save(tmp_path / "network.keras")
-    with pytest.raises(InputError, match="expected a network that this workflow trained, found a file that is not one"):
+    with pytest.raises(InputError, match="not a network trained by this workflow"):
         load(tmp_path)
 
 

@@ -1,194 +1,182 @@
-"""Training: it learns, the same from the same seed, in parts, in mixed precision, and says what goes wrong."""
+"""Training: it learns, the same from the same seed, in parts and in mixed precision, and reports what goes wrong."""
 
 import logging
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
-from factories.training import TOPOLOGY, results_of, start_child, train, weights, write_session
+from factories.training import (
+    ADAM,
+    results_of,
+    same_weights,
+    tiny_task,
+    train,
+    weights,
+    write_session,
+    write_sessions,
+)
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
-from lumbarseg.training.loop import LOST_AFTER, DivergedError
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("patches")
-    for seed, name in enumerate("abc"):
-        write_session(folder, name, seed)
-    return folder
+from lumbarseg.training import loop
+from lumbarseg.training.loop import DivergedError
 
 
 @pytest.fixture(scope="module")
 def many_slices(tmp_path_factory):
-    """Sessions with slices enough to learn squares by heart and by rule."""
-    folder = tmp_path_factory.mktemp("many")
-    for seed, name in enumerate("abc"):
-        write_session(folder, name, seed, slices=24)
-    return folder
-
-
-LONG = {"epochs": 40, "batch_size": 4, "seed": 2}
+    return write_sessions(tmp_path_factory.mktemp("many"), slices=24)
 
 
 @pytest.fixture(scope="module")
 def learned(many_slices, tmp_path_factory):
-    """The best network and the history of a training that is long enough to learn."""
-    return train(many_slices, tmp_path_factory.mktemp("learned"), **LONG)
+    """The best network and the history of a training that is long enough to learn, and its log."""
+    return train(many_slices, tmp_path_factory.mktemp("learned"), epochs=12)
 
 
-def test_patches_of_several_sessions_read_as_one_list(sessions):
-    files = [sessions / f"{name}_patches.json" for name in "ab"]
-    both, second = PatchSet(files), PatchSet(files[1:])
-    assert len(both) == 12
-    assert np.array_equal(both.read([7, 0, 11])[0][[0, 2]], second.read([1, 5])[0])
-    assert np.array_equal(both.read([7])[1], second.read([1])[1])
-    assert both.digest != second.digest
+def messages(caplog):
+    # TensorFlow warns of functions traced again, as they are where many networks are trained in one process
+    return [record.getMessage() for record in caplog.records if record.name == "lumbarseg"]
 
 
-def test_a_network_learns_and_its_history_says_so(learned):
-    best, history = learned
-    assert list(history["epoch"]) == list(range(1, LONG["epochs"] + 1))
+def test_fit_learns_and_records_every_epoch(learned):
+    _, history = learned
+    assert list(history["epoch"]) == list(range(1, 13))
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
     assert history["val_patch_iou_Vert"].max() > 0.85
     assert history["val_patch_iou_Nowhere"].isna().any()
-    # The first epoch with the highest accuracy is the one that is kept.
-    assert f"epoch-{history['val_accuracy'].idxmax() + 1}.keras" in best.name
 
 
-def test_the_kept_network_is_that_of_its_epoch(sessions, tmp_path):
-    best, history = train(sessions, tmp_path)
-    images, labels = PatchSet([sessions / "c_patches.json"]).read(range(6))
+def test_fit_keeps_the_network_of_the_first_epoch_with_the_highest_accuracy(learned, many_slices):
+    best, history = learned
+    assert best.name == f"best-U1-epoch-{history['val_accuracy'].idxmax() + 1}.keras"
+    images, labels = PatchSet(many_slices[-1:]).read(range(24))
     scores = keras.ops.convert_to_numpy(keras.models.load_model(best, compile=False)(images, training=False))
-    accuracy = (scores.argmax(axis=-1) == labels).mean()
-    assert accuracy == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
+    assert (scores.argmax(axis=-1) == labels).mean() == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_network_bit_for_bit(sessions, tmp_path):
+def test_fit_gives_the_same_network_bit_for_bit_from_the_same_seed(sessions, tmp_path):
     first, history = train(sessions, tmp_path / "1")
     again, history_again = train(sessions, tmp_path / "2")
     other, _ = train(sessions, tmp_path / "3", seed=2)
     assert results_of(history).equals(results_of(history_again))
-    assert all(np.array_equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(weights(first), weights(other), strict=True))
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
 
 
-def test_an_empty_subset_is_told():
-    with pytest.raises(InputError, match=r"expected at least one session, found none; see folds\.tsv"):
-        PatchSet([])
+def test_fit_logs_speed_waiting_and_time_left(sessions, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "lumbarseg"):
+        train(sessions, tmp_path, epochs=2)
+    lines = [line for line in messages(caplog) if line.startswith("epoch ")]
+    assert len(lines) == 2
+    assert " patches/s, " in lines[0]
+    assert " % of the time waiting for data, 0 min " in lines[0]
+    assert lines[1].endswith("0 min 00 s left")
 
 
+@pytest.mark.parametrize("session", "ac")  # of training and of validation
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_patch_that_is_not_finite_is_told_with_its_place(tmp_path, value):
-    write_session(tmp_path, "b", 1)
-    write_session(tmp_path, "c", 2)
-    write_session(tmp_path, "a", 0, spoil={(3, 5, 6, 1): value})
-    with pytest.raises(
-        InputError, match=r"a_patches\.json: expected finite .* NaN or infinite values in patch 3; delete"
-    ):
-        train(tmp_path, tmp_path / "state", epochs=1)
+def test_fit_rejects_patches_that_are_not_finite(tmp_path, value, session):
+    sessions = write_sessions(tmp_path)
+    write_session(tmp_path, session, 0, spoilt={(5, 5, 6, 1): value})
+    message = rf"{session}_patches\.json: expected finite .* NaN or infinite values in patch 5; delete"
+    with pytest.raises(InputError, match=message):
+        # no more than two patches are read before the first step
+        train(sessions, tmp_path / "state", epochs=1, batch_size=1)
 
 
-def test_a_damaged_array_of_patches_is_told(tmp_path):
-    for seed, name in enumerate("abc"):
-        write_session(tmp_path, name, seed)
+def test_fit_rejects_damaged_patches(tmp_path):
+    sessions = write_sessions(tmp_path)
     images = tmp_path / "b_images.b2nd"
     content = bytearray(images.read_bytes())
     content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
     images.write_bytes(content)
     with pytest.raises(InputError, match=r"b_(patches\.json|images\.b2nd): expected"):
-        train(tmp_path, tmp_path / "state", epochs=1)
+        train(sessions, tmp_path / "state", epochs=1)
 
 
-def warnings_of_ours(caplog):
-    # TensorFlow warns of functions made anew, as they are where many networks are trained in one process
-    return [record.getMessage() for record in caplog.records if record.name == "lumbarseg"]
+def test_fit_warns_of_classes_without_pixels(sessions, tmp_path, caplog):
+    train(sessions, tmp_path, epochs=1)
+    training, validation = messages(caplog)
+    assert "training patches of the fold: no pixel of Nowhere in 12 patches; no network can learn it" in training
+    assert validation.startswith("validation patches of the fold: no pixel of Nowhere in 6 patches")
 
 
-def test_a_class_no_patch_holds_is_warned_of(sessions, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, "lumbarseg"):
-        train(sessions, tmp_path, epochs=1)
-    said = warnings_of_ours(caplog)
-    assert len(said) == 2
-    assert "the fold's training patches: expected every class, found no pixel of Nowhere in 12 patches" in said[0]
-    assert "the fold's validation patches" in said[1]
-
-
-def test_a_class_that_is_never_found_is_warned_of_once(tmp_path, caplog):
-    for seed, name in enumerate("abc"):
-        write_session(tmp_path, name, seed, rare=True)
-    with caplog.at_level(logging.WARNING, "lumbarseg"):
-        _, history = train(tmp_path, tmp_path / "state", epochs=LOST_AFTER - 1)
-        assert not warnings_of_ours(caplog)
-        _, history = train(tmp_path, tmp_path / "state", epochs=LOST_AFTER + 5)
-        train(tmp_path, tmp_path / "state", epochs=LOST_AFTER + 7)
+def test_fit_warns_once_of_a_class_that_is_never_found(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(loop, "LOST_AFTER", 3)
+    sessions = write_sessions(tmp_path, rare=True)
+    train(sessions, tmp_path / "state", epochs=2)
+    assert not messages(caplog)
+    train(sessions, tmp_path / "state", epochs=4)
+    _, history = train(sessions, tmp_path / "state", epochs=5)
     assert (history["val_patch_iou_Nowhere"] == 0).all()
-    assert warnings_of_ours(caplog) == [
-        "UD: expected every class to be found, found an IoU of 0 for Nowhere on the validation patches of the last 20 epochs; "
-        "see whether the masks hold enough of it, or try another optimiser or learning rate"
+    assert messages(caplog) == [
+        "U1: the validation IoU of Nowhere was 0 in the last 3 epochs; check that the masks hold enough of it, or try another "
+        "optimiser or learning rate"
     ]
 
 
-def test_a_training_that_diverges_is_told_and_keeps_nothing_of_that_epoch(sessions, tmp_path):
-    wild = TOPOLOGY | {"optimiser": "sgd", "learning_rate": 1e20}
+@pytest.mark.parametrize("batch_size", [4, 500])
+def test_fit_stops_when_the_loss_is_not_finite_and_keeps_nothing_of_that_epoch(sessions, tmp_path, batch_size):
+    # With one step per epoch the training loss is that of the sound weights before it.
+    wild = tiny_task(ADAM | {"optimiser": "sgd", "learning_rate": 1e25})
     with pytest.raises(
-        DivergedError, match=r"UD: expected a finite loss in epoch \d+, found (nan|inf); lower the learning rate"
-    ):
-        train(sessions, tmp_path, topology=wild)
-
-
-def test_where_memory_does_not_hold_a_batch_it_is_told_what_to_set(sessions, tmp_path):
-    def greedy(images, _):
-        # more than there are addresses, so that no system promises it
-        return {"images": images + tf.reduce_max(tf.tile(images[:, :1, :1, :1], [1, 10**8, 10**8, 1]))}
-
-    message = r"UD: expected 2 patches at a time to fit .* raise `training\.batch_parts` \(it is 2\)"
-    with pytest.raises(InputError, match=message):
-        train(sessions, tmp_path, forward=greedy, batch_parts=2)
-
-
-def test_a_batch_in_parts_gives_the_gradients_of_the_whole(sessions, tmp_path):
-    # FCN-8s has no batch normalisation, which sees a part at a time.
-    fcn = {"family": "fcn8", "fully_connected": 8, "optimiser": "sgd", "learning_rate": 0.05}
-    whole, history = train(sessions, tmp_path / "whole", topology=fcn, batch_size=5)
-    parts, history_of_parts = train(sessions, tmp_path / "parts", topology=fcn, batch_size=5, batch_parts=3)
-    np.testing.assert_allclose(history["loss"], history_of_parts["loss"], rtol=1e-4)
-    for one, other in zip(weights(whole), weights(parts), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_curves_for_tensorboard_are_those_of_the_history_and_stay_whole_when_it_goes_on(sessions, tmp_path):
-    train(sessions, tmp_path / "state", epochs=2, events=tmp_path / "events")
-    _, history = train(sessions, tmp_path / "state", epochs=4, events=tmp_path / "events")
-    (file,) = (tmp_path / "events/UD").iterdir()
-    written = {}
-    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-        event = tf.compat.v1.Event.FromString(record)
-        for value in event.summary.value:
-            assert (value.tag, event.step) not in written
-            written[value.tag, event.step] = tf.make_ndarray(value.tensor).item()
-    expected = history.melt("epoch").itertuples(index=False)
-    assert len(written) == history.shape[0] * (history.shape[1] - 1)
-    for epoch, column, value in expected:
-        assert written[column, epoch] == pytest.approx(value, rel=1e-6, nan_ok=True)
-
-
-@pytest.mark.parametrize(("precision", "xla"), [("mixed_bfloat16", False), ("mixed_float16", False), ("float32", True)])
-def test_networks_learn_as_well_in_mixed_precision_and_with_xla(many_slices, learned, tmp_path, precision, xla):
-    training = start_child(many_slices, tmp_path, precision, xla=xla, **LONG)
-    assert training.wait(timeout=240) == 0, (tmp_path / "log").read_text()
-    history = pd.read_csv(tmp_path / "history.csv")
-    best, best_in_float32 = (one["val_patch_iou_Vert"].max() for one in (history, learned[1]))
-    # seeds differ among themselves by as much
-    assert best == pytest.approx(best_in_float32, abs=0.08)
-
-
-def test_weights_that_the_last_step_ruins_are_not_kept_however_accurate_they_look(sessions, tmp_path):
-    wild = TOPOLOGY | {"optimiser": "sgd", "learning_rate": 1e25}
-    # one step an epoch: its loss is that of the sound weights before it
-    with pytest.raises(DivergedError, match=r"UD: expected a finite loss in epoch 1, found nan"):
-        train(sessions, tmp_path, topology=wild, epochs=1, batch_size=500)
+        DivergedError, match=r"U1: the loss of epoch 1 is (nan|inf); lower the learning rate"
+    ) as stopped:
+        train(sessions, tmp_path, task=wild, batch_size=batch_size)
+    assert not len(stopped.value.histories["U1"])
     assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_fit_says_what_to_set_when_memory_does_not_hold_a_batch(sessions, tmp_path):
+    def exhaust(images):
+        raise MemoryError
+
+    def greedy(images, group):
+        return {"images": tf.ensure_shape(tf.py_function(exhaust, [images], tf.float32), images.shape)}
+
+    message = r"U1: out of memory with 2 patches per step; increase `training\.gradient_accumulation_steps` \(now 2\)"
+    with pytest.raises(InputError, match=message):
+        train(sessions, tmp_path, forward=greedy, gradient_accumulation_steps=2)
+
+
+def test_gradient_accumulation_gives_the_gradients_of_the_whole_batch(sessions, tmp_path):
+    # Batch normalisation would see one part at a time.
+    sgd = {"optimiser": "sgd", "learning_rate": 0.05}
+    whole, history = train(sessions, tmp_path / "whole", task=tiny_task(sgd, normalised=False), batch_size=5)
+    parts, history_of_parts = train(
+        sessions,
+        tmp_path / "parts",
+        task=tiny_task(sgd, normalised=False),
+        batch_size=5,
+        gradient_accumulation_steps=3,
+    )
+    np.testing.assert_allclose(history["loss"], history_of_parts["loss"], rtol=1e-5)
+    for one, other in zip(weights(whole), weights(parts), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.fixture
+def precision(request):
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    ("precision", "changes"),
+    [
+        ("mixed_bfloat16", {}),
+        ("mixed_float16", {"gradient_accumulation_steps": 2}),
+        ("float32", {"xla": True, "gradient_accumulation_steps": 2}),
+        ("float32", {"xla": True}),
+    ],
+    indirect=["precision"],
+)
+def test_fit_learns_as_well_in_mixed_precision_and_with_xla(many_slices, learned, tmp_path, precision, changes):
+    task = tiny_task()
+    assert task.network.get_layer("classifier").compute_dtype == precision.removeprefix("mixed_")
+    assert isinstance(task.optimiser, keras.mixed_precision.LossScaleOptimizer) == (precision == "mixed_float16")
+    _, history = train(many_slices, tmp_path, task=task, epochs=12, **changes)
+    # seeds differ among themselves by as much
+    assert history["val_patch_iou_Vert"].max() == pytest.approx(learned[1]["val_patch_iou_Vert"].max(), abs=0.08)

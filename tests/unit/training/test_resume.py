@@ -49,7 +49,7 @@ def test_a_training_killed_at_three_random_moments_ends_as_one_that_was_not(sess
         assert training.wait(timeout=10) in (-sign, 128 + sign), f"kill {number}, {moment:.3f} s after an epoch"
         log = (tmp_path / "killed/log").read_text()
         print(f"kill {number}: {moment:.3f} s after an epoch, in {log.splitlines()[-1]}")
-        assert number == 0 or "going on from epoch" in log
+        assert number == 0 or "continuing from epoch" in log
         assert sign != signal.SIGTERM or "stopped by SIGTERM" in log
     assert start_child(sessions, tmp_path / "killed", epochs=epochs).wait(timeout=120) == 0
     assert not list((tmp_path / "killed").glob("state/*/.part-*"))

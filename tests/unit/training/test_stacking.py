@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from factories.training import results_of, schedule, weights, write_session
+from factories.training import options, results_of, weights, write_session
 from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser
@@ -44,7 +44,7 @@ def stack(sessions, state, models, forward, groups=None, **changes):
     settings = {"epochs": 3, "augmentation": AS_THEY_ARE, "class_names": ["Background", "Vert", "Nowhere"]} | changes
     training = PatchSet(sessions[:2], groups)
     return fit(
-        [task(model) for model in models], training, PatchSet(sessions[2:], groups and [9]), schedule(**settings),
+        [task(model) for model in models], training, PatchSet(sessions[2:], groups and [9]), options(**settings),
         state, {"groups": groups}, forward=forward,
     )  # fmt: skip
 

@@ -1,7 +1,6 @@
-"""What a network's file says of itself beside its weights, so that networks that do not belong together are told apart."""
+"""Network files that carry their metadata: which topology, fold, channels and classes they belong to."""
 
 import json
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,11 @@ import keras
 
 from lumbarseg.errors import InputError
 
-_MEMBER, _METADATA, _CONFIG = "lumbarseg.json", "metadata.json", "config.json"
+_MEMBER = "lumbarseg.json"
 
 
 def network_metadata(name: str, fold: int, channels: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
-    """Say what a network or meta-learner is.
+    """Return the metadata of a network or meta-learner.
 
     Args:
         name: of the topology, or of the model whose meta-learner it is.
@@ -27,17 +26,19 @@ def network_metadata(name: str, fold: int, channels: Sequence[str], class_names:
 
 
 def save_network(network: keras.Model, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write a network as a `.keras` file with its metadata inside, as a member of the archive that Keras passes over.
+    """Write a network as a `.keras` file whose bytes depend only on the network and its metadata.
 
-    The same network gives the same file, byte for byte: what Keras writes of the day and of addresses in memory is left out.
+    The metadata is a member of the archive, which Keras ignores, so it cannot be lost or mixed up with that of another file.
+    What differs between two identical networks is normalised: the date, and the ids of shared objects, which Keras takes
+    from their addresses in memory.
     """
     network.save(path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    of_keras = json.loads(members[_METADATA])
-    of_keras.pop("date_saved", None)
-    members[_METADATA] = json.dumps(of_keras).encode()
-    members[_CONFIG] = _counted(members[_CONFIG])
+    keras_metadata = json.loads(members["metadata.json"])
+    del keras_metadata["date_saved"]
+    members["metadata.json"] = json.dumps(keras_metadata).encode()
+    members["config.json"] = json.dumps(_number_shared_objects(members["config.json"])).encode()
     if metadata:
         members[_MEMBER] = json.dumps(dict(metadata), ensure_ascii=False).encode()
     with zipfile.ZipFile(path, "w") as archive:
@@ -45,44 +46,44 @@ def save_network(network: keras.Model, path: Path, metadata: Mapping[str, Any]) 
             archive.writestr(zipfile.ZipInfo(name), content)
 
 
-def _counted(config: bytes) -> bytes:
-    """Objects that layers share are told apart by their addresses in memory: count them instead."""
-    numbers: dict[bytes, int] = {}
+def _number_shared_objects(config: bytes) -> Any:
+    """Return a config in which the ids of shared objects are 0, 1, … in the order in which they first occur."""
+    numbers: dict[int, int] = {}
 
-    def number(found: re.Match[bytes]) -> bytes:
-        return b"%s%d" % (found[1], numbers.setdefault(found[2], len(numbers)))
+    def renumber(part: dict[str, Any]) -> dict[str, Any]:
+        if "shared_object_id" in part:
+            part["shared_object_id"] = numbers.setdefault(part["shared_object_id"], len(numbers))
+        return part
 
-    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
+    return json.loads(config, object_hook=renumber)
 
 
 def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
-    """Read a network and require that it is the one that is expected.
+    """Read a network and require that it is the expected one.
 
     Args:
-        path: a `.keras` file of `save_network`.
-        expected: its passport.
+        path: a `.keras` file written by `save_network`.
+        expected: its metadata.
 
     Raises:
-        InputError: the file is none of a network, or that of another topology, fold, channels or label table.
+        InputError: the file is not a network of this workflow, or it belongs to another topology, fold, channels or classes.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             found = json.loads(archive.read(_MEMBER))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: expected a network that this workflow trained, found a file that is not one ({error}); train it anew"
-        ) from error
+        raise InputError(f"{path}: not a network trained by this workflow ({error}); train it again") from error
     for key, value in expected.items():
         if found.get(key) != value:
             raise InputError(
-                f"{path}: expected a network of {_WORDS[key]} {_shown(value)}, found one of {_shown(found.get(key))}; put "
-                "the right file in its place, or train it anew"
+                f"{path}: the network's {_NAMES[key]} is {_text(found.get(key))}, expected {_text(value)}; put the right file "
+                "in its place, or train it again"
             )
     return keras.models.load_model(path, compile=False)
 
 
-_WORDS = {"name": "the model", "fold": "fold", "channels": "the channels", "classes": "the classes"}
+_NAMES = {"name": "model", "fold": "fold", "channels": "list of channels", "classes": "list of classes"}
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,8 +1,8 @@
-"""One writer at a time: a lock that jobs on other nodes see, and that a dead job does not keep.
+"""A lock on a folder that works across nodes and does not outlive its owner.
 
-Locks of the operating system (`flock`, `lockf`) are silently local to a node on several network file systems. A lock needs
-only what all of them have, a file that is made once. Its owner beats, and who waits takes it over when no beat came for a
-while by the waiter's own clock, so that clocks of nodes need not agree.
+The operating system's locks (`flock`, `lockf`) are silently local to a node on several network file systems. This lock
+needs only exclusive creation of a file. The owner refreshes a heartbeat; a waiter breaks the lock after 60 s without one,
+measured on its own clock, so the nodes' clocks need not agree.
 """
 
 import json
@@ -24,17 +24,17 @@ from lumbarseg.errors import InputError
 logger = logging.getLogger("lumbarseg")
 
 HEARTBEAT_S = 5.0
-"""Seconds between two signs of life of an owner."""
+"""Seconds between two heartbeats."""
 
 STALE_AFTER_S = 60.0
-"""Seconds without one after which an owner on another node counts as dead; more than file systems keep attributes."""
+"""Seconds without a heartbeat after which an owner on another node counts as dead; longer than file systems cache attributes."""
 
 MAX_WAIT_S = 900.0
-"""Seconds a job waits for a living owner."""
+"""Seconds a job waits for an owner that is alive."""
 
 
 def place() -> str:
-    """This machine since it was started, and the processes seen from here: where a process id means something."""
+    """Return an id of this boot of the machine and of the process namespace: where a process id is unique."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     started = boot.read_text().strip() if boot.exists() else socket.gethostname()
     try:
@@ -44,7 +44,7 @@ def place() -> str:
 
 
 def process_start_time(process: int) -> str | None:
-    """When a process of this machine began, in ticks; None where it has ended. Ids are used again, with a later birth."""
+    """Return when a process of this machine started, in ticks; None if it has ended. Process ids are reused."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -53,7 +53,7 @@ def process_start_time(process: int) -> str | None:
 
 
 def identity() -> dict[str, Any]:
-    """Who runs this: `host`, `process`, `place`, `process_start_time`, and SLURM's `job` and `node` where it is one."""
+    """Return this process's `host`, `process` id, `place`, `process_start_time`, and SLURM's `job` and `node` if there are."""
     return {
         "host": socket.gethostname(),
         "process": os.getpid(),
@@ -65,77 +65,78 @@ def identity() -> dict[str, Any]:
 
 
 def has_ended(owner: dict[str, Any]) -> bool | None:
-    """Whether a process has ended; None where that cannot be seen from here.
+    """Return whether a process has ended; None if that cannot be told from this machine.
 
     Args:
-        owner: as `identity` gives it.
+        owner: from `identity`.
     """
     if owner["place"] == place():
         return process_start_time(owner["process"]) != owner["process_start_time"]
-    # The same machine, started again since; containers of one machine may not see each other's processes.
+    # The same host after a reboot. Containers of one host may not see each other's processes.
     if owner["host"] == socket.gethostname() and owner["place"].split()[0] != place().split()[0]:
         return True
     return None
 
 
 class Lock:
-    """A lock on a folder; made and held by `exclusive_lock`.
+    """A lock on a folder; see `exclusive_lock`.
 
     Attributes:
-        folder: what only its holder writes to.
-        file: the lock's file, beside the folder.
+        folder: only the owner of the lock writes to it.
+        file: the lock's file, next to the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder.with_name(f"{folder.name}.lock")
         self._record = identity() | {"token": uuid.uuid4().hex}
-        self._ended = threading.Event()
+        self._released = threading.Event()
 
-    def take(self) -> None:
-        """Wait until nobody else holds it, then hold it.
+    def acquire(self) -> None:
+        """Wait until the lock is free, then own it.
 
         Raises:
-            InputError: its owner lived on for `MAX_WAIT_S` seconds, or the disk is full.
+            InputError: its owner was alive for `MAX_WAIT_S` seconds, or the disk is full.
         """
         waiting = self.file.with_name(f"{self.file.name}.waiting-{self._record['token']}")
-        seen, beaten, began = "", time.monotonic(), time.monotonic()
+        started = last_heartbeat = time.monotonic()
+        seen = ""
         try:
-            while not self._make():
+            while not self._create():
                 content = _read(self.file)
                 if content != seen:
-                    seen, beaten = content, time.monotonic()
+                    seen, last_heartbeat = content, time.monotonic()
                 owner = _parse(content)
-                silent = time.monotonic() - beaten > STALE_AFTER_S
-                if silent or (owner and has_ended(owner)):
-                    self._remove_dead(content)
+                stale = time.monotonic() - last_heartbeat > STALE_AFTER_S
+                if stale or (owner and has_ended(owner)):
+                    self._break(content)
                     continue
                 who = f"job {owner['job']} on {owner['node']}" if owner.get("job") else f"{owner.get('host', 'a job')}"
-                if time.monotonic() - began > MAX_WAIT_S:
+                if time.monotonic() - started > MAX_WAIT_S:
                     raise InputError(
-                        f"{self.file}: expected no other job at work here, found that {who} is alive; where that is left of a "
-                        "run that was killed, `make resume` ends it and goes on"
+                        f"{self.file}: locked by {who}, which is alive; if it is left over from a run that was killed, "
+                        "`make resume` ends it and continues"
                     )
                 if not waiting.exists():
-                    logger.warning("%s: %s is at work here; waiting for it to end", self.file, who)
+                    logger.warning("%s: locked by %s; waiting until it ends", self.file, who)
                     waiting.touch()
                 time.sleep(1)
         finally:
             waiting.unlink(missing_ok=True)
-        threading.Thread(target=self._beat, name="lock", daemon=True).start()
+        threading.Thread(target=self._refresh, name="lock", daemon=True).start()
 
-    def done(self) -> None:
-        """Remove the folder, unless another job waits: in it that one finds that all is done."""
+    def remove_folder(self) -> None:
+        """Remove the folder when its work is finished, unless another job waits, which has to find the finished work."""
         if not any(self.file.parent.glob(f"{self.file.name}.waiting-*")):
             shutil.rmtree(self.folder)
 
     def release(self) -> None:
-        """Give it up."""
-        self._ended.set()
+        """Free the lock."""
+        self._released.set()
         if self._is_ours():
             self.file.unlink(missing_ok=True)
 
-    def _make(self) -> bool:
+    def _create(self) -> bool:
         with disk_full_as_input_error(self.file):
             try:
                 descriptor = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -151,13 +152,13 @@ class Lock:
                 os.close(descriptor)
         return True
 
-    def _remove_dead(self, content: str) -> None:
-        """Remove the lock that was read as `content`; of several that wait, one does it, and never a newer lock."""
+    def _break(self, content: str) -> None:
+        """Remove the lock that was read as `content`: one of several waiters does it, and never to a newer lock."""
         dead = self.file.with_name(f"{self.file.name}.dead-{self._record['token']}")
         with suppress(FileNotFoundError):
             self.file.rename(dead)
             if _read(dead) != content:
-                # Another was faster and holds it now: it gets it back.
+                # Another waiter was faster and owns the lock now; put it back.
                 with suppress(FileExistsError):
                     os.link(dead, self.file)
             dead.unlink()
@@ -165,22 +166,22 @@ class Lock:
     def _is_ours(self) -> bool:
         return _parse(_read(self.file)).get("token") == self._record["token"]
 
-    def _beat(self) -> None:
-        beats = 0
-        while not self._ended.wait(HEARTBEAT_S):
-            beats += 1
-            # A beat that does not get through is no harm; who takes the lock for dead is noticed by its token.
+    def _refresh(self) -> None:
+        heartbeats = 0
+        while not self._released.wait(HEARTBEAT_S):
+            heartbeats += 1
+            # A heartbeat that fails does no harm; a lock that was broken is noticed by its token.
             with suppress(OSError):
                 if not self._is_ours():
                     break
-                content = json.dumps(self._record | {"beats": beats}).encode()
-                # Into the same file: one that was moved away by another job is not made anew.
+                content = json.dumps(self._record | {"heartbeats": heartbeats}).encode()
+                # Into the existing file: one that a waiter moved away must not be created again.
                 with self.file.open("r+b") as file:
                     file.write(content)
                     file.truncate()
                     os.fsync(file.fileno())
-        if not self._ended.is_set():
-            logger.error("stopped: %s was taken over by another job while this one did not answer", self.file)
+        if not self._released.is_set():
+            logger.error("stopped: another job broke %s while this job did not respond", self.file)
             os._exit(1)
 
 
@@ -192,7 +193,7 @@ def _read(file: Path) -> str:
 
 
 def _parse(content: str) -> dict[str, Any]:
-    """A lock's record; empty where it is being written or was removed."""
+    """Return a lock's record; empty while it is being written or after it was removed."""
     try:
         return dict(json.loads(content))
     except ValueError:
@@ -201,23 +202,23 @@ def _parse(content: str) -> dict[str, Any]:
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[Lock]:
-    """Run a block as the only one that writes to a folder, of all jobs on all nodes.
+    """Run a block while no other job, on any node, writes to a folder.
 
-    A second job waits. An owner that died without a word (killed, its node down) is followed at once on the same machine,
-    and after `STALE_AFTER_S` seconds from another. A job whose lock was taken over, for it hung that long, ends itself.
+    A second job waits. If the owner is killed, the lock is broken at once on the same machine and after `STALE_AFTER_S`
+    seconds on another. A job whose lock was broken because it did not respond ends itself.
 
     Args:
-        folder: what is written to; the lock's file stands beside it, `<folder>.lock`.
+        folder: what is written to; the lock's file is next to it, `<folder>.lock`.
 
     Yields:
         The lock.
 
     Raises:
-        InputError: another job was at work there for `MAX_WAIT_S` seconds, or the disk is full.
+        InputError: another job owned the lock for `MAX_WAIT_S` seconds, or the disk is full.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder)
-    lock.take()
+    lock.acquire()
     try:
         yield lock
     finally:

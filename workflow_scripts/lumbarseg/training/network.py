@@ -1,69 +1,97 @@
-"""The training of one topology on the patches of one fold."""
+"""The training of one topology on the patches of one fold, from files to files."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lumbarseg.atomic_io import atomic_copy, atomic_write
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser
-from lumbarseg.training.loop import fit
-from lumbarseg.training.task import TrainingOptions, TrainTask
+from lumbarseg.training.lock import exclusive_lock
+from lumbarseg.training.loop import DivergedError, fit
+from lumbarseg.training.options import TrainingOptions
+from lumbarseg.training.task import TrainTask
+
+logger = logging.getLogger("lumbarseg")
 
 
 def train_network(
     name: str,
     topology: Mapping[str, Any],
-    training: PatchSet,
-    validation: PatchSet,
+    training: Sequence[str | Path],
+    validation: Sequence[str | Path],
     *,
     settings: Mapping[str, Any],
     class_names: Sequence[str],
     background: int,
-    state_folder: Path,
-    events: Path | None = None,
+    history_file: Path,
+    network_file: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> tuple[Path, pd.DataFrame]:
-    """Build a network and train it (Sections 5.1 to 5.3).
+    events: Path | None = None,
+) -> None:
+    """Train a network and write its best epoch and its history (Sections 5.1 to 5.3).
+
+    The state of an interrupted training is next to `history_file`, in `state/`; it is removed at the end.
 
     Args:
         name: of the topology.
         topology: a complete entry of the config's `topologies`.
-        training: the fold's training patches.
-        validation: the fold's validation patches.
-        settings: the config's `training`, but for what does not change its result.
+        training: the patch files (`…_patches.json`) of the fold's training sessions.
+        validation: those of its validation sessions.
+        settings: the config's `training`, without what does not change its result.
         class_names: in the order of their ids.
         background: id of the class left out of the mean IoU.
-        state_folder: where the state is kept for a job that is started again.
-        events: where TensorBoard's event files go, if anywhere.
-        metadata: what the network's file says of itself; see `networks.passport`.
+        history_file: the history to be written, CSV; see `loop.fit`.
+        network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
+            and a training that diverged is a result: its history is shorter.
+        metadata: written into the network's file; see `models.metadata`.
+        events: folder of TensorBoard's event files; none are written without it.
 
-    Returns:
-        The best epoch's network, a `.keras` file in the state folder, and the history; see `loop.fit`, which also says
-        what is raised.
+    Raises:
+        InputError: see `loop.fit`.
     """
+    patches = PatchSet(training)
     network = build_network(
         topology,
-        side=training.side,
-        channels=training.channels,
+        side=patches.side,
+        channels=patches.channels,
         classes=len(class_names),
-        width=settings["width"],
+        width=settings["base_filters"],
         seed=settings["seed"],
         name=name,
     )
-    results = fit(
-        [TrainTask(name, network, optimiser(topology), metadata=metadata or {})],
-        training,
-        validation,
-        TrainingOptions.from_config(settings, settings["epochs"], class_names, background),
-        state_folder,
-        identity={
-            "topology": dict(topology),
-            "training": dict(settings),
-            "classes": list(class_names),
-            "background": background,
-        },
-        events=events,
-    )
-    return results[name]
+    task = TrainTask(name, network, optimiser(topology), metadata=metadata or {})
+    with exclusive_lock(history_file.parent / "state") as lock:
+        try:
+            best, history = fit(
+                [task],
+                patches,
+                PatchSet(validation),
+                TrainingOptions.from_settings(settings, settings["epochs"], class_names, background),
+                lock.folder,
+                identity={
+                    "topology": dict(topology),
+                    "training": dict(settings),
+                    "classes": list(class_names),
+                    "background": background,
+                },
+                events=events,
+            )[name]
+            if network_file:
+                atomic_copy(best, network_file)
+        except DivergedError as error:
+            if network_file:
+                raise
+            logger.info("%s", error)
+            history = error.histories[name]
+        write_history(history, history_file)
+        lock.remove_folder()
+
+
+def write_history(history: pd.DataFrame, path: Path) -> None:
+    """Write a history as CSV, with its header even if there is no epoch in it."""
+    with atomic_write(path) as temporary:
+        (history if len(history) else history.assign(epoch=[])).to_csv(temporary, index=False)

@@ -1,4 +1,4 @@
-"""The results of a hyper-parameter search: its trials as rows, and what they say for each topology (Section 5.2, Table 4)."""
+"""The results of a hyper-parameter search: trials, and combinations ranked for each topology (Section 5.2, Table 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 from lumbarseg.config.study import HYPER_PARAMETERS
 
 CRITERIA = {"val_accuracy": "Accuracy", "val_patch_iou": "Mean IoU"}
-"""Columns of a history by which an epoch is chosen, and what they are called."""
+"""Columns of a history by which the best epoch may be chosen, and their names in the table."""
 
 _COMBINATION: list[Any] = ["topology", *HYPER_PARAMETERS]
 
@@ -17,17 +17,17 @@ _COMBINATION: list[Any] = ["topology", *HYPER_PARAMETERS]
 def trial_rows(
     trials: Sequence[Mapping[str, Any]], histories: Sequence[pd.DataFrame], epochs: int, criterion: str
 ) -> pd.DataFrame:
-    """Say of each trial how far it came and how good its best epoch was.
+    """Return each trial's number of epochs and its metrics at the best epoch.
 
     Args:
         trials: topology, optimiser, learning_rate, activation and fold of each.
         histories: their histories in the same order; shorter than `epochs` where the loss diverged.
-        epochs: that a trial has.
+        epochs: number of epochs of a complete trial.
         criterion: the column whose first greatest value marks the best epoch.
 
     Returns:
         topology, optimiser, learning_rate, activation, fold, epochs (finished), best_epoch, val_accuracy, val_patch_iou
-        (0 … 1, at the best epoch; missing where no epoch was finished) and diverged.
+        (0 … 1, at the best epoch; missing if no epoch was finished) and diverged.
     """
     rows = []
     for trial, history in zip(trials, histories, strict=True):
@@ -52,12 +52,12 @@ def combinations(trials: pd.DataFrame, present: Mapping[str, Mapping[str, Any]],
     Args:
         trials: from `trial_rows`.
         present: each topology's optimiser, learning_rate and activation in the config.
-        criterion: the column that decides.
+        criterion: the column by which combinations are ranked.
 
     Returns:
         topology, optimiser, learning_rate, activation, val_accuracy, val_patch_iou (means over the folds, 0 … 1), diverged
-        (in any fold; such a combination is never the best), best and present (both bool). Topologies as they come, their
-        combinations from the best down.
+        (in any fold; such a combination is never the best), best and present (both bool). Topologies in the order of `trials`,
+        their combinations from the best down.
     """
     means = trials.groupby(_COMBINATION, sort=False, as_index=False).agg(
         val_accuracy=("val_accuracy", "mean"), val_patch_iou=("val_patch_iou", "mean"), diverged=("diverged", "any")
@@ -79,14 +79,14 @@ def combinations(trials: pd.DataFrame, present: Mapping[str, Mapping[str, Any]],
 
 
 def search_table(ranked: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Make the table of a search, as a person reads it.
+    """Return the table of a search for readers.
 
     Args:
         ranked: from `combinations`.
 
     Returns:
         Topology, Optimiser, Learning rate, Act-Conv (as Table 4 names them), Accuracy, Mean IoU (per cent) and Choice
-        (`best`, `in the config`, `diverged`); and footnotes: what to write into the config where the best is not in it.
+        (`best`, `in the config`, `diverged`); and footnotes: what to write into the config for each best that is not in it.
     """
     choice = [
         ", ".join(word for word, holds in zip(("best", "in the config", "diverged"), flags, strict=True) if holds)

@@ -1,0 +1,208 @@
+"""The training and validation steps: tasks side by side on the same batches, in one Keras model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lumbarseg.data.augmentation import warp
+from lumbarseg.evaluation.metrics import iou
+from lumbarseg.training.options import TrainingOptions
+from lumbarseg.training.task import Features, TrainTask
+
+Forward = Callable[[Any, Any], Features]
+"""Computes the tasks' inputs from images (n, side, side, channels) and the number of their group."""
+
+
+def forward_images(images: Any, group: Any) -> Features:
+    """Return what networks take, whatever the group: the images themselves."""
+    return {"images": images}
+
+
+class MultiTaskModel(keras.Model):
+    """Trains tasks side by side with Keras `fit`; each has its own optimiser, and none changes another's result.
+
+    Steps return nothing of the device: Keras would copy it to the host in each step. The metrics stay on the device; they
+    are read with `rows` after an epoch and set back with `reset` before one.
+    """
+
+    def __init__(self, tasks: Sequence[TrainTask], options: TrainingOptions, forward: Forward = forward_images) -> None:
+        """Make the metrics; steps are traced, or compiled with XLA, in the first call.
+
+        Args:
+            tasks: what is trained.
+            options: of the training.
+            forward: computes the inputs of the tasks; runs the frozen networks in the case of meta-learners.
+        """
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self._options = options
+        self._forward = forward
+        classes = len(options.class_names)
+        self._mean_loss = TaskMean(len(tasks))
+        self._mean_accuracy = TaskMean(len(tasks))
+        self._mean_val_loss = TaskMean(len(tasks))
+        self._confusion = TaskConfusion(len(tasks), classes)
+        # XLA compiles neither the warp's projective transform nor the counting of pairs, so not the step as a whole.
+        self._gradients = tf.function(self._gradients_of_part, jit_compile=options.xla)
+        self._apply = tf.function(self.apply_gradients, jit_compile=options.xla)
+        self.compile(jit_compile=False)
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """None that Keras resets: it does so before validation, when those of training have not been read yet."""
+        return []
+
+    def reset(self) -> None:
+        """Set the metrics back."""
+        for metric in (self._mean_loss, self._mean_accuracy, self._mean_val_loss, self._confusion):
+            metric.reset_state()
+
+    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Change all tasks' weights once."""
+        images, labels = self.augment(batch)
+        group = batch["groups"][0]
+        if self._options.gradient_accumulation_steps == 1:
+            gradients = self._part(images, labels, group, tf.constant(1.0))
+        else:
+            gradients = self._accumulated(images, labels, group)
+        self._apply(gradients)
+        return {"step": tf.constant(0)}
+
+    def augment(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the batch's warped images and labels; see `augmentation.warp`."""
+        return warp(batch["images"], batch["labels"], batch["warps"])
+
+    def apply_gradients(self, gradients: Sequence[Sequence[Any]]) -> None:
+        """Change each task's weights by its gradients."""
+        for task, own in zip(self.tasks, gradients, strict=True):
+            task.optimiser.apply(own, task.network.trainable_variables)
+
+    def _accumulated(self, images: Any, labels: Any, group: Any) -> Any:
+        """Return gradients of a batch whose parts are computed one after the other."""
+        size = tf.shape(images)[0]
+        parts = tf.minimum(self._options.gradient_accumulation_steps, size)
+
+        def start(part: Any) -> Any:
+            return part * (size // parts) + tf.minimum(part, size % parts)
+
+        def add_part(part: Any, sums: Any) -> Any:
+            some = slice(start(part), start(part + 1))
+            share = tf.cast(some.stop - some.start, tf.float32) / tf.cast(size, tf.float32)
+            own = self._part(images[some], labels[some], group, share)
+            return part + 1, tf.nest.map_structure(tf.add, sums, own)
+
+        zeros = [[tf.zeros_like(variable) for variable in task.trainable] for task in self.tasks]
+        return tf.while_loop(lambda part, _: part < parts, add_part, (0, zeros), parallel_iterations=1)[1]
+
+    def _part(self, images: Any, labels: Any, group: Any, share: Any) -> Any:
+        losses, accuracies, gradients = self._gradients(images, labels, group, share)
+        self._mean_loss.update_state(losses, tf.shape(images)[0])
+        self._mean_accuracy.update_state(accuracies, tf.shape(images)[0])
+        return gradients
+
+    def _gradients_of_part(self, images: Any, labels: Any, group: Any, share: Any) -> tuple[Any, Any, Any]:
+        """Return losses (tasks,), accuracies (tasks,) and each task's gradients of its loss times `share`."""
+        features = self._forward(images, group)
+        losses, accuracies, gradients = [], [], []
+        for task in self.tasks:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(task.trainable)
+                logits = task.logits(features, training=True)
+                loss = cross_entropy(labels, logits)
+                scaled = task.optimiser.scale_loss(loss * share)
+            gradients.append(tape.gradient(scaled, task.trainable))
+            losses.append(loss)
+            hits = keras.ops.equal(keras.ops.argmax(logits, axis=-1), keras.ops.cast(labels, "int64"))
+            accuracies.append(keras.ops.mean(keras.ops.cast(hits, "float32")))
+        return tf.stack(losses), tf.stack(accuracies), gradients
+
+    def test_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Count the pixels of each pair of true and predicted class, for all tasks."""
+        labels = keras.ops.cast(batch["labels"], "int32")
+        features = self._forward(batch["images"], batch["groups"][0])
+        logits = [task.logits(features, training=False) for task in self.tasks]
+        self._mean_val_loss.update_state(tf.stack([cross_entropy(labels, one) for one in logits]), tf.shape(labels)[0])
+        self._confusion.update_state(labels, [keras.ops.argmax(one, axis=-1) for one in logits])
+        return {"step": tf.constant(0)}
+
+    def rows(self) -> list[dict[str, float]]:
+        """Return each task's metrics of the epoch, named as the columns of a history."""
+        loss, accuracy, val_loss, confusions = (
+            keras.ops.convert_to_numpy(metric.result())
+            for metric in (self._mean_loss, self._mean_accuracy, self._mean_val_loss, self._confusion)
+        )
+        rows = []
+        for place, confusion in enumerate(confusions):
+            common = np.diagonal(confusion)
+            per_class = iou(confusion.sum(axis=1), confusion.sum(axis=0), common)
+            foreground = np.delete(per_class, self._options.background)
+            found = foreground[~np.isnan(foreground)]
+            rows.append(
+                {
+                    "loss": loss[place],
+                    "accuracy": accuracy[place],
+                    "val_loss": val_loss[place],
+                    "val_accuracy": common.sum() / confusion.sum(),
+                    "val_patch_iou": found.mean() if len(found) else np.nan,
+                }
+                | {
+                    f"val_patch_iou_{name}": value
+                    for name, value in zip(self._options.class_names, per_class, strict=True)
+                }
+            )
+        return rows
+
+
+def cross_entropy(labels: Any, logits: Any) -> Any:
+    """Return the mean cross-entropy over pixels, a float32 scalar."""
+    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+
+class TaskMean(keras.metrics.Metric):
+    """The mean over patches of one value per task, (tasks,) float64."""
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.total = self.add_variable((tasks,), "zeros", dtype="float64", name="total")
+        self.patches = self.add_variable((), "zeros", dtype="float64", name="patches")
+
+    def update_state(self, values: Any, patches: Any) -> None:
+        """Add a batch's means, (tasks,), over a number of patches."""
+        patches = keras.ops.cast(patches, "float64")
+        self.total.assign_add(keras.ops.cast(values, "float64") * patches)
+        self.patches.assign_add(patches)
+
+    def result(self) -> Any:
+        """Return the means."""
+        return self.total / self.patches
+
+
+class TaskConfusion(keras.metrics.Metric):
+    """Pixels by true and predicted class, (tasks, classes, classes) int64.
+
+    `keras.metrics.MeanIoU` counts in float32, which loses pixels above 16.7 million, some 250 patches.
+    """
+
+    def __init__(self, tasks: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.counts = self.add_variable((tasks, classes, classes), "zeros", dtype="int64", name="counts")
+
+    def update_state(self, labels: Any, predicted: Sequence[Any]) -> None:
+        """Add a batch: labels (n, side, side) int32 and each task's predicted classes, of the same shape."""
+        pairs = self.classes**2
+        counts = [
+            tf.math.bincount(
+                tf.reshape(labels * self.classes + tf.cast(one, tf.int32), (-1,)), minlength=pairs, maxlength=pairs
+            )
+            for one in predicted
+        ]
+        self.counts.assign_add(tf.reshape(tf.cast(tf.stack(counts), tf.int64), self.counts.shape))
+
+    def result(self) -> Any:
+        """Return the counts."""
+        return self.counts.value

@@ -1,0 +1,56 @@
+"""The options of a training: how long, in which steps, and which epoch is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MONITOR_COLUMNS = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}
+"""The history's column whose greatest value marks the best epoch, by the config's `training.monitor`."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of one training of networks or meta-learners.
+
+    Attributes:
+        epochs: number of epochs.
+        batch_size: patches per step.
+        monitor: `accuracy` or `mean_iou` of the validation patches; the first epoch wins a tie (Section 5.3).
+        augmentation: the config's `training.augmentation`.
+        seed: seed of the patches' order and of the augmentation.
+        background: id of the class left out of the mean IoU.
+        class_names: in the order of their ids.
+        gradient_accumulation_steps: parts of a batch that are computed one after the other, to save memory; the step is
+            made with the mean of their gradients.
+        xla: compile the steps with XLA.
+    """
+
+    epochs: int
+    batch_size: int
+    monitor: str
+    augmentation: Mapping[str, Any]
+    seed: int
+    background: int
+    class_names: Sequence[str]
+    gradient_accumulation_steps: int = 1
+    xla: bool = False
+
+    @classmethod
+    def from_settings(
+        cls, training: Mapping[str, Any], epochs: int, class_names: Sequence[str], background: int
+    ) -> "TrainingOptions":
+        """Make options from the config's `training`; meta-learners have a number of epochs of their own."""
+        keys = ("batch_size", "gradient_accumulation_steps", "monitor", "augmentation", "seed", "xla")
+        return cls(
+            epochs=epochs, class_names=class_names, background=background, **{key: training[key] for key in keys}
+        )
+
+    @property
+    def monitored_column(self) -> str:
+        """The history's column whose greatest value marks the best epoch."""
+        return MONITOR_COLUMNS[self.monitor]
+
+    @property
+    def patches_in_memory(self) -> int:
+        """Patches of the largest part of a batch."""
+        return -(-self.batch_size // self.gradient_accumulation_steps)
