@@ -1,4 +1,4 @@
-"""One writer at a time, whatever happens to the one before."""
+"""The lock on a folder: one owner at a time, whatever happens to the one before."""
 
 import json
 import multiprocessing
@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Seconds of the library, made short."""
+    """Shorten the library's waiting times."""
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(lock, "STALE_AFTER_S", 1.0)
 
@@ -50,13 +50,13 @@ def owner(tmp_path):
     process.join()
 
 
-def of_another_machine(folder):
-    """Have the lock look as if its owner were on another node, where processes cannot be seen."""
+def move_owner_to_another_machine(folder):
+    """Make the lock look as if its owner were on another node, where processes cannot be seen."""
     file = folder.with_name(f"{folder.name}.lock")
     file.write_text(json.dumps(json.loads(file.read_text()) | {"place": "elsewhere 1", "host": "node7"}))
 
 
-def test_many_at_once_never_write_at_the_same_time(tmp_path, monkeypatch):
+def test_exclusive_lock_has_one_owner_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(lock.time, "sleep", lambda seconds, sleep=time.sleep: sleep(min(seconds, 0.01)))
     folder = tmp_path / "state"
     folder.mkdir()
@@ -69,35 +69,35 @@ def test_many_at_once_never_write_at_the_same_time(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
-def test_one_that_was_killed_is_followed_at_once(tmp_path, owner, monkeypatch):
+def test_exclusive_lock_breaks_that_of_a_killed_owner_at_once(tmp_path, owner, monkeypatch):
     monkeypatch.setattr(lock, "STALE_AFTER_S", 1000.0)
     os.kill(owner.pid, signal.SIGKILL)
     with exclusive_lock(tmp_path / "state"):
         assert json.loads((tmp_path / "state.lock").read_text())["process"] == os.getpid()
 
 
-def test_one_on_a_node_that_died_is_followed_when_it_has_been_silent(tmp_path, owner):
+def test_exclusive_lock_breaks_that_of_a_dead_node_after_missed_heartbeats(tmp_path, owner):
     os.kill(owner.pid, signal.SIGKILL)
     owner.join()
-    of_another_machine(tmp_path / "state")
+    move_owner_to_another_machine(tmp_path / "state")
     began = time.monotonic()
     with exclusive_lock(tmp_path / "state"):
         assert time.monotonic() - began >= 1.0
 
 
-def test_a_living_one_is_waited_for_and_then_told_of(tmp_path, owner, monkeypatch, caplog):
+def test_exclusive_lock_waits_for_a_living_owner_and_then_names_it(tmp_path, owner, monkeypatch, caplog):
     monkeypatch.setattr(lock, "MAX_WAIT_S", 2.0)
-    told = pytest.raises(InputError, match=r"state.lock: expected no other job at work here, found that .* is alive")
-    with told, exclusive_lock(tmp_path / "state"):
+    refused = pytest.raises(InputError, match=r"state\.lock: locked by .*, which is alive; .*`make resume`")
+    with refused, exclusive_lock(tmp_path / "state"):
         pytest.fail("two at once")
-    assert "waiting for it to end" in caplog.text
+    assert "waiting until it ends" in caplog.text
     assert owner.is_alive()
     assert [path.name for path in tmp_path.iterdir()] == ["state.lock"]
 
 
-def test_one_that_hung_and_was_taken_over_ends_itself_when_it_wakes(tmp_path, owner):
+def test_a_job_that_hung_ends_itself_when_its_lock_was_broken(tmp_path, owner):
     os.kill(owner.pid, signal.SIGSTOP)
-    of_another_machine(tmp_path / "state")
+    move_owner_to_another_machine(tmp_path / "state")
     with exclusive_lock(tmp_path / "state"):
         os.kill(owner.pid, signal.SIGCONT)
         owner.join(20)
@@ -105,14 +105,14 @@ def test_one_that_hung_and_was_taken_over_ends_itself_when_it_wakes(tmp_path, ow
         assert json.loads((tmp_path / "state.lock").read_text())["process"] == os.getpid()
 
 
-def test_what_is_done_is_kept_for_one_that_waits(tmp_path):
+def test_remove_folder_keeps_finished_work_for_a_job_that_waits(tmp_path):
     folder = tmp_path / "state"
     found = []
 
     def follow():
         with exclusive_lock(folder) as second:
             found.append((folder / "epoch").read_text())
-            second.done()
+            second.remove_folder()
 
     with exclusive_lock(folder) as first:
         folder.mkdir()
@@ -121,13 +121,13 @@ def test_what_is_done_is_kept_for_one_that_waits(tmp_path):
         thread.start()
         while not list(tmp_path.glob("*.waiting-*")):
             time.sleep(0.01)
-        first.done()
+        first.remove_folder()
     thread.join(20)
     assert found == ["300"]
     assert not folder.exists()
 
 
-def test_a_process_id_that_is_used_again_is_another_process():
+def test_has_ended_tells_processes_with_the_same_id_apart():
     me = lock.identity()
     assert lock.has_ended(me) is False
     assert lock.has_ended(me | {"process_start_time": "1"}) is True

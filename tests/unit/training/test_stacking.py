@@ -1,38 +1,30 @@
-"""Meta-learners in the training loop: side by side, on frozen networks, in fold and out of fold."""
-
-from pathlib import Path
+"""Meta-learners: side by side, on frozen networks, in fold and out of fold."""
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
-from factories.training import options, results_of, weights, write_session
+from factories.training import ADAM, CLASS_NAMES, SIDE, options, results_of, same_weights, tiny_network, weights
 from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import PatchSet
-from lumbarseg.models.build import build_network, optimiser
+from lumbarseg.errors import InputError
+from lumbarseg.models.build import optimiser
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner, meta_learner_inputs
+from lumbarseg.models.metadata import load_network, network_metadata, save_network
 from lumbarseg.training.loop import fit
+from lumbarseg.training.stacking import forward_ensembles, train_meta_learners
 from lumbarseg.training.task import TrainTask
 
-CLASSES, SIDE, WIDTH = 3, 32, 3
-ADAM = {"optimiser": "adam", "learning_rate": 0.01}
 AS_THEY_ARE = {"rotation_deg": 0, "zoom": [1, 1], "shift": 0, "flip": 0}
-MODELS = [Model(f"E2+{combiner}", ("U1", "UD"), combiner) for combiner in ("NAD", "TCD")]
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("patches")
-    return [write_session(folder, name, seed) for seed, name in enumerate("abc")]
+NETWORKS = ("U1", "UD")
+MODELS = [Model(f"E2+{combiner}", NETWORKS, combiner) for combiner in ("NAD", "TCD")]
+CLASSES, WIDTH = len(CLASS_NAMES), 3  # of the tiny network's head input
 
 
 def ensemble(seed=1):
-    networks = {
-        name: build_network(topology, side=SIDE, channels=2, classes=CLASSES, base_filters=WIDTH, seed=seed, name=name)
-        for name, topology in {"U1": {}, "UD": {"output": "ds3"}}.items()
-    }
-    return Ensemble(networks, [], {})
+    return Ensemble({name: tiny_network(name, seed + place) for place, name in enumerate(NETWORKS)}, [], {})
 
 
 def task(model):
@@ -41,87 +33,114 @@ def task(model):
 
 
 def stack(sessions, state, models, forward, groups=None, **changes):
-    settings = {"epochs": 3, "augmentation": AS_THEY_ARE, "class_names": ["Background", "Vert", "Nowhere"]} | changes
-    training = PatchSet(sessions[:2], groups)
-    return fit(
-        [task(model) for model in models], training, PatchSet(sessions[2:], groups and [9]), options(**settings),
-        state, {"groups": groups}, forward=forward,
-    )  # fmt: skip
+    training, validation = PatchSet(sessions[:2], groups), PatchSet(sessions[2:], groups and [9])
+    settings = options(**{"augmentation": AS_THEY_ARE} | changes)
+    return fit([task(model) for model in models], training, validation, settings, state, {}, forward=forward)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_a_head_equals_two_dense_layers_trained_apart_on_stored_outputs(sessions, tmp_path, model):
-    networks = ensemble()
-    epochs, batch = 3, 4
-    best, history = stack(sessions, tmp_path, [model], lambda images, _: networks.forward(images))[model.name]
-
-    images, labels = PatchSet(sessions[:2]).read(range(12))
-    stored = [keras.ops.convert_to_numpy(networks.forward(images)[name]) for name in meta_learner_inputs(model)]
-    merged = np.mean(stored, axis=0) if model.combiner[1] == "A" else np.concatenate(stored, axis=-1)
-    apart = keras.Sequential(
-        [keras.Input(merged.shape[1:]), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(CLASSES)]
-    )
-    start = task(model).network
-    apart.set_weights(
-        [array.reshape(like.shape) for array, like in zip(start.get_weights(), apart.get_weights(), strict=True)]
-    )
-    adam = keras.optimizers.Adam(0.01)
-    found = []
-    for epoch in range(1, epochs + 1):
-        order = np.random.default_rng([1, epoch]).permutation(12)
-        for first in range(0, 12, batch):
-            some = order[first : first + batch]
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(
-                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels[some].astype("i4"), apart(merged[some]))
-                )
-            adam.apply(tape.gradient(loss, apart.trainable_variables), apart.trainable_variables)
-        found.append([array.ravel() for array in apart.get_weights()])
-    kept = int(history["val_accuracy"].idxmax())
-    for ours, theirs in zip(weights(best), found[kept], strict=True):
-        assert ours.ravel() == pytest.approx(theirs, abs=2e-5)
-
-
-def test_heads_side_by_side_learn_as_each_alone(sessions, tmp_path):
-    networks = ensemble()
-    together = stack(sessions, tmp_path / "both", MODELS, lambda images, _: networks.forward(images))
-    for model in MODELS:
-        alone = stack(sessions, tmp_path / model.name, [model], lambda images, _: networks.forward(images))
-        (best, history), (best_alone, history_alone) = together[model.name], alone[model.name]
-        assert results_of(history).equals(results_of(history_alone))
-        for one, other in zip(weights(best), weights(best_alone), strict=True):
-            assert np.array_equal(one, other)
-
-
-def test_each_network_runs_forward_once_a_batch_for_all_heads(sessions, tmp_path):
+@pytest.fixture(scope="module")
+def side_by_side(sessions, tmp_path_factory):
+    """Both meta-learners trained together: their results, and how often the networks ran forward."""
     networks, calls = ensemble(), []
 
     def forward(images, group):
         tf.py_function(lambda: calls.append(1), [], [])
         return networks.forward(images)
 
-    stack(sessions, tmp_path, MODELS, forward, epochs=2)
-    # Each epoch three batches to learn from and two to validate on.
-    assert len(calls) == 2 * (3 + 2)
+    return stack(sessions, tmp_path_factory.mktemp("both"), MODELS, forward), len(calls)
 
 
-def test_out_of_fold_each_patient_is_seen_by_the_networks_of_its_group_and_once_an_epoch(sessions, tmp_path):
-    by_group = {2: ensemble(2), 3: ensemble(3), 9: ensemble(1)}
-    of_group = {2: sessions[0], 3: sessions[1], 9: sessions[2]}
-    seen = {group: [] for group in by_group}
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_a_meta_learner_equals_two_dense_layers_trained_on_stored_outputs(sessions, side_by_side, model):
+    networks, batch = ensemble(), 4
+    best, history = side_by_side[0][model.name]
 
-    def forward(images, group):
-        def note(batch):
-            seen[group].extend(np.round(batch.numpy()[:, 0, 0, 0], 6).tolist())
+    images, labels = PatchSet(sessions[:2]).read(range(12))
+    stored = [keras.ops.convert_to_numpy(networks.forward(images)[name]) for name in meta_learner_inputs(model)]
+    merged = np.mean(stored, axis=0) if model.combiner[1] == "A" else np.concatenate(stored, axis=-1)
+    dense = keras.Sequential(
+        [keras.Input(merged.shape[1:]), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(CLASSES)]
+    )
+    start = task(model).network
+    dense.set_weights(
+        [array.reshape(like.shape) for array, like in zip(start.get_weights(), dense.get_weights(), strict=True)]
+    )
+    adam = keras.optimizers.Adam(0.01)
+    found = []
+    for epoch in range(1, len(history) + 1):
+        order = np.random.default_rng([1, epoch]).permutation(12)
+        for first in range(0, 12, batch):
+            some = order[first : first + batch]
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels[some].astype("i4"), dense(merged[some]))
+                )
+            adam.apply(tape.gradient(loss, dense.trainable_variables), dense.trainable_variables)
+        found.append([array.ravel() for array in dense.get_weights()])
+    kept = int(history["val_accuracy"].idxmax())
+    for ours, theirs in zip(weights(best), found[kept], strict=True):
+        assert ours.ravel() == pytest.approx(theirs, abs=2e-5)
 
-        tf.py_function(note, [images], [])
-        return by_group[group].forward(images)
 
-    stack(sessions, tmp_path, MODELS[:1], forward, groups=[2, 3], epochs=2)
-    for group, session in of_group.items():
+def test_meta_learners_side_by_side_learn_as_each_alone(sessions, side_by_side, tmp_path):
+    for model in MODELS:
+        alone = stack(sessions, tmp_path / model.name, [model], forward_ensembles({0: ensemble()}))[model.name]
+        together = side_by_side[0][model.name]
+        assert results_of(together[1]).equals(results_of(alone[1]))
+        assert same_weights(together[0], alone[0])
+
+
+def test_networks_run_forward_once_per_batch_for_all_meta_learners(side_by_side):
+    # In each of three epochs there are three batches to learn from and two to validate on.
+    assert side_by_side[1] == 3 * (3 + 2)
+
+
+def test_out_of_fold_each_patient_is_seen_by_the_networks_of_its_group_once_per_epoch(sessions, tmp_path):
+    class Noting:
+        """Networks that note which patches they are given."""
+
+        def __init__(self, seed):
+            self.networks, self.seen = ensemble(seed), []
+
+        def note(self, images):
+            self.seen += np.round(images.numpy()[:, 0, 0, 0], 6).tolist()
+
+        def forward(self, images):
+            tf.py_function(self.note, [images], [])
+            return self.networks.forward(images)
+
+    of_group = {2: Noting(2), 3: Noting(4), 9: Noting(6)}
+    stack(sessions, tmp_path, MODELS[:1], forward_ensembles(of_group), groups=[2, 3], epochs=2)
+    for noting, session in zip(of_group.values(), sessions, strict=True):
         patches, _ = PatchSet([session]).read(range(6))
-        assert sorted(seen[group]) == sorted(2 * np.round(patches[:, 0, 0, 0], 6).tolist())
+        assert sorted(noting.seen) == sorted(2 * np.round(patches[:, 0, 0, 0], 6).tolist())
 
 
-def test_heads_of_other_groups_never_go_on_from_old_state(sessions, tmp_path):
+def test_groups_are_part_of_what_defines_a_training(sessions):
     assert PatchSet(sessions, [1, 1, 2]).digest != PatchSet(sessions, [1, 2, 2]).digest != PatchSet(sessions).digest
+
+
+def test_train_meta_learners_writes_each_and_refuses_networks_of_another_fold(sessions, tmp_path):
+    files = {fold: {name: tmp_path / f"{name}_{fold}.keras" for name in NETWORKS} for fold in (1, 2)}
+    for fold, of_fold in files.items():
+        for name, path in of_fold.items():
+            save_network(tiny_network(name, fold), path, network_metadata(name, fold, ["T2w", "T1w"], CLASS_NAMES))
+    training = {"batch_size": 4, "gradient_accumulation_steps": 1, "monitor": "accuracy", "seed": 1, "xla": False}
+    targets = [tmp_path / f"{model.name}.keras" for model in MODELS]
+
+    def run(network_files):
+        train_meta_learners(
+            MODELS, network_files, sessions[:2], sessions[2:], fold=1, networks_of_training=[2, 1],
+            settings=training | {"base_filters": WIDTH, "augmentation": AS_THEY_ARE},
+            stacking={"channels": 4, "epochs": 1, **ADAM}, channels=["T2w", "T1w"], class_names=CLASS_NAMES, background=0,
+            meta_learner_files=targets, history_file=tmp_path / "out/history_fold-1.csv",
+        )  # fmt: skip
+
+    with pytest.raises(InputError, match="fold is 1, expected 2"):
+        run({1: files[1], 2: files[1]})
+    run(files)
+    for model, target in zip(MODELS, targets, strict=True):
+        load_network(target, network_metadata(model.name, 1, ["T2w", "T1w"], CLASS_NAMES))
+    history = pd.read_csv(tmp_path / "out/history_fold-1.csv")
+    assert history["model"].tolist() == [model.name for model in MODELS]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["history_fold-1.csv"]
