@@ -79,7 +79,7 @@ def test_fit_logs_speed_waiting_and_time_left(sessions, tmp_path, caplog):
 def test_fit_rejects_patches_that_are_not_finite(tmp_path, value, session):
     sessions = write_sessions(tmp_path)
     write_session(tmp_path, session, 0, spoilt={(5, 5, 6, 1): value})
-    message = rf"{session}_patches\.json: expected finite .* NaN or infinite values in patch 5; delete"
+    message = rf"{session}_patches\.json: patch 5 has NaN or infinite values; delete"
     with pytest.raises(InputError, match=message):
         # no more than two patches are read before the first step
         train(sessions, tmp_path / "state", epochs=1, batch_size=1)
@@ -91,7 +91,7 @@ def test_fit_rejects_damaged_patches(tmp_path):
     content = bytearray(images.read_bytes())
     content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
     images.write_bytes(content)
-    with pytest.raises(InputError, match=r"b_(patches\.json|images\.b2nd): expected"):
+    with pytest.raises(InputError, match=r"b_(patches\.json|images\.b2nd): "):
         train(sessions, tmp_path / "state", epochs=1)
 
 
