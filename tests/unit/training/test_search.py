@@ -25,7 +25,7 @@ def history(*accuracies):
     return pd.DataFrame({"epoch": range(1, len(values) + 1), "val_accuracy": values, "val_patch_iou": values / 2})
 
 
-def test_every_topology_is_tried_with_every_combination_and_keeps_its_blocks():
+def test_trials_are_every_combination_for_every_topology_with_its_own_blocks():
     trials = study(topologies=["UMD", "U1"], activations=["relu", "prelu"]).trials
     assert len(trials) == 2 * 3 * 2
     assert next(iter(trials)) == "UMD_adam_0.001_relu"
@@ -34,20 +34,20 @@ def test_every_topology_is_tried_with_every_combination_and_keeps_its_blocks():
     assert (entry["input"], entry["output"]) == ("multi_kernel", "ds3")
 
 
-def test_without_topologies_those_that_are_trained_are_tried_and_an_optimiser_can_be_taken_out():
+def test_trials_are_by_default_of_the_trained_topologies_and_can_leave_out_an_optimiser():
     trials = study(learning_rates={"adam": [0.001], "sgd": None}).trials
     assert {trial.topology for trial in trials.values()} == set(PAPER["train"])
     assert {trial.entry["optimiser"] for trial in trials.values()} == {"adam"}
 
 
-def test_the_papers_grid_holds_the_papers_choices():
+def test_trials_of_the_papers_grid_hold_the_papers_choices():
     paper = Study(copy.deepcopy(PAPER))
     for name in paper.networks:
         chosen = paper.topology(name)
         assert any(trial.topology == name and trial.entry == chosen for trial in paper.trials.values()), name
 
 
-def test_a_study_without_a_search_has_no_trials():
+def test_trials_are_none_without_a_search():
     config = {key: value for key, value in copy.deepcopy(PAPER).items() if key != "search"}
     assert Study(config).trials == {}
 
@@ -66,7 +66,7 @@ def ranked():
     return rows, combinations(rows, present, "val_accuracy")
 
 
-def test_a_trial_is_judged_by_its_first_best_epoch(ranked):
+def test_trial_rows_take_the_first_best_epoch(ranked):
     rows, _ = ranked
     assert rows["best_epoch"].tolist()[:5] == [2, 1, 2, 1, 1]
     assert rows["val_accuracy"].tolist()[:4] == [0.7, 0.6, 0.8, 0.7]
@@ -75,7 +75,7 @@ def test_a_trial_is_judged_by_its_first_best_epoch(ranked):
     assert rows["best_epoch"].isna().tolist() == [False] * 5 + [True]
 
 
-def test_the_best_combination_is_that_of_the_highest_mean_and_never_one_that_diverged(ranked):
+def test_combinations_rank_by_the_mean_and_never_choose_one_that_diverged(ranked):
     _, means = ranked
     assert means["learning_rate"].tolist() == [0.1, 0.001, 1.0]
     assert means["best"].tolist() == [True, False, False]
