@@ -73,10 +73,10 @@ class Checkout:
 
     def finish(self, process: subprocess.Popen) -> int:
         try:
-            return process.wait(900)
+            return process.wait(1500)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(f"still running after 900 s:\n{self.output[-4000:]}\n{ask('squeue')}") from None
+            raise AssertionError(f"still running after 1500 s:\n{self.output[-4000:]}\n{ask('squeue')}") from None
 
     def end(self, process: subprocess.Popen) -> None:
         """End a run and its jobs; SIGTERM has Snakemake wait for them and send no more."""

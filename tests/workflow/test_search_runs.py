@@ -47,4 +47,4 @@ def test_search_without_a_grid_says_what_to_write(finished):
     run = snakemake(finished, "search", "--configfile", study.name, "--dry-run", "--quiet", "rules")
     study.unlink()
     assert run.status == 1
-    assert "`search` expects optimisers and learning rates to try" in run.output
+    assert "`search` needs the section `search` with learning rates to try" in run.output

@@ -495,8 +495,10 @@ class StudyConfig(Section):
     sessions: str = Field(
         default="sessions.tsv", description="sheet of sessions (tab-separated); not used with `phantom`"
     )
+    # Not strict: `--config metrics_only=true` reaches us as text.
     metrics_only: bool = Field(
         default=False,
+        strict=False,
         description="draw figures and tables from metrics that were copied from where the study ran; needs no sheet and no images",
     )
     layout: Layout | None = Field(
