@@ -157,5 +157,6 @@ def test_page_of_the_config_and_schema_for_editors_are_up_to_date():
     assert made["schema"]() == made["SCHEMA"].read_text(encoding="utf-8"), "make docs"
 
 
-def test_metrics_only_may_be_text_because_the_command_line_gives_text(tmp_path):
-    assert study_of(tmp_path, metrics_only="true").config.metrics_only is True
+def test_metrics_only_may_be_text_because_the_command_line_gives_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert study_of({"metrics_only": "true"}).config.metrics_only is True
