@@ -1,4 +1,4 @@
-"""What the workflow asks of a cluster, and what it costs beside the jobs themselves, on the test cluster:
+"""What the workflow asks of a cluster, and what it costs on top of the jobs themselves, on the test cluster:
 
     python tests/slurm/cluster.py .venv/bin/python benchmarks/cluster.py
 

@@ -109,7 +109,14 @@ def main() -> None:
                 continue
             operations = 3 * 2 * multiply_accumulates(network) * options.batch / rates[precision]
             rows.append(
-                (name, precision, 1e3 * seconds, 1e3 * operations, seconds / operations, peak_memory() or "not told")
+                (
+                    name,
+                    precision,
+                    1e3 * seconds,
+                    1e3 * operations,
+                    seconds / operations,
+                    peak_memory() or "not reported",
+                )
             )
     print_table(["topology", "precision", "step, ms", "operations, ms", "step / operations", "peak GiB so far"], rows)
 

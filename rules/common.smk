@@ -16,7 +16,7 @@ from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
 from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # noqa: E402
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
-from lumbarseg.workflow.paths import FOLDER, LABEL, RUNS, ids_of, of_sessions, with_endings  # noqa: E402
+from lumbarseg.workflow.paths import LABEL, RUNS, ids_of, of_sessions  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
 from lumbarseg.workflow.report import Report  # noqa: E402
 from lumbarseg.workflow.runs import RunRecorder  # noqa: E402

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from lumbarseg.atomic_io import atomic_write
-from lumbarseg.training.options import MONITOR_COLUMNS
+from lumbarseg.atomic_io import write_csv
+from lumbarseg.config.history import MONITOR_COLUMNS
 from lumbarseg.training.search import combinations, trial_rows
 from lumbarseg.workflow.joblog import job
 
@@ -14,7 +14,6 @@ with job(snakemake.log[0]) as logger:
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
     ranked = combinations(trials, params.present, criterion)
     for path, frame in ((snakemake.output.trials, trials), (snakemake.output.combinations, ranked)):
-        with atomic_write(path) as temporary:
-            frame.to_csv(temporary, index=False)
+        write_csv(path, frame)
     for row in ranked[ranked["best"]].itertuples():
         logger.info("%s: best with %s, %g, %s", row.topology, row.optimiser, row.learning_rate, row.activation)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.atomic_io import atomic_write
+from lumbarseg.atomic_io import write_csv
 from lumbarseg.reporting.usage import usage_table
 from lumbarseg.workflow.joblog import job
 
@@ -16,5 +16,4 @@ with job(snakemake.log[0]):
         map(pd.read_csv, snakemake.input.meta_learners),
         networks.to_dict(),
     )
-    with atomic_write(snakemake.output[0]) as temporary:
-        usage.to_csv(temporary, index=False)
+    write_csv(snakemake.output[0], usage)

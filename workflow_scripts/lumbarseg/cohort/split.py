@@ -36,7 +36,7 @@ def split_patients(
 
     A patient belongs to one subset per fold, whatever the number of sessions. Patients are ordered by a hash of seed and
     patient, so the split depends neither on the order of the sheet nor on a library's generator. Patients of a stratum
-    are dealt to the folds in turn, so each stratum is spread evenly.
+    are assigned to the folds one after the other, so each stratum is spread evenly.
 
     Args:
         sessions: the sheet; sessions without a mask are ignored.

@@ -11,9 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-CONFIG_VERSION = 1
-"""Version of the config's layout."""
-
 RENAMED = {
     "packed": "bundle_experiment",
     "patches.side": "patches.patch_size",

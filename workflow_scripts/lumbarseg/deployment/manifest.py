@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import lumbarseg
+from lumbarseg.config.history import MONITOR_COLUMNS
 from lumbarseg.config.study import Model
 from lumbarseg.errors import InputError
 from lumbarseg.labels import LabelTable
@@ -93,7 +94,7 @@ def build_manifest(
 
 def _best_epoch(history: pd.DataFrame, training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the selected epoch with its losses, accuracies and patch IoU."""
-    decisive = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[training["monitor"]]
+    decisive = MONITOR_COLUMNS[training["monitor"]]
     row = history.iloc[history[decisive].argmax()]
     kept = {name: float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")}
     return {"epoch": int(row["epoch"]), "of": len(history), **kept}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lumbarseg.config import published
+from lumbarseg.config.history import MONITOR_COLUMNS
 from lumbarseg.config.study import Study
 from lumbarseg.errors import InputError
 from lumbarseg.reporting.registry import Declaration, declarations
@@ -93,7 +94,7 @@ def report_settings(study: Study) -> ReportSettings:
         ensemble_sizes={name: len(members) for name, members in study.ensembles.items()},
         meta_learners=study.stacking_combiners,
         stacking={key: plain["stacking"][key] for key in ("optimiser", "learning_rate")},
-        monitor={"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}[config.training.monitor],
+        monitor=MONITOR_COLUMNS[config.training.monitor],
         columns=columns,
         published_columns=columns if is_the_papers else {},
         shown=shown,

@@ -38,7 +38,7 @@ def prepare_device(device: str, threads: int, settings: Mapping[str, Any]) -> No
             tf.config.experimental.set_memory_growth(card, True)
     keras.utils.set_random_seed(settings["seed"])
     precision = settings["precision"]
-    # TensorFlow computes float32 in TF32, with a mantissa of 10 bits, unless it is told not to.
+    # By default TensorFlow computes float32 in TF32 on Ampere and later, with a mantissa of 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
     keras.config.set_dtype_policy("float32" if precision == "tf32" else precision)
     if not settings["xla"]:

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lumbarseg.config.history import MONITOR_COLUMNS
 from lumbarseg.config.schema import Augmentation
-
-MONITOR_COLUMNS = {"accuracy": "val_accuracy", "mean_iou": "val_patch_iou"}
-"""The history's column whose greatest value marks the best epoch, by the config's `training.monitor`."""
 
 
 @dataclass(frozen=True)

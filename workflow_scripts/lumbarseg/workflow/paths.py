@@ -17,7 +17,7 @@ FOLDER = "sub-{participant}/ses-{session}/"
 """A session's folder within a kind of result."""
 
 RUNS = Path("logs/runs")
-"""Records of runs, of all studies of a working directory: SLURM's jobs are told apart by the directory they were sent from."""
+"""Records of all runs in a working directory, of whatever study: SLURM jobs are identified by the directory they were submitted from."""
 
 
 @dataclass(frozen=True)

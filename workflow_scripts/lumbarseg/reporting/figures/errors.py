@@ -33,7 +33,7 @@ _KINDS = {
     "false (background in truth)": "#EE6677",
     "another class": "#CCBB44",
 }
-"""What an error is, in colours of Paul Tol's scheme `bright`, told apart by the colour-blind."""
+"""What an error is, in colours of Paul Tol's scheme `bright`, distinguishable by colour-blind readers."""
 
 
 @figure(

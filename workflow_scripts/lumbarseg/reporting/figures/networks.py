@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from lumbarseg.reporting.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, styled
 from lumbarseg.reporting.registry import figure
 
-# Paul Tol's pale colours, on which black text is legible; told apart by the colour-blind.
+# Paul Tol's pale colours, on which black text is legible; distinguishable by colour-blind readers.
 _COLOURS = {
     "encoder": ("#BBCCEE", "encoder"),
     "bottleneck": ("#99DDFF", "bottleneck"),

@@ -61,7 +61,7 @@ _PALETTE = (
     "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#332288", "#DDCC77", "#117733", "#882255",
     "#44AA99", "#999933", "#BBBBBB",
 )  # fmt: skip
-"""Paul Tol's schemes `bright` and, from the seventh colour on, `muted`: told apart by the colour-blind."""
+"""Paul Tol's schemes `bright` and, from the seventh colour on, `muted`: distinguishable by colour-blind readers."""
 
 Parameters = ParamSpec("Parameters")
 
