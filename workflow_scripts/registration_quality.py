@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lumbarseg.atomic_io import read_json
+from lumbarseg.atomic_io import read_json, write_csv
 from lumbarseg.imaging.quality_control import registration_table
 from lumbarseg.workflow.joblog import job
 
