@@ -59,7 +59,7 @@ rule assess_fold:
     input:
         library_inputs("assess_fold"),
         truth=plan.of_subset(paths.mask, "test"),
-        masks=[paths.masks(experiment) for experiment in plan.measured],
+        masks=[paths.masks(experiment) for experiment in results.settings.measured],
     output:
         distances=paths.surface_distances,
         confusion=paths.confusion,
@@ -74,7 +74,7 @@ rule assess_fold:
         runtime=scale_with_attempt(120),
     params:
         sessions=plan.ids_of_subset("test"),
-        experiments=plan.measured,
+        experiments=results.settings.measured,
         classes=config["classes"],
         background=config["background"],
     message:
@@ -113,12 +113,12 @@ rule case_slices:
         truth=of_sessions(plan.tested_sessions(), paths.mask),
         masks=[
             paths.result(f"masks/{experiment}/fold-{fold}")
-            for experiment in plan.worst_slices()
+            for experiment in results.settings.shown
             for fold in plan.study.folds
         ],
     output:
         cases=paths.slices("cases"),
-        worst=plan.worst_slices().values(),
+        worst=[paths.slices(f"worst_{experiment}") for experiment in results.settings.shown],
     log:
         paths.log("case_slices"),
     benchmark:
@@ -127,7 +127,7 @@ rule case_slices:
         "../envs/lumbarseg.yaml"
     params:
         sessions=[(session.participant_id, session.session_id) for session in plan.tested_sessions()],
-        experiments=list(plan.worst_slices()),
+        experiments=results.settings.shown,
         folds=plan.study.folds,
         by_hand=config["figures"]["slices"],
         most=3,

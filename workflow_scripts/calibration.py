@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from lumbarseg.atomic_io import write_csv
+from lumbarseg.atomic_io import read_csv, write_csv
 from lumbarseg.evaluation.calibration import calibration_errors, calibration_of_study
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    sums = pd.concat(map(pd.read_csv, snakemake.input.sums), ignore_index=True)
+    sums = pd.concat(map(read_csv, snakemake.input.sums), ignore_index=True)
     points = calibration_of_study(sums, snakemake.params.classes)
     write_csv(snakemake.output.calibration, points)
     write_csv(snakemake.output.errors, calibration_errors(points))

@@ -4,6 +4,7 @@ import itertools
 
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.config.schema import CaseSlice
 from lumbarseg.evaluation.case_selection import cases_by_hand, choose_cases
 from lumbarseg.evaluation.metrics import read_rows
@@ -21,7 +22,7 @@ with job(snakemake.log[0]):
     by_hand = cases_by_hand(per_slice, [CaseSlice.model_validate(one) for one in params.by_hand])
     cases = pd.concat([by_hand, chosen])
     store_slices(snakemake.output.cases, [read.case(row.case, row, params.experiments) for row in cases.itertuples()])
-    worst = pd.read_csv(files.worst_cases, dtype={"participant_id": str, "session_id": str})
+    worst = read_csv(files.worst_cases)
     for experiment, path in zip(params.experiments, snakemake.output.worst, strict=True):
         rows = worst_slices(worst, experiment, params.most)
         store_slices(path, [read.case(name, row, [experiment]) for name, row in rows])

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from lumbarseg.atomic_io import write_csv
+from lumbarseg.atomic_io import read_csv, write_csv
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     trainings = zip(snakemake.params.trainings, snakemake.input.histories, strict=True)
-    frames = [pd.read_csv(path).assign(topology=topology, fold=fold) for (topology, fold), path in trainings]
+    frames = [read_csv(path).assign(topology=topology, fold=fold) for (topology, fold), path in trainings]
     table = pd.concat(frames, ignore_index=True)
     write_csv(snakemake.output[0], table[["topology", "fold", *table.columns.drop(["topology", "fold"])]])

@@ -2,24 +2,21 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from lumbarseg.atomic_io import atomic_write, read_json
+from lumbarseg.atomic_io import atomic_write, read_csv, read_json
 from lumbarseg.reporting.results_page import PageItem, results_page
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params = snakemake.params
-    identifiers = {"participant_id": str, "session_id": str}
-    cohort = pd.read_csv(snakemake.input.cohort, dtype=identifiers)
+    cohort = read_csv(snakemake.input.cohort)
     patients, slices = cohort["participant_id"].nunique(), cohort["slices"].sum()
     settings = {"Cohort": f"{patients} patients with masks, {len(cohort)} sessions, {slices:,} slices"}
     page = results_page(
         params.study,
         [PageItem(**item, file=Path(file)) for item, file in zip(params.shown, snakemake.input.shown, strict=True)],
-        ranking=pd.read_csv(snakemake.input.ranking),
-        worst_cases=pd.read_csv(snakemake.input.worst_cases, dtype=identifiers, keep_default_na=False),
-        networks=pd.read_csv(snakemake.input.networks),
+        ranking=read_csv(snakemake.input.ranking),
+        worst_cases=read_csv(snakemake.input.worst_cases),
+        networks=read_csv(snakemake.input.networks),
         settings=settings | params.settings | read_json(snakemake.input.machine),
         differences_from=params.differences_from,
     )

@@ -1,15 +1,13 @@
 """Collect the trials of the hyper-parameter search, and rank the combinations of each topology."""
 
-import pandas as pd
-
-from lumbarseg.atomic_io import write_csv
+from lumbarseg.atomic_io import read_csv, write_csv
 from lumbarseg.config.history import MONITOR_COLUMNS
 from lumbarseg.training.search import combinations, trial_rows
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     params = snakemake.params
-    histories = [pd.read_csv(path) for path in snakemake.input.histories]
+    histories = [read_csv(path) for path in snakemake.input.histories]
     criterion = MONITOR_COLUMNS[params.monitor]
     trials = trial_rows(params.trials, histories, params.epochs, criterion)
     ranked = combinations(trials, params.present, criterion)

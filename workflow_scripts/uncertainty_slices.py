@@ -1,7 +1,6 @@
 """Read the test slices that the figure of uncertainty shows from images, masks and maps."""
 
-import pandas as pd
-
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.evaluation.case_selection import choose_cases
 from lumbarseg.reporting.images import SliceReader
 from lumbarseg.reporting.slices import store_slices
@@ -9,7 +8,7 @@ from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
     params, files = snakemake.params, snakemake.input
-    per_slice = pd.read_csv(files.per_slice, dtype={"participant_id": str, "session_id": str})
+    per_slice = read_csv(files.per_slice)
     cases = choose_cases(per_slice, params.experiment, params.background)
     masks = {(params.experiment, params.fold): files.masks}
     read = SliceReader(params.sessions, files.t2w, [], files.truth, masks)

@@ -5,11 +5,30 @@ wrong value. They validate and fill in defaults, nothing else: rules leave this 
 reach the jobs as parameters. It is imported each time Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from lumbarseg.config.fields import (
+    AS_LIST,
+    Action,
+    Activation,
+    Combiner,
+    Labelling,
+    ListOf,
+    Name,
+    Optimiser,
+    OptionalRange,
+    OrderedPair,
+    PositiveFloat,
+    PositiveInt,
+    Rates,
+    Section,
+    SetOf,
+    TableName,
+    matching,
+)
 
 RENAMED = {
     "packed": "bundle_experiment",
@@ -29,86 +48,11 @@ RENAMED = {
 }
 """Former keys and their present names."""
 
-Optimiser = Literal[
-    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd"
-]
-Activation = Literal["relu", "prelu"]
-Combiner = Literal["Arith", "Geo", "NAD", "NCD", "NSD", "TAD", "TCD", "TSD", "Flip"]
-Labelling = Literal["MAP", "TH"]
-Action = Literal["warn", "exclude", "ignore"]
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = next((value for value in values if values.count(value) > 1), None)
-    if repeated is not None:
-        raise PydanticCustomError("repeated", "names `{value}` twice", {"value": str(repeated)})
-    return values
-
-
-def _ordered(values: tuple[float, float]) -> tuple[float, float]:
-    if values[0] > values[1]:
-        raise PydanticCustomError("unordered", "must be the least and the greatest value, in this order")
-    return values
-
 
 def _t2w_first(values: tuple[str, ...]) -> tuple[str, ...]:
     if values not in (("T2w",), ("T2w", "T1w")):
         raise PydanticCustomError("channels", "must be [T2w] or [T2w, T1w]")
     return values
-
-
-def _matching(pattern: str, meaning: str) -> Any:
-    """Constrain the names under a section whose keys the user chooses."""
-
-    def check(name: str) -> str:
-        if not re.fullmatch(pattern, name):
-            raise PydanticCustomError("name", "must be {meaning}", {"meaning": meaning})
-        return name
-
-    return AfterValidator(check)
-
-
-def _pattern(pattern: str, meaning: str) -> Any:
-    """Constrain a text; editors show `meaning` where the text does not match, and so do our messages."""
-    return Field(pattern=pattern, json_schema_extra={"patternErrorMessage": meaning})
-
-
-# YAML has lists where these models have tuples, so strictness ends at the list itself; what is in it is checked strictly.
-_AS_LIST = Field(strict=False)
-_UNIQUE = Field(strict=False, json_schema_extra={"uniqueItems": True})
-
-Name = Annotated[
-    str,
-    _matching("[A-Za-z0-9]+", "made of letters and digits"),
-    Field(json_schema_extra={"pattern": "^[A-Za-z0-9]+$"}),
-]
-TableName = Annotated[
-    str,
-    _matching(
-        "table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+",
-        "like table_A9 and none of table_1 to table_6, table_ranking and table_measures, which the workflow fills itself",
-    ),
-    Field(json_schema_extra={"pattern": "^table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+$"}),
-]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Names = Annotated[tuple[str, ...], _UNIQUE, AfterValidator(_distinct)]
-Entries = Annotated[tuple[str, ...], _AS_LIST]
-Range = Annotated[tuple[float, float], _AS_LIST, AfterValidator(_ordered)]
-OptionalRange = Range | None
-Rates = Annotated[tuple[PositiveFloat, ...], _UNIQUE, AfterValidator(_distinct), Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A section of the config: frozen, no unknown keys, no conversion of texts to numbers."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,  # 20 and a default of 20 are the same 20.0, so that jobs are not repeated for it
-    )
 
 
 class Layout(Section):
@@ -125,16 +69,14 @@ class Phantom(Section):
     """A cohort of phantom patients."""
 
     patients: int = Field(ge=4, description="number of patients")
-    matrices: Annotated[tuple[Annotated[int, Field(ge=64, le=1400)], ...], _AS_LIST] = Field(
+    matrices: ListOf[Annotated[int, Field(ge=64, le=1400)]] = Field(
         default=(320, 384, 448, 512, 640, 800, 1024),
         min_length=1,
         description="rows and columns of the images (pixels), drawn for each site",
     )
-    slices: Annotated[
-        tuple[Annotated[int, Field(ge=3, le=40)], Annotated[int, Field(ge=3, le=40)]],
-        _AS_LIST,
-        AfterValidator(_ordered),
-    ] = Field(default=(8, 14), description="least and greatest number of slices per session")
+    slices: OrderedPair[Annotated[int, Field(ge=3, le=40)]] = Field(
+        default=(8, 14), description="least and greatest number of slices per session"
+    )
     seed: int = Field(default=1, description="seed of anatomy and acquisition")
 
 
@@ -142,13 +84,13 @@ class LabelClass(Section):
     """A row of the label table."""
 
     id: int = Field(ge=0, description="value of the class in every mask that the workflow writes")
-    name: Annotated[str, _pattern(r"^[^,+/\t]+$", "text without comma, plus, slash or tab")] = Field(
+    name: Annotated[str, matching(r"^[^,+/\t]+$", "text without comma, plus, slash or tab")] = Field(
         description="name in tables and figures"
     )
-    colour: Annotated[str, _pattern("^#[0-9a-fA-F]{6}$", 'a colour such as "#e8c97d" (in quotes)')] = Field(
+    colour: Annotated[str, matching("^#[0-9a-fA-F]{6}$", 'a colour such as "#e8c97d" (in quotes)')] = Field(
         description="`#rrggbb`"
     )
-    values: Annotated[tuple[int, ...], _AS_LIST, Field(min_length=1)] | None = Field(
+    values: Annotated[ListOf[int], Field(min_length=1)] | None = Field(
         default=None, description="values of your masks that mean this class; null for the id alone"
     )
 
@@ -261,7 +203,7 @@ class Coverage(Criteria):
     """What has to be in the image."""
 
     min_height_mm: float = Field(default=200, ge=0, description="least height of the T2w image (mm)")
-    classes: Entries = Field(
+    classes: ListOf[str] = Field(
         default=("Vert", "Sacrum"),
         description="classes that a mask must contain; names that the label table lacks are ignored",
     )
@@ -270,7 +212,7 @@ class Coverage(Criteria):
 class Quality(Criteria):
     """Brightness and noise of the images."""
 
-    brightness: Range = Field(
+    brightness: OrderedPair[float] = Field(
         default=(0.12, 0.8),
         description="least and greatest median of the body, as a share of the bright level (99.5th percentile)",
     )
@@ -322,9 +264,9 @@ class Topology(Section):
     )
     output: Literal["plain", "ds3"] = Field(default="plain", description="input of the classifier; ds3 is DS.v3 (D)")
     activation: Activation = Field(default="relu", description="activation of the hidden convolutions")
-    batch_normalisation: Annotated[
-        tuple[Literal["unet", "vgg", "dense", "attention"], ...], _UNIQUE, AfterValidator(_distinct)
-    ] = Field(default=("unet", "dense"), description="kinds of blocks with batch normalisation")
+    batch_normalisation: SetOf[Literal["unet", "vgg", "dense", "attention"]] = Field(
+        default=("unet", "dense"), description="kinds of blocks with batch normalisation"
+    )
     transposed_kernel: int = Field(
         default=3, ge=2, description="side of the decoder's transposed kernels (pixels); their stride is 2"
     )
@@ -340,9 +282,7 @@ class Augmentation(Section):
     """Random changes of the training patches."""
 
     rotation_deg: float = Field(default=20, ge=0, le=180, description="greatest angle (degrees), either way")
-    zoom: Annotated[tuple[PositiveFloat, PositiveFloat], _AS_LIST, AfterValidator(_ordered)] = Field(
-        default=(0.5, 1.5), description="least and greatest factor"
-    )
+    zoom: OrderedPair[PositiveFloat] = Field(default=(0.5, 1.5), description="least and greatest factor")
     shift: float = Field(default=0.1, ge=0, le=1, description="greatest shift, as a share of each side, either way")
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
 
@@ -386,12 +326,10 @@ class Training(Section):
 class Search(Section):
     """Hyper-parameter search."""
 
-    topologies: Annotated[tuple[str, ...], _UNIQUE, AfterValidator(_distinct), Field(min_length=1)] | None = Field(
+    topologies: Annotated[SetOf[str], Field(min_length=1)] | None = Field(
         default=None, description="topologies to try; null for those of `train`"
     )
-    folds: Annotated[tuple[PositiveInt, ...], _UNIQUE, AfterValidator(_distinct)] = Field(
-        default=(1,), min_length=1, description="folds whose validation patches decide"
-    )
+    folds: SetOf[PositiveInt] = Field(default=(1,), min_length=1, description="folds whose validation patches decide")
     epochs: PositiveInt = Field(
         default=30,
         description="number of epochs of a trial; fewer than `training.epochs`, because it only has to rank",
@@ -400,7 +338,7 @@ class Search(Section):
         min_length=1,
         description="optimisers to try, each with its learning rates, such as `adam: [0.001, 0.00033]`; null removes one",
     )
-    activations: Annotated[tuple[Activation, ...], _UNIQUE, AfterValidator(_distinct)] = Field(
+    activations: SetOf[Activation] = Field(
         default=("relu", "prelu"), min_length=1, description="activations of the hidden convolutions to try"
     )
 
@@ -408,8 +346,8 @@ class Search(Section):
 class Combine(Section):
     """The ensembles that are evaluated and how."""
 
-    ensembles: Names = Field(default=(), description="names from `ensembles`")
-    combiners: Annotated[tuple[Combiner, ...], _UNIQUE, AfterValidator(_distinct)] = Field(
+    ensembles: SetOf[str] = Field(default=(), description="names from `ensembles`")
+    combiners: SetOf[Combiner] = Field(
         default=("Arith", "Geo", "NAD", "TCD"),
         description="means (equations 1 and 2) and meta-learners: input scores N or tensors T; average A, concatenate C or sum S; "
         "dense D (Table 6). Beyond the paper: Flip, the arithmetic mean over the images as they are and flipped from front to back, "
@@ -452,7 +390,7 @@ class Comparison(Section):
         description="cohorts drawn from the test patients for intervals of differences and the stability of ranks",
     )
     seed: int = Field(default=1, ge=0, description="seed of the drawing")
-    surface_distances_for: Entries | None = Field(
+    surface_distances_for: ListOf[str] | None = Field(
         default=None,
         description="experiments with surface distances and confusion matrices (a minute per experiment at the paper's size); null "
         "for those of figures.cases",
@@ -470,23 +408,23 @@ class CaseSlice(Section):
 class Figures(Section):
     """Experiments shown in the figures."""
 
-    cases: Entries = Field(
+    cases: ListOf[str] = Field(
         default=(),
         description="predictions of figure 7; the last one decides which slices are best, median and worst, and the errors of each "
         "are drawn",
     )
-    slices: Annotated[tuple[CaseSlice, ...], _AS_LIST] = Field(
+    slices: ListOf[CaseSlice] = Field(
         default=(),
         description="test slices that figure 7 shows in addition to best, median and worst, labelled by the first fold's networks",
     )
-    box_plots: Entries = Field(default=(), description="boxes of figure 8")
+    box_plots: ListOf[str] = Field(default=(), description="boxes of figure 8")
 
 
 class StudyConfig(Section):
     """The config of a study."""
 
     config_version: Literal[1] = Field(default=1, description="version of the config's layout")
-    study: Annotated[str, _pattern("^[A-Za-z0-9_-]+$", "text of letters, digits, _ and -")] = Field(
+    study: Annotated[str, matching("^[A-Za-z0-9_-]+$", "text of letters, digits, _ and -")] = Field(
         description="name of the study; its results go to `results/<study>/`"
     )
     sessions: str = Field(
@@ -517,7 +455,7 @@ class StudyConfig(Section):
     )
     channels: Annotated[
         tuple[Literal["T2w", "T1w"], ...],
-        _AS_LIST,
+        AS_LIST,
         AfterValidator(_t2w_first),
         WithJsonSchema({"enum": [["T2w"], ["T2w", "T1w"]]}),
     ] = Field(
@@ -525,9 +463,7 @@ class StudyConfig(Section):
         description="contrasts of the networks' input; T2w comes first, is the fixed image and carries the masks",
     )
     background: int = Field(default=0, description="id of the background class")
-    classes: Annotated[tuple[LabelClass, ...], _AS_LIST] = Field(
-        min_length=2, max_length=255, description="label table, ids 0, 1, 2 … in order"
-    )
+    classes: ListOf[LabelClass] = Field(min_length=2, max_length=255, description="label table, ids 0, 1, 2 … in order")
     label_descriptions: str | None = Field(
         default=None,
         description="ITK-SNAP's label descriptions of your masks: a label means the class of its name, and `values` of `classes` are "
@@ -543,9 +479,7 @@ class StudyConfig(Section):
         description="which sessions are used (Section 3.1.1, Table 2); what the headers do not state is not checked",
     )
     split: Split = Field(default_factory=Split, description="test patients and folds (Section 3)")
-    train: Annotated[tuple[str, ...], _UNIQUE, AfterValidator(_distinct)] = Field(
-        min_length=1, description="topologies to train"
-    )
+    train: SetOf[str] = Field(min_length=1, description="topologies to train")
     topologies: dict[Name, Topology] = Field(
         description="definitions of network topologies (Table 4); see docs/networks.md"
     )
@@ -555,7 +489,7 @@ class StudyConfig(Section):
         description="hyper-parameter search, target `search` (Section 5.2): every topology with every optimiser, learning rate and "
         "activation; see docs/search.md",
     )
-    ensembles: dict[Name, Annotated[Names, Field(min_length=2)]] = Field(
+    ensembles: dict[Name, Annotated[SetOf[str], Field(min_length=2)]] = Field(
         default_factory=dict, description="definitions of ensembles (Table 5)"
     )
     combine: Combine = Field(default_factory=Combine, description="ensembles to evaluate and how")
@@ -563,11 +497,11 @@ class StudyConfig(Section):
     uncertainty: Uncertainty = Field(
         default_factory=Uncertainty, description="beyond the paper: maps of an experiment's uncertainty in each pixel"
     )
-    labellings: Annotated[tuple[Labelling, ...], _UNIQUE, AfterValidator(_distinct)] = Field(
+    labellings: SetOf[Labelling] = Field(
         default=("MAP", "TH"), min_length=1, description="how scores become labels (Section 4.3)"
     )
     comparison: Comparison = Field(description="the statistical comparison (Section 6)")
-    tables: dict[TableName, Entries | None] = Field(
+    tables: dict[TableName, ListOf[str] | None] = Field(
         default_factory=dict,
         description="columns of the tables: experiments, or networks+MAP for all networks, ensembles+NAD+TH for all ensembles; null "
         "leaves a table out",

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from lumbarseg.atomic_io import read_json
+from lumbarseg.atomic_io import read_csv, read_json
 from lumbarseg.cohort.split import SUBSETS, Assignment
 from lumbarseg.config.study import Model
 from lumbarseg.deployment.bundle import META_LEARNER, Bundle, network_entry, write_bundle
@@ -100,8 +98,8 @@ def pack_experiment(
         model=model,
         tuned=tuned[model.name, fold],
         validation=validation,
-        histories={topology: pd.read_csv(of_fold(files.histories, topology)) for topology in model.networks},
-        test=pd.read_csv(files.iou),
+        histories={topology: read_csv(of_fold(files.histories, topology)) for topology in model.networks},
+        test=read_csv(files.iou),
         subsets=subsets,
         ranges=ranges_of(profiles),
     )

@@ -17,6 +17,7 @@ INFRASTRUCTURE = (
     "lumbarseg.atomic_io",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
+    "lumbarseg.config.fields",
     "lumbarseg.config.schema",
     "lumbarseg.config.messages",
 )

@@ -339,17 +339,6 @@ class Plan:
         paper = yaml.safe_load(config.read_text(encoding="utf-8"))
         return self.study.differences_from(Study(paper))
 
-    @property
-    def measured(self) -> list[str]:
-        """The experiments whose masks are measured by surface distances and confusion matrices."""
-        chosen = self.study.config.comparison.surface_distances_for
-        return self.study.columns(self.study.config.figures.cases if chosen is None else chosen)
-
-    def worst_slices(self) -> dict[str, str]:
-        """Return, by experiment shown, the file with the slices in which it is worst."""
-        shown = self.study.columns(self.study.config.figures.cases)
-        return {name: self.paths.slices(f"worst_{name}") for name in shown}
-
     def benchmarks_by_rule(self) -> dict[str, list[str]]:
         """Return, by rule, the benchmark files of what sessions and folds go through."""
         images = ["convert_session", "mask_session", "normalise_session", "patch_session"]

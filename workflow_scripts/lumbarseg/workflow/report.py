@@ -23,6 +23,7 @@ class Report:
     """The figures and tables of a study. Functions that Snakemake calls with wildcards are named in the docstrings.
 
     Attributes:
+        settings: what figures and tables are made of.
         entries: by kind (`figure`, `table`) and name, what can be made.
     """
 
@@ -37,7 +38,8 @@ class Report:
             InputError: a declaration has a mistake.
         """
         self._study, self._paths = study, paths
-        self.entries = {(entry.kind, entry.name): entry for entry in contents(report_settings(study))}
+        self.settings = report_settings(study)
+        self.entries = {(entry.kind, entry.name): entry for entry in contents(self.settings)}
 
     @property
     def all_tables(self) -> list[str]:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.evaluation.metrics import SLICE, read_rows
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
@@ -27,7 +28,7 @@ def figure_8(
 ) -> Figure:
     """Draw Figure 8."""
     rows = read_rows([per_slice], ["experiment", *SLICE, "class_id", "iou"])
-    return box_plots(rows, pd.read_csv(wilcoxon), compared, labels, significance)
+    return box_plots(rows, read_csv(wilcoxon), compared, labels, significance)
 
 
 @styled

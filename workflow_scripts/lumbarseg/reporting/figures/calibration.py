@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import LINE, page_wide_panels, series_colours, styled
 from lumbarseg.reporting.registry import figure
@@ -26,8 +27,7 @@ def figure_calibration(points: Path, errors: Path, shown_models: Sequence[str], 
     """Draw the reliability of the models shown."""
     frames = []
     for path in (points, errors):
-        # A class may be named NA.
-        frame = pd.read_csv(path, keep_default_na=False, na_values={"mean_score": [""], "true_share": [""]})
+        frame = read_csv(path)
         frames.append(frame[frame["model"].isin(shown_models)])
     return reliability_diagrams(frames[0], frames[1], labels)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.config.study import MEANS
 from lumbarseg.evaluation.metrics import mean_iou, over_folds
 from lumbarseg.labels import LabelTable
@@ -27,7 +28,7 @@ _LABELLING_LINES = {"MAP": "--", "TH": "-"}
 )
 def figure_9(iou: Path, labels: LabelTable, ensemble_sizes: Mapping[str, int]) -> Figure:
     """Draw Figure 9."""
-    averages = mean_iou(pd.read_csv(iou), labels.background)
+    averages = mean_iou(read_csv(iou), labels.background)
     return iou_against_networks(over_folds(averages, ["experiment"], "without_background"), ensemble_sizes)
 
 

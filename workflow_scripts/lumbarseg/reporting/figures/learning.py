@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.figures.style import LINE, page_wide_panels, series_colours, styled
 from lumbarseg.reporting.registry import figure
 
@@ -21,7 +22,7 @@ from lumbarseg.reporting.registry import figure
 )
 def figure_loss(histories: Path, monitor: str) -> Figure:
     """Draw the loss of all trainings."""
-    return learning_curves(pd.read_csv(histories), "loss", monitor)
+    return learning_curves(read_csv(histories), "loss", monitor)
 
 
 @figure(
@@ -34,7 +35,7 @@ def figure_loss(histories: Path, monitor: str) -> Figure:
 )
 def figure_accuracy(histories: Path, monitor: str) -> Figure:
     """Draw the accuracy of all trainings."""
-    return learning_curves(pd.read_csv(histories), "accuracy", monitor)
+    return learning_curves(read_csv(histories), "accuracy", monitor)
 
 
 @figure(
@@ -47,7 +48,7 @@ def figure_accuracy(histories: Path, monitor: str) -> Figure:
 )
 def figure_patch_iou(histories: Path, monitor: str) -> Figure:
     """Draw the IoU of the validation patches of all trainings."""
-    return learning_curves(pd.read_csv(histories), "patch_iou", monitor)
+    return learning_curves(read_csv(histories), "patch_iou", monitor)
 
 
 @styled

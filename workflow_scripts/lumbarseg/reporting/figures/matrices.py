@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.evaluation.confusion import confusion_shares
 from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.labels import LabelTable
@@ -45,7 +46,7 @@ def figure_patients(per_patient: Path, measured: Sequence[str], labels: LabelTab
 )
 def figure_confusion(confusion: Path, measured: Sequence[str], labels: LabelTable) -> Figure:
     """Draw the confusion matrices."""
-    return confusion_matrices(pd.read_csv(confusion), measured, labels)
+    return confusion_matrices(read_csv(confusion), measured, labels)
 
 
 def _text_colour(value: float, scale: Normalize) -> str:

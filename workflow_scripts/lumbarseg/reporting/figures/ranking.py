@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
 from lumbarseg.reporting.registry import figure
 
@@ -20,7 +21,7 @@ from lumbarseg.reporting.registry import figure
 )
 def figure_ranking(ranking: Path) -> Figure:
     """Draw the ranks of the best experiments."""
-    return rank_stability(pd.read_csv(ranking))
+    return rank_stability(read_csv(ranking))
 
 
 @styled

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
 from lumbarseg.reporting.registry import figure
 
@@ -26,7 +27,7 @@ _MARKERS = {"relu": "o", "prelu": "^"}
 )
 def figure_search(combinations: Path, monitor: str) -> Figure:
     """Draw the search."""
-    return search_results(pd.read_csv(combinations), monitor)
+    return search_results(read_csv(combinations), monitor)
 
 
 @styled

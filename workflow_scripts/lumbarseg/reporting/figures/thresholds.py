@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import LINE, page_wide_panels, series_colours, styled
 from lumbarseg.reporting.registry import figure
@@ -28,8 +29,7 @@ _FOLD_LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 )
 def figure_thresholds(curves: Path, threshold_models: Sequence[str], labels: LabelTable) -> Figure:
     """Draw the threshold curves of the models shown."""
-    # A class may be named NA.
-    rows = pd.read_csv(curves, keep_default_na=False, na_values={"iou": [""]})
+    rows = read_csv(curves)
     return threshold_curves(rows[rows["model"].isin(threshold_models)], labels)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import Table
 
@@ -25,8 +26,6 @@ ACQUISITION_FIELDS = {
 }
 """What Table 2 lists: field of the BIDS sidecar or the image header → name in the table, factor to its unit."""
 
-_TEXTS = {"participant_id": str, "session_id": str}
-
 
 @table(
     "table_1",
@@ -36,7 +35,7 @@ _TEXTS = {"participant_id": str, "session_id": str}
 )
 def table_1(cohort: Path) -> Table:
     """Make Table 1."""
-    return Table(cohort_table(pd.read_csv(cohort, dtype=_TEXTS)), best_bold=False)
+    return Table(cohort_table(read_csv(cohort)), best_bold=False)
 
 
 @table(
@@ -47,7 +46,7 @@ def table_1(cohort: Path) -> Table:
 )
 def table_2(cohort: Path, channels: Sequence[str]) -> Table:
     """Make Table 2."""
-    sessions = pd.read_csv(cohort, dtype=_TEXTS)
+    sessions = read_csv(cohort)
     fields = sessions.melt("participant_id", [name for name in sessions if str(name).startswith(tuple(channels))])
     fields[["contrast", "field"]] = fields["variable"].str.split("_", n=1, expand=True)
     return Table(acquisition_table(fields.dropna(subset="value"), sorted(channels)), decimals=None, best_bold=False)
@@ -61,8 +60,8 @@ def table_2(cohort: Path, channels: Sequence[str]) -> Table:
 )
 def table_3(cohort: Path, folds: Path, patch_size: int) -> Table:
     """Make Table 3."""
-    assignments = pd.read_csv(folds, sep="\t", dtype=_TEXTS)
-    return Table(dataset_table(pd.read_csv(cohort, dtype=_TEXTS), assignments, patch_size), best_bold=False)
+    assignments = read_csv(folds, "\t")
+    return Table(dataset_table(read_csv(cohort), assignments, patch_size), best_bold=False)
 
 
 def cohort_table(sheet: pd.DataFrame) -> pd.DataFrame:

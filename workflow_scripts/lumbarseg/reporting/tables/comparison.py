@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.evaluation.metrics import over_folds
 from lumbarseg.evaluation.surface_distance import DISTANCES
 from lumbarseg.labels import LabelTable
@@ -30,7 +31,7 @@ _MILLIMETRES = {"hausdorff_95_mm": "HD95 (mm)", "average_distance_mm": "ASD (mm)
 )
 def table_measures(iou: Path, distances: Path, measured: Sequence[str], labels: LabelTable) -> Table:
     """Make the table of measures."""
-    return measures_table(pd.read_csv(iou), pd.read_csv(distances), measured, labels)
+    return measures_table(read_csv(iou), read_csv(distances), measured, labels)
 
 
 @table(
@@ -45,7 +46,7 @@ def table_measures(iou: Path, distances: Path, measured: Sequence[str], labels: 
 )
 def table_wilcoxon(unit: str, wilcoxon: Path, compared: Sequence[str], labels: LabelTable) -> Table:
     """Make a table of the comparison."""
-    return wilcoxon_table(pd.read_csv(wilcoxon), compared, labels, unit)
+    return wilcoxon_table(read_csv(wilcoxon), compared, labels, unit)
 
 
 @table(
@@ -59,7 +60,7 @@ def table_wilcoxon(unit: str, wilcoxon: Path, compared: Sequence[str], labels: L
 )
 def table_ranking(ranking: Path) -> Table:
     """Make the table of the ranking."""
-    return ranking_table(pd.read_csv(ranking))
+    return ranking_table(read_csv(ranking))
 
 
 def measures_table(

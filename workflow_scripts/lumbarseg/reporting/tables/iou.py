@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.config import published
 from lumbarseg.evaluation.metrics import mean_iou, over_folds
 from lumbarseg.labels import LabelTable
@@ -22,7 +23,7 @@ from lumbarseg.reporting.tables.writing import LETTERS, MISSING, WITH_BACKGROUND
 )
 def table_iou(iou: Path, columns: Sequence[str], labels: LabelTable, folds: Sequence[int]) -> Table:
     """Make a table of IoU."""
-    return iou_table(_read(iou), columns, labels, folds)
+    return iou_table(read_csv(iou), columns, labels, folds)
 
 
 @table(
@@ -39,12 +40,7 @@ def table_published(
     table: str, iou: Path, published_columns: Sequence[str], labels: LabelTable, folds: Sequence[int]
 ) -> Table:
     """Set a table of IoU next to the paper's."""
-    return published_companion(iou_table(_read(iou), published_columns, labels, folds), table)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    # A class may be named NA.
-    return pd.read_csv(path, keep_default_na=False, na_values={"iou": [""]})
+    return published_companion(iou_table(read_csv(iou), published_columns, labels, folds), table)
 
 
 def iou_table(

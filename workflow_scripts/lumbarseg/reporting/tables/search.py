@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.settings import decimal
 from lumbarseg.reporting.tables.writing import Table
@@ -22,7 +23,7 @@ _MEASURES = {"val_accuracy": "Accuracy", "val_patch_iou": "Mean IoU"}
 )
 def table_search(combinations: Path) -> Table:
     """Make the table of the search."""
-    return search_table(pd.read_csv(combinations))
+    return search_table(read_csv(combinations))
 
 
 def search_table(ranked: pd.DataFrame) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import Table
 
@@ -32,7 +33,7 @@ _MERGING = {"A": "Average", "C": "Concatenate", "S": "Add"}
 )
 def table_4(counts: Path, topologies: Mapping[str, Mapping[str, Any]]) -> Table:
     """Make Table 4."""
-    return topologies_table(topologies, pd.read_csv(counts))
+    return topologies_table(topologies, read_csv(counts))
 
 
 @table(

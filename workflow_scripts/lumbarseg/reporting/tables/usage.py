@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
+from lumbarseg.atomic_io import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import Table
 
@@ -19,4 +18,4 @@ from lumbarseg.reporting.tables.writing import Table
 )
 def table_usage(usage: Path) -> Table:
     """Make the table of the cost."""
-    return Table(pd.read_csv(usage), decimals=2, best_bold=False)
+    return Table(read_csv(usage), decimals=2, best_bold=False)

@@ -1,0 +1,83 @@
+"""Types of the config's fields: names, ranges and lists with the checks that all sections share, and the base of the sections."""
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Optimiser = Literal[
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd"
+]
+Activation = Literal["relu", "prelu"]
+Combiner = Literal["Arith", "Geo", "NAD", "NCD", "NSD", "TAD", "TCD", "TSD", "Flip"]
+Labelling = Literal["MAP", "TH"]
+Action = Literal["warn", "exclude", "ignore"]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+        raise PydanticCustomError("repeated", "names `{value}` twice", {"value": str(repeated)})
+    return values
+
+
+def _ordered(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] > values[1]:
+        raise PydanticCustomError("unordered", "must be the least and the greatest value, in this order")
+    return values
+
+
+def _matching(pattern: str, meaning: str) -> Any:
+    """Constrain the names under a section whose keys the user chooses."""
+
+    def check(name: str) -> str:
+        if not re.fullmatch(pattern, name):
+            raise PydanticCustomError("name", "must be {meaning}", {"meaning": meaning})
+        return name
+
+    return AfterValidator(check)
+
+
+def matching(pattern: str, meaning: str) -> Any:
+    """Constrain a text; editors show `meaning` where the text does not match, and so do our messages."""
+    return Field(pattern=pattern, json_schema_extra={"patternErrorMessage": meaning})
+
+
+# YAML has lists where these models have tuples, so strictness ends at the list itself; what is in it is checked strictly.
+AS_LIST = Field(strict=False)
+T = TypeVar("T")
+ListOf = Annotated[tuple[T, ...], AS_LIST]
+SetOf = Annotated[
+    tuple[T, ...], Field(strict=False, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)
+]
+OrderedPair = Annotated[tuple[T, T], AS_LIST, AfterValidator(_ordered)]
+Name = Annotated[
+    str,
+    _matching("[A-Za-z0-9]+", "made of letters and digits"),
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9]+$"}),
+]
+TableName = Annotated[
+    str,
+    _matching(
+        "table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+",
+        "like table_A9 and none of table_1 to table_6, table_ranking and table_measures, which the workflow fills itself",
+    ),
+    Field(json_schema_extra={"pattern": "^table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+$"}),
+]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+OptionalRange = OrderedPair[float] | None
+Rates = Annotated[SetOf[PositiveFloat], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A section of the config: frozen, no unknown keys, no conversion of texts to numbers."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,  # 20 and a default of 20 are the same 20.0, so that jobs are not repeated for it
+    )
