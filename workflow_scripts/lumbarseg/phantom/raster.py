@@ -1,4 +1,8 @@
-"""A plane through the anatomy, on which signal is painted with soft edges, or labels with sharp ones."""
+"""A plane through the anatomy, on which signals are painted with soft edges, or labels with sharp ones.
+
+Painting is linear in the tissues' signals. With a unit vector for each tissue in place of its signal, the same painting gives the
+weights of the tissues, from which an image of any contrast is one product of matrices (`section.weight_section`).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from scipy.ndimage import map_coordinates
 
 from lumbarseg.phantom.spine import LATTICE, TABLE_HALF, TABLE_STEP, Array, Spine
 
+Signal = float | Array
 Value = Array | np.floating[Any] | float
 Point = tuple[float, ...]
 
@@ -23,8 +28,8 @@ class PlaneRaster:
         r, a, s: anatomical coordinates of the pixels in mm, float32, (rows, columns).
         origin, row_step, column_step: position of pixel (0, 0), and step to the next row and column, mm.
         pixel: pixel size, mm.
-        signals: signal of each tissue, or None for a label image.
-        pixels: float32 signal, or uint8 class ids.
+        signals: signal of each tissue, a number or a float32 vector of shape (tissues, 1, 1); None for a label image.
+        pixels: float32 signal (rows, columns), weights (tissues, rows, columns), or uint8 class ids (rows, columns).
         table: index of each pixel into the spine's curves.
     """
 
@@ -36,7 +41,7 @@ class PlaneRaster:
     row_step: Point
     column_step: Point
     pixel: float
-    signals: Mapping[str, float] | None
+    signals: Mapping[str, Signal] | None
     pixels: NDArray[Any]
     table: NDArray[np.intp]
 
@@ -54,7 +59,7 @@ class PlaneRaster:
         """Distance to the right of the middle of the spine, mm."""
         return self.r - self.curve("right")
 
-    def signal(self, tissue: str) -> float:
+    def signal(self, tissue: str) -> Any:
         """Return the signal of a tissue (0 in a label image)."""
         return 0.0 if self.signals is None else self.signals[tissue]
 
@@ -102,7 +107,7 @@ class PlaneRaster:
             self.column_step,
             self.pixel,
             self.signals,
-            self.pixels[rows, columns],
+            self.pixels[..., rows, columns],
             self.table[rows, columns],
         )
 
@@ -193,8 +198,7 @@ class PlaneRaster:
         cover = distance * -width
         cover += np.float32(0.5)
         np.clip(cover, 0.0, 1.0, out=cover)
-        cover *= value - self.pixels
-        self.pixels[...] += cover
+        self.pixels[...] += cover * (value - self.pixels)
 
     def paint_mixture(self, distance: Array, part: Array, values: tuple[Value, Value], labels: tuple[int, int]) -> None:
         """Fill with two tissues, `part` (0 … 1) of the second and the rest of the first; the label is that of the larger."""
@@ -216,7 +220,7 @@ def _stretch(values: Array, axis: int, stride: int, size: int) -> Array:
 
 
 def make_raster(
-    spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int], signals: Mapping[str, float] | None
+    spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int], signals: Mapping[str, Signal] | None
 ) -> PlaneRaster:
     """Make an empty plane.
 
@@ -235,7 +239,8 @@ def make_raster(
     entries = len(spine.curves.rear)
     table = ((s + np.float32(TABLE_HALF)) * np.float32(1.0 / TABLE_STEP)).astype(np.intp)
     np.clip(table, 0, entries - 1, out=table)
-    pixels = np.zeros(shape, np.uint8 if signals is None else np.float32)
+    leading = () if signals is None else np.shape(next(iter(signals.values())))[:1]
+    pixels = np.zeros((*leading, *shape), np.uint8 if signals is None else np.float32)
     start, down, along = (tuple(float(x) for x in point) for point in (origin, row_step, column_step))
     size = float(np.linalg.norm(row_step))
     return PlaneRaster(spine, r, a, s, start, down, along, size, signals, pixels, table)

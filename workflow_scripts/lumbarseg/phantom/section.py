@@ -1,12 +1,14 @@
 """Sections through the anatomy, sampled on the pixels of slices."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.phantom.bone import paint_bones
-from lumbarseg.phantom.raster import Array, PlaneRaster, make_raster
+from lumbarseg.phantom.raster import Array, PlaneRaster, Signal, make_raster
+from lumbarseg.phantom.signal import TISSUES
 from lumbarseg.phantom.soft_tissue import (
     paint_back,
     paint_belly,
@@ -57,7 +59,7 @@ def signal_section(
     spine: Spine,
     affine: NDArray[np.float64],
     shape: tuple[int, int],
-    signals: Mapping[str, float],
+    signals: Mapping[str, Signal],
     thickness: NDArray[np.float64],
     planes: int = 2,
 ) -> Array:
@@ -67,18 +69,37 @@ def signal_section(
         spine: the anatomy.
         affine: as for `label_section`, for the central plane of the slice.
         shape: rows, columns.
-        signals: signal of each tissue.
+        signals: signal of each tissue, a number or a float32 vector of shape (tissues, 1, 1).
         thickness: vector through the slice, as long as the slice is thick, mm.
         planes: number of planes within the thickness that are averaged.
 
     Returns:
-        float32 signal, `shape`.
+        float32 signal, `shape`, or (tissues, *shape).
     """
-    total = np.zeros(shape, np.float32)
+    total: Any = 0.0
     for plane in range(planes):
         shifted = affine.copy()
         shifted[:, 2] += thickness * ((plane + 0.5) / planes - 0.5)
         raster = make_raster(spine, shifted, shape, signals)
         _paint(raster)
-        total += raster.pixels
-    return total / np.float32(planes)
+        total = total + raster.pixels
+    return np.asarray(total / np.float32(planes), dtype=np.float32)
+
+
+def weight_section(
+    spine: Spine,
+    affine: NDArray[np.float64],
+    shape: tuple[int, int],
+    thickness: NDArray[np.float64],
+    planes: int = 2,
+) -> Array:
+    """Return the weight of each tissue in the pixels of a slice; arguments as for `signal_section`.
+
+    The signal of the slice, for any signals of the tissues, is the sum of signal times weight. Weights are fractions of the
+    pixel times the tissue's texture, so their sum is near 1, and 0 in air.
+
+    Returns:
+        float32 (tissues in the order of `signal.TISSUES`, *shape).
+    """
+    units = np.eye(len(TISSUES), dtype=np.float32)[:, :, None, None]
+    return signal_section(spine, affine, shape, dict(zip(TISSUES, units, strict=True)), thickness, planes)

@@ -167,7 +167,7 @@ def paint_back(raster: PlaneRaster) -> None:
         raster.extremes("fascia")[0] - raster.extremes("subcutaneous")[1] - 8.0,
         raster.extremes("rear")[1] + 8.0,
     )
-    raster.pixels[raster.a < low + 2.0] = BACKGROUND  # air behind the back
+    raster.pixels[..., raster.a < low + 2.0] = BACKGROUND  # air behind the back
     region = raster.between(low, high)
     if region is None:
         return
