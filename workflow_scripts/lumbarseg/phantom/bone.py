@@ -3,7 +3,7 @@
 import numpy as np
 
 from lumbarseg.phantom.raster import Array, PlaneRaster, Value
-from lumbarseg.phantom.soft_tissue import DISC, SACRUM, VERTEBRA, ramp
+from lumbarseg.phantom.soft_tissue import ARCH, DISC, SACRUM, VERTEBRA, ramp
 from lumbarseg.phantom.spine import LEVELS, Disc, Vertebra
 
 Frame = tuple[Array, Array, Array]
@@ -180,9 +180,9 @@ def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | No
 def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
     """Paint body and arch of a vertebra as one bone: first the cortex, then the marrow, last the basivertebral vein."""
     arch, body = _arch(raster, bone), _body(raster, bone)
-    for part in (arch, body):
+    for part, label in ((arch, ARCH), (body, VERTEBRA)):
         if part is not None:
-            part[0].paint(part[-1], raster.signal("bone"), VERTEBRA)
+            part[0].paint(part[-1], raster.signal("bone"), label)
     if raster.is_label_image:
         return
     for part, cortex in ((arch, 0.9), (body, 1.0)):

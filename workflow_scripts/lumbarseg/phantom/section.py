@@ -10,6 +10,7 @@ from lumbarseg.phantom.bone import paint_bones
 from lumbarseg.phantom.raster import Array, PlaneRaster, Signal, make_raster
 from lumbarseg.phantom.signal import TISSUES
 from lumbarseg.phantom.soft_tissue import (
+    CLASSES,
     paint_back,
     paint_belly,
     paint_epidural_fat,
@@ -49,6 +50,17 @@ def label_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, i
 
     Returns:
         uint8 class ids 0 … 11, `shape`.
+    """
+    return np.asarray(CLASSES[structure_section(spine, affine, shape)])
+
+
+def structure_section(spine: Spine, affine: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the structures at the centre of each pixel: classes, with arch and belly apart (`soft_tissue.CLASSES`).
+
+    Arguments as for `label_section`.
+
+    Returns:
+        uint8 structures 0 … 13, `shape`.
     """
     raster = make_raster(spine, affine, shape, None)
     _paint(raster)

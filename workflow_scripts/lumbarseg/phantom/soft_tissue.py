@@ -8,6 +8,10 @@ from lumbarseg.phantom.spine import L3, L5, LEVELS, S1, Vertebra
 # Class ids of the label table (config.yaml, Section 3.1.2).
 BACKGROUND, VERTEBRA, SACRUM, DISC, CAVITY, SUBCUTANEOUS = range(6)
 EPIDURAL_FAT, MUSCLE_FAT, RETROPERITONEAL_FAT, NERVE_ROOT, VESSEL, MUSCLE = range(6, 12)
+# Structures that are part of a class: the vertebral arch of the vertebra, what lies in front of the retroperitoneum of background.
+ARCH, BELLY = 12, 13
+CLASSES = np.array([*range(12), VERTEBRA, BACKGROUND], np.uint8)
+"""Class id by structure."""
 
 T12 = LEVELS.index("T12")
 
@@ -48,9 +52,9 @@ def paint_belly(raster: PlaneRaster) -> None:
     raster = ahead
     depth = raster.a - raster.curve("belly")
     fat_layer = 6.0 + 26.0 * body.fat
-    raster.paint(depth, raster.grain("fat", 0.05, 0.05), BACKGROUND)
+    raster.paint(depth, raster.grain("fat", 0.05, 0.05), BELLY)
     if raster.is_label_image:
-        return  # everything in front of the retroperitoneum is background
+        return
     raster.paint(np.abs(depth + 1.0) - 1.0, raster.signal("skin"), None)
     wavy = raster.noise(5.0, 9)
     wall = depth + fat_layer + 2.0 * wavy

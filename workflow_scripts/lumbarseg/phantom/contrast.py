@@ -1,0 +1,101 @@
+"""Images of any contrast from the weights of tissues: random sequences, random tissues, chemical shift and findings."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.data.randomisation import smooth_field
+from lumbarseg.phantom.signal import TISSUES, spin_echo
+from lumbarseg.phantom.soft_tissue import BELLY, CAVITY, VERTEBRA, VESSEL
+
+Array = NDArray[np.floating[Any]]
+
+NAMES = tuple(TISSUES)
+FATTY = np.array([name in ("fat", "marrow fat") for name in NAMES])
+ECHOES = {"T2w": ((2000.0, 8000.0), (60.0, 150.0)), "T1w": ((300.0, 900.0), (5.0, 22.0))}
+"""Ranges of repetition and echo time (ms) by contrast: those of Table 2, and wider."""
+
+
+def draw_signals(generator: np.random.Generator, contrasts: tuple[str, ...], any_contrast: float) -> Array:
+    """Draw the signal of every tissue in each contrast.
+
+    Either a spin echo of times within `ECHOES`, of tissues whose T1 and T2 vary by a quarter and density by an eighth, or, with the
+    probability `any_contrast`, a brightness for each tissue that follows from nothing.
+
+    Args:
+        generator: source of random numbers.
+        contrasts: T2w and T1w, or T2w.
+        any_contrast: 0 … 1.
+
+    Returns:
+        float32 (contrasts, tissues), 0 … about 1.
+    """
+    if generator.random() < any_contrast:
+        return generator.uniform(0.03, 1.0, (len(contrasts), len(NAMES))).astype(np.float32)
+    factors = np.exp(generator.normal(0.0, (0.25, 0.25, 0.12), (len(NAMES), 3)))
+    # Fat is one tissue; marrow's fat is as bright.
+    factors[NAMES.index("marrow fat")] = factors[NAMES.index("fat")]
+    tissues = [
+        replace(TISSUES[name], t1=TISSUES[name].t1 * t1, t2=TISSUES[name].t2 * t2, density=TISSUES[name].density * density)
+        for name, (t1, t2, density) in zip(NAMES, factors, strict=True)
+    ]
+    signals = np.empty((len(contrasts), len(NAMES)), np.float32)
+    for row, contrast in zip(signals, contrasts, strict=True):
+        repetition, echo = (generator.uniform(*limits) for limits in ECHOES[contrast])
+        row[:] = [spin_echo(tissue, repetition, echo) for tissue in tissues]
+        row /= row.max()
+    return signals
+
+
+def paint_image(weights: Array, structures: NDArray[np.uint8], signals: Array, generator: np.random.Generator) -> Array:
+    """Make the images of a slice, with what differs between people and scanners beside contrast.
+
+    Fat is displaced against water (chemical shift); tissues have random textures; blood, cerebrospinal fluid and marrow have
+    random flow voids and spots; the belly has random organs.
+
+    Args:
+        weights: (tissues, rows, columns) float32.
+        structures: (rows, columns) uint8, see `soft_tissue.CLASSES`.
+        signals: (contrasts, tissues) float32.
+        generator: source of random numbers.
+
+    Returns:
+        (contrasts, rows, columns) float32, 0 … about 1.
+    """
+    contrasts, (rows, columns) = len(signals), structures.shape
+    flat = weights.reshape(len(weights), -1)
+    texture = generator.normal(0.0, 0.07, (2, 1, len(NAMES))).astype(np.float32)
+    mixes = np.concatenate([signals * ~FATTY, signals * FATTY, signals * texture[0], signals * texture[1]])
+    water, fat, coarse, fine = (mixes @ flat).reshape(4, contrasts, rows, columns)
+    shift = int(generator.integers(-2, 3))
+    image = water + np.roll(fat, shift, axis=int(generator.integers(1, 3)))
+    image += coarse * smooth_field(generator, (rows, columns), 24) + fine * smooth_field(generator, (rows, columns), 90)
+
+    def factor(structure: int, knots: int, depth: float, threshold: float) -> Array:
+        spots = np.clip(smooth_field(generator, (rows, columns), knots) - np.float32(threshold), 0.0, 1.0)
+        return np.where(structures == structure, 1.0 + np.float32(depth) * spots, 1.0).astype(np.float32)
+
+    if generator.random() < 0.5:  # fluid that moves loses signal
+        image *= factor(CAVITY, int(generator.integers(12, 50)), generator.uniform(-0.9, -0.2), 0.6)
+    if generator.random() < 0.3:  # islands of fatty marrow, haemangiomas
+        image *= factor(VERTEBRA, int(generator.integers(20, 60)), generator.uniform(-0.5, 0.9), 1.0)
+    if generator.random() < 0.35:  # slow flow
+        image = np.where(structures == VESSEL, generator.uniform(0.1, 0.9, (contrasts, 1, 1)), image)
+    _add_organs(image, structures == BELLY, generator)
+    return np.asarray(image, dtype=np.float32)
+
+
+def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Generator) -> None:
+    """Fill random regions of the belly with random signals, in place."""
+    rows, columns = belly.shape
+    y, x = np.ogrid[:rows, :columns]
+    for _ in range(int(generator.integers(0, 14))):
+        centre, radii = generator.uniform(0, (rows, columns)), generator.uniform(6.0, 60.0, 2)
+        angle = generator.uniform(0, np.pi)
+        across, along = (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle), (
+            (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
+        )
+        organ = belly & ((across / radii[0]) ** 2 + (along / radii[1]) ** 2 < 1.0)
+        image[:, organ] = generator.uniform(0.0, 1.0, (len(image), 1)) * generator.normal(1.0, 0.04, organ.sum())

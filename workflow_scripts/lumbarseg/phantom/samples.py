@@ -1,0 +1,91 @@
+"""Training samples of phantoms: a slice, placed and deformed at random, as images of a random contrast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lumbarseg.data.randomisation import random_curve, randomise_appearance, smooth_field, standardised
+from lumbarseg.phantom.contrast import draw_signals, paint_image
+from lumbarseg.phantom.training_set import read_slice
+
+
+@dataclass(frozen=True)
+class SampleShape:
+    """What a sample is.
+
+    Attributes:
+        contrasts: T2w and T1w, or T2w.
+        side: rows and columns.
+        pixel: mm.
+        stored_pixel: mm of the stored slices.
+    """
+
+    contrasts: tuple[str, ...]
+    side: int
+    pixel: float
+    stored_pixel: float
+
+
+def draw_sample(
+    folder: Path, number: int, index: int, shape: SampleShape, strength: float, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Make a sample of a stored slice.
+
+    Args:
+        folder, number, index: of the slice, see `training_set.read_slice`.
+        shape: of the sample.
+        strength: 0 (the phantom as it is) … 1 (fully randomised).
+        generator: source of random numbers.
+
+    Returns:
+        Images (side, side, contrasts) float32, z-scores, and structures (side, side) uint8.
+    """
+    weights, structures = read_slice(folder, number, index)
+    images = paint_image(weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator)
+    places = draw_places(generator, structures.shape, shape, strength)
+    # Finer than the sample's pixels would alias.
+    blur = 0.42 * max(shape.pixel / shape.stored_pixel - 0.8, 0.0)
+    sampled = np.empty((shape.side, shape.side, len(images)), np.float32)
+    for channel, image in enumerate(images):
+        if blur:
+            image = ndimage.gaussian_filter(image, blur, truncate=2.5)
+        at = places if channel == 0 else places + generator.normal(0.0, 0.8, (2, 1, 1))  # what registration leaves
+        one = ndimage.map_coordinates(image, at, order=1, mode="constant", prefilter=False)
+        if generator.random() < 0.1 * strength:
+            one = random_curve(one, generator)
+        sampled[..., channel] = randomise_appearance(one, generator, strength) if strength else standardised(one)
+    if strength:
+        sampled = sampled * generator.uniform(0.8, 1.25) + generator.normal(0.0, 0.15)
+    labels = ndimage.map_coordinates(structures, places, order=0, mode="constant", prefilter=False)
+    return sampled.astype(np.float32), labels
+
+
+def draw_places(
+    generator: np.random.Generator, stored: Sequence[int], shape: SampleShape, strength: float
+) -> NDArray[Any]:
+    """Draw where in the stored slice the pixels of a sample lie: rotation, zoom, shear, shift, elastic deformation, and mirroring.
+
+    Returns:
+        Rows and columns of the stored slice, (2, side, side) float32.
+    """
+    step = shape.pixel / shape.stored_pixel
+    angle = np.radians(generator.normal(0.0, 4.0 + 8.0 * strength))
+    zoom = np.exp(generator.normal(0.0, 0.05 + 0.13 * strength)) * np.exp(generator.normal(0.0, 0.06 * strength, 2))
+    shear = generator.normal(0.0, 0.06 * strength)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1.0, shear], [0.0, 1.0]]) @ np.diag(step / zoom)
+    grid = np.stack(np.meshgrid(*[np.arange(shape.side) - (shape.side - 1) / 2] * 2, indexing="ij")).astype(np.float32)
+    places = np.tensordot(linear.astype(np.float32), grid, 1)
+    if strength:
+        amplitude = np.float32(generator.uniform(0.0, 4.0) * strength / shape.stored_pixel)
+        knots = int(generator.integers(3, 8))
+        places += amplitude * np.stack([smooth_field(generator, grid.shape[1:], knots) for _ in range(2)])
+    # The sample lies anywhere in the slice, its centre within the middle of it.
+    room = np.maximum(np.array(stored) - shape.side * step, 0.0) / 2 + 0.1 * shape.side * step
+    centre = (np.array(stored) - 1) / 2 + generator.uniform(-1.0, 1.0, 2) * room * (0.6, 0.8)
+    return places + centre.astype(np.float32)[:, None, None]

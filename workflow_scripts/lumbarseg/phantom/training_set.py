@@ -1,0 +1,72 @@
+"""Phantoms to train on: slices as weights of tissues, of which images of any contrast are made while training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.data.storage import open_array, write_array
+from lumbarseg.phantom.patients import draw_patient
+from lumbarseg.phantom.section import structure_section, weight_section
+from lumbarseg.phantom.series import rotation_matrix
+from lumbarseg.phantom.signal import TISSUES
+from lumbarseg.phantom.spine import build_spine
+
+WEIGHT_STEP = np.float32(1 / 160)
+"""Weights are stored as whole multiples of this, 0 … 255."""
+
+
+def phantom_slices(
+    number: int, seed: int, *, slices: int, side: int, pixel: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make sagittal slices of one phantom patient, at random places, angles and thicknesses.
+
+    Args:
+        number: of the patient, from 1.
+        seed: of the training set; a patient depends on this and the number only.
+        slices: number of slices, spread from one side of the spine to the other.
+        side: rows and columns.
+        pixel: mm.
+
+    Returns:
+        Weights, uint8 (slices, tissues, side, side), in multiples of `WEIGHT_STEP`, and structures (`soft_tissue.CLASSES`), uint8
+        (slices, side, side). Rows run from head to foot, columns from front to back.
+    """
+    patient = draw_patient(number, f"phantom{number}", seed, (512,), (slices, slices))
+    spine = build_spine(patient.body)
+    random = np.random.default_rng([seed, number, 2])
+    turn = rotation_matrix(tuple(random.normal(0.0, (4.0, 3.0, 3.0))))
+    thickness = random.uniform(2.5, 6.0)
+    # As far as sites acquire, and a little farther.
+    reach = random.uniform(22.0, 44.0) * patient.body.size
+    places = np.linspace(-reach, reach, slices) + random.normal(0.0, 2.0)
+    centre = np.array([0.0, 6.0, -14.0 * patient.body.size]) + random.normal(0.0, (0.0, 12.0, 22.0))
+    weights = np.empty((slices, len(TISSUES), side, side), np.uint8)
+    structures = np.empty((slices, side, side), np.uint8)
+    down, along, normal = turn @ [0.0, 0.0, -pixel], turn @ [0.0, -pixel, 0.0], turn @ [1.0, 0.0, 0.0]
+    for index, right in enumerate(places):
+        corner = centre + right * normal - (side - 1) / 2 * (down + along)
+        plane = np.column_stack([down, along, corner])
+        found = weight_section(spine, plane, (side, side), thickness * normal)
+        weights[index] = np.clip(np.rint(found / WEIGHT_STEP), 0, 255)
+        structures[index] = structure_section(spine, plane, (side, side))
+    return weights, structures
+
+
+def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> None:
+    """Write the slices of a phantom: `phantom-<number>_weights.b2nd` and `phantom-<number>_structures.b2nd`."""
+    weights, structures = phantom_slices(number, seed, **shape)
+    write_array(folder / f"phantom-{number:05d}_structures.b2nd", structures)
+    write_array(folder / f"phantom-{number:05d}_weights.b2nd", weights)
+
+
+def read_slice(folder: Path, number: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Read a slice: weights float32 (tissues, side, side) and structures uint8 (side, side).
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    weights = open_array(folder / f"phantom-{number:05d}_weights.b2nd")[index]
+    structures = open_array(folder / f"phantom-{number:05d}_structures.b2nd")[index]
+    return weights.astype(np.float32) * WEIGHT_STEP, structures
