@@ -37,7 +37,7 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
     half = np.float32(bone.height / 2)
     level = np.clip(z / half, -1.2, 1.2)
     waist = np.maximum(1.0 - level * level, 0.0)
-    n = np.abs(p) / (np.float32(bone.width / 2) - (0.0 if bone.sacral else 2.6) * waist)
+    n = np.abs(p) / (np.float32(bone.width / 2) - np.float32(0.0 if bone.sacral else bone.waist) * waist)
     n2 = n * n
     fullness = np.maximum(1.0 - n2 * n2 * n2, 0.0)
     side = np.sqrt(fullness)
@@ -45,7 +45,7 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
     lip = bone.osteophyte * np.maximum(np.abs(level) - 0.72, 0.0) / 0.28
     front = radius * side - np.float32(0.055 * bone.depth) * waist + lip
     rear = radius * np.sqrt(side) - np.float32(0.035 * bone.depth) * waist + 0.4 * lip
-    hollow = np.float32(0.0 if bone.sacral else 1.7) * np.maximum(1.0 - (q / radius) ** 2, 0.0)
+    hollow = np.float32(0.0 if bone.sacral else bone.hollow) * np.maximum(1.0 - (q / radius) ** 2, 0.0)
     walls = np.maximum(q - front, -rear - q)
     return np.maximum(box(walls, np.abs(z) - half + hollow, 2.2), (n - 1.0) * np.float32(bone.width / 2))
 

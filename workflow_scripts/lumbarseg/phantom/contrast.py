@@ -38,7 +38,9 @@ def draw_signals(generator: np.random.Generator, contrasts: tuple[str, ...], any
     # Fat is one tissue; marrow's fat is as bright.
     factors[NAMES.index("marrow fat")] = factors[NAMES.index("fat")]
     tissues = [
-        replace(TISSUES[name], t1=TISSUES[name].t1 * t1, t2=TISSUES[name].t2 * t2, density=TISSUES[name].density * density)
+        replace(
+            TISSUES[name], t1=TISSUES[name].t1 * t1, t2=TISSUES[name].t2 * t2, density=TISSUES[name].density * density
+        )
         for name, (t1, t2, density) in zip(NAMES, factors, strict=True)
     ]
     signals = np.empty((len(contrasts), len(NAMES)), np.float32)
@@ -94,8 +96,9 @@ def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Gen
     for _ in range(int(generator.integers(0, 14))):
         centre, radii = generator.uniform(0, (rows, columns)), generator.uniform(6.0, 60.0, 2)
         angle = generator.uniform(0, np.pi)
-        across, along = (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle), (
-            (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
+        across, along = (
+            (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle),
+            ((y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)),
         )
         organ = belly & ((across / radii[0]) ** 2 + (along / radii[1]) ** 2 < 1.0)
         image[:, organ] = generator.uniform(0.0, 1.0, (len(image), 1)) * generator.normal(1.0, 0.04, organ.sum())

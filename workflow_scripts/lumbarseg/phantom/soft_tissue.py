@@ -126,14 +126,14 @@ def paint_vessels(raster: PlaneRaster) -> None:
     """Paint the aorta on the left, the vena cava on the right, and the common iliac vessels."""
     bones, size = raster.spine.vertebrae, raster.spine.body.size
     fork = bones[L3 + 1].superior - 6.0  # the aorta divides at L4, the vena cava begins at L5
-    gap = 3.0 + 3.0 * raster.spine.body.fat
+    gap, wide = 3.0 + 3.0 * raster.spine.body.fat, raster.spine.vessel
     region = raster.between(raster.extremes("front")[0] - 6.0, raster.extremes("front")[1] + 50.0)
     if region is None:
         return
     raster = region
     p, ahead = raster.p, (raster.a - raster.curve("front")) * raster.curve("cosine")
     tubes: list[tuple[str, PlaneRaster, Array]] = []
-    for kind, right, radius, ends in (("aorta", -7.0, 8.6, fork), ("vein", 13.5, 9.6, fork - 18.0)):
+    for kind, right, radius, ends in (("aorta", -7.0, 8.6 * wide, fork), ("vein", 13.5, 9.6 * wide, fork - 18.0)):
         across, along = p - right * size, ahead - (gap + radius * size + (3.0 if kind == "vein" else 0.0))
         below = np.maximum(np.float32(ends) - raster.s, 0.0)
         tubes.append((kind, raster, np.sqrt(across**2 + along**2 + below**2) - np.float32(radius * size)))
@@ -152,9 +152,10 @@ def paint_vessels(raster: PlaneRaster) -> None:
         ("aorta", before(l5, gap + 9, -8, -24), before(s1, gap + 16, -8, -38), (5.6, 4.8)),
         ("aorta", before(l5, gap + 11, -4, 18), before(s1, gap + 16, -8, 38), (5.6, 4.8)),
     ):
-        where = rod_window(raster, (start, stop), max(radii) * size)
+        where = rod_window(raster, (start, stop), max(radii) * size * wide)
         if where is not None:
-            tubes.append((kind, where, capsule(where, (start, stop), (radii[0] * size, radii[1] * size))))
+            ends = (radii[0] * size * wide, radii[1] * size * wide)
+            tubes.append((kind, where, capsule(where, (start, stop), ends)))
     # fraction of the blood's signal that flow leaves; walls first, so that vessels open into each other
     flowing = {"aorta": 0.10, "vein": 0.22}
     for kind in ("vein", "aorta"):

@@ -99,6 +99,7 @@ class Body:
         abdomen: distance from the front of L3 to the skin of the belly, mm.
         marrow_fat: fat fraction of the marrow, 0 … 1.
         seed: seed of the textures.
+        variety: 0 (the proportions of the morphometry) … 1 (people differ as far as patients do, with findings), for training sets.
     """
 
     size: float
@@ -110,6 +111,28 @@ class Body:
     abdomen: float
     marrow_fat: float
     seed: int
+    variety: float = 0.0
+
+
+class Variety:
+    """Random factors by which a person's proportions differ from the mean; all 1 without variety."""
+
+    def __init__(self, body: Body) -> None:
+        """Start the random numbers of a person."""
+        self._amount = body.variety
+        self._random = np.random.default_rng([body.seed, 3])
+
+    def factor(self, deviation: float, count: int | None = None, mean: float = 0.0) -> Any:
+        """Draw a factor, or `count`; the logarithm has the mean and standard deviation given."""
+        return np.exp(self._amount * self._random.normal(mean, deviation, count))
+
+    def happens(self, probability: float, count: int) -> NDArray[np.bool_]:
+        """Draw which of `count` levels have a finding."""
+        return np.asarray(self._random.random(count) < self._amount * probability)
+
+    def shift(self, deviation: float, count: int) -> NDArray[np.float64]:
+        """Draw `count` numbers of mean 0."""
+        return np.asarray(self._amount * self._random.normal(0.0, deviation, count))
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,8 @@ class Vertebra:
     spinous: float
     spinous_height: float
     osteophyte: float
+    waist: float = 2.6
+    hollow: float = 1.7
 
     @property
     def sacral(self) -> bool:
@@ -200,9 +225,10 @@ class Spine:
     discs: tuple[Disc, ...]
     curves: Curves
     lattice: Array
+    vessel: float = 1.0
 
 
-def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
+def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
     """Stack the vertebrae downwards and upwards from L3, with each disc along the mean direction of its neighbours."""
     random = np.random.default_rng([body.seed, 1])
     count = len(LEVELS)
@@ -214,6 +240,12 @@ def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
     gaps = np.array(DISC) * body.size * (1.0 - 0.55 * grades**1.5) * random.normal(1.0, 0.04, count)
     depths = np.array(DEPTH) * body.size * random.normal(1.0, 0.015, count)
     widths = np.array(WIDTH) * body.size
+    tilts = tilts + np.deg2rad(np.concatenate([variety.shift(1.5, S1), np.full(count - S1, variety.shift(6.0, 1))]))
+    tilts = tilts + np.deg2rad(np.where(np.arange(count) > S1, variety.shift(5.0, count), 0.0))
+    collapsed = np.where(variety.happens(0.04, count) & (np.arange(count) < S1), variety.factor(0.25, mean=-0.25), 1.0)
+    heights = heights * variety.factor(0.06) * variety.factor(0.03, count) * np.minimum(collapsed, 1.0)
+    gaps = gaps * variety.factor(0.18) * variety.factor(0.08, count)
+    depths, widths = depths * variety.factor(0.09, mean=0.04), widths * variety.factor(0.08)
 
     def down(tilt: float) -> NDArray[np.float64]:
         return np.array([-np.sin(tilt), -np.cos(tilt)])
@@ -238,6 +270,17 @@ def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
     phase = random.uniform(0, 2 * np.pi)
     right = body.scoliosis * (np.sin(centres[:, 1] / 70.0 + phase) - np.sin(phase))
     wear = np.maximum(grades, np.concatenate([[0.0], grades[:-1]]))
+    canal = variety.factor(0.10) * variety.factor(0.04, count)
+    pedicle, waist, hollow = (
+        variety.factor(0.08),
+        variety.factor(0.35),
+        variety.factor(0.4) * variety.factor(0.2, count),
+    )
+    spinous, spinous_height = (
+        variety.factor(0.18) * variety.factor(0.1, count),
+        variety.factor(0.2) * variety.factor(0.12, count),
+    )
+    herniated = np.where(variety.happens(0.08, count), variety.factor(0.3, mean=1.3), 0.0)
     vertebrae = [
         Vertebra(
             name=LEVELS[k],
@@ -250,11 +293,13 @@ def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
             depth=float(depths[k]),
             width=float(widths[k]),
             taper=float(TAPER[k]),
-            canal=float(CANAL[k] * body.size),
-            pedicle=float(PEDICLE[k] * body.size),
-            spinous=float(SPINOUS[k] * body.size * random.normal(1.0, 0.05)),
-            spinous_height=float(SPINOUS_HEIGHT[k] * body.size),
+            canal=float(CANAL[k] * body.size * canal[k]),
+            pedicle=float(PEDICLE[k] * body.size * pedicle),
+            spinous=float(SPINOUS[k] * body.size * random.normal(1.0, 0.05) * spinous[k]),
+            spinous_height=float(SPINOUS_HEIGHT[k] * body.size * spinous_height[k]),
             osteophyte=float(max(0.0, 4.5 * (wear[k] - 0.35) + random.normal(0.0, 0.5))) if k < S1 else 0.0,
+            waist=float(2.6 * waist),
+            hollow=float(1.7 * hollow[k]),
         )
         for k in range(count)
     ]
@@ -263,7 +308,7 @@ def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
             upper=vertebrae[k],
             lower=vertebrae[k + 1],
             height=float(gaps[k]),
-            bulge=float(0.6 + 2.6 * grades[k] ** 1.3 + random.uniform(0.0, 0.8)) if k < S1 else 0.0,
+            bulge=float(0.6 + 2.6 * grades[k] ** 1.3 + random.uniform(0.0, 0.8) + herniated[k]) if k < S1 else 0.0,
             degeneration=float(grades[k]),
         )
         for k in range(count - 1)
@@ -271,7 +316,7 @@ def _chain(body: Body) -> tuple[list[Vertebra], list[Disc]]:
     return vertebrae, discs
 
 
-def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) -> Curves:
+def _curves(body: Body, variety: Variety, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) -> Curves:
     course = np.arange(-TABLE_HALF, TABLE_HALF, TABLE_STEP)
 
     def through(points: list[tuple[float, float]], smoothing: float) -> NDArray[np.float64]:
@@ -298,13 +343,17 @@ def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) ->
 
     rear, front = through(face(-1.0), 3.0), through(face(1.0), 4.0)
     slope = np.gradient(gaussian_filter1d(rear, 5.0 / TABLE_STEP), TABLE_STEP)
-    gap, canal = by_level(SAC_GAP) * body.size, by_level(CANAL) * body.size
+    # Above L5 the sac may touch the bodies; below, fat remains in front of it.
+    near_wall = np.where(np.arange(len(LEVELS)) < L5, variety.factor(0.7, mean=-1.2), variety.factor(0.4))
+    gap = by_level(SAC_GAP * near_wall) * body.size
+    canal = by_level([bone.canal for bone in vertebrae])
+    laminar = variety.factor(0.35)
     for disc in discs:
         _, middle = disc.upper.place(-disc.upper.depth / 2, -(disc.upper.height + disc.height) / 2)
         near = np.exp(-0.5 * ((course - middle) / (disc.height / 2 + 1.0)) ** 2)
         gap = gap + disc.bulge * 0.9 * near
         wide = np.exp(-0.5 * ((course - middle + 2.0) / 5.5) ** 2)
-        canal = canal + INTERLAMINAR[disc.upper.level] * body.size * wide
+        canal = canal + INTERLAMINAR[disc.upper.level] * body.size * laminar * wide
     tips = []
     for bone in vertebrae:
         behind = bone.canal + (bone.spinous + 9.0 if not bone.sacral else 12.0)
@@ -319,14 +368,14 @@ def _curves(body: Body, vertebrae: Sequence[Vertebra], discs: Sequence[Disc]) ->
         "rear": rear,
         "cosine": 1.0 / np.sqrt(1.0 + slope**2),
         "sac_gap": gap,
-        "sac_depth": by_level(SAC_DEPTH) * body.size * (1.0 - 0.12 * max(body.degeneration)),
-        "sac_width": by_level(SAC_WIDTH) * body.size,
+        "sac_depth": by_level(SAC_DEPTH) * body.size * (1.0 - 0.12 * max(body.degeneration)) * variety.factor(0.1),
+        "sac_width": by_level(SAC_WIDTH) * body.size * variety.factor(0.1),
         "canal": canal,
         "cord": 1.0 / (1.0 + np.exp(-(course - conus - 12.0) / 6.0)),
         "roots": np.interp(course, [-120.0, -60.0, 0.0, l2.superior], [0.15, 0.28, 0.42, 0.6]),
         "fascia": fascia,
-        "subcutaneous": by_level(SUBCUTANEOUS, 16.0) * (5.0 + 23.0 * body.fat),
-        "retroperitoneal": by_level(RETROPERITONEAL, 14.0) * (7.0 + 13.0 * body.fat),
+        "subcutaneous": by_level(SUBCUTANEOUS * variety.factor(0.15, len(LEVELS)), 16.0) * (5.0 + 23.0 * body.fat),
+        "retroperitoneal": by_level(RETROPERITONEAL, 14.0) * (7.0 + 13.0 * body.fat) * variety.factor(0.3),
         "belly": belly,
         "lumbar": 1.0 / (1.0 + np.exp((course - vertebrae[L3 + 1].superior) / 14.0)),
     }
@@ -353,5 +402,8 @@ def _lattice(seed: int) -> Array:
 
 def build_spine(body: Body) -> Spine:
     """Build a person's anatomy. The same `body` gives the same anatomy."""
-    vertebrae, discs = _chain(body)
-    return Spine(body, tuple(vertebrae), tuple(discs), _curves(body, vertebrae, discs), _lattice(body.seed))
+    variety = Variety(body)
+    vertebrae, discs = _chain(body, variety)
+    curves = _curves(body, variety, vertebrae, discs)
+    vessel = float(variety.factor(0.25, mean=-0.2))
+    return Spine(body, tuple(vertebrae), tuple(discs), curves, _lattice(body.seed), vessel)

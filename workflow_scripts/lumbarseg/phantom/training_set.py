@@ -1,5 +1,6 @@
 """Phantoms to train on: slices as weights of tissues, of which images of any contrast are made while training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def phantom_slices(
         (slices, side, side). Rows run from head to foot, columns from front to back.
     """
     patient = draw_patient(number, f"phantom{number}", seed, (512,), (slices, slices))
-    spine = build_spine(patient.body)
+    spine = build_spine(replace(patient.body, variety=1.0))
     random = np.random.default_rng([seed, number, 2])
     turn = rotation_matrix(tuple(random.normal(0.0, (4.0, 3.0, 3.0))))
     thickness = random.uniform(2.5, 6.0)
@@ -48,7 +49,7 @@ def phantom_slices(
     for index, right in enumerate(places):
         corner = centre + right * normal - (side - 1) / 2 * (down + along)
         plane = np.column_stack([down, along, corner])
-        found = weight_section(spine, plane, (side, side), thickness * normal)
+        found = weight_section(spine, plane, (side, side), thickness * normal, planes=3)
         weights[index] = np.clip(np.rint(found / WEIGHT_STEP), 0, 255)
         structures[index] = structure_section(spine, plane, (side, side))
     return weights, structures

@@ -47,6 +47,7 @@ def fit(
     identity: Mapping[str, Any],
     forward: Forward = forward_images,
     events: Path | None = None,
+    batches_of: type[TrainingBatches] = TrainingBatches,
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
     """Train tasks side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
 
@@ -62,6 +63,7 @@ def fit(
         identity: everything that defines this training, as JSON.
         forward: computes the inputs of the tasks from images and their group; see `model.MultiTaskModel`.
         events: folder of TensorBoard's event files; none are written without it.
+        batches_of: makes the training batches.
 
     Returns:
         For each task its best network (a `.keras` file in the state folder) and its history, one row per epoch: epoch, loss,
@@ -78,7 +80,7 @@ def fit(
     if finished:
         logger.info("continuing from epoch %d, found in %s", finished, checkpoint.folder)
     model = MultiTaskModel(tasks, options, forward)
-    batches, held_out = TrainingBatches(training, options), ValidationBatches(validation, options)
+    batches, held_out = batches_of(training, options), ValidationBatches(validation, options)
     callbacks = [
         EpochRecorder(checkpoint, batches, len(training), options),
         *([TensorBoardLogger(events, checkpoint.histories)] if events else []),

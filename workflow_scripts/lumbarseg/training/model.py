@@ -73,7 +73,9 @@ class MultiTaskModel(keras.Model):
         return {"step": tf.constant(0)}
 
     def augment(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the batch's warped images and labels; see `augmentation.warp`."""
+        """Return the batch's images and labels, warped if it has warps; see `augmentation.warp`."""
+        if "warps" not in batch:
+            return batch["images"], keras.ops.cast(batch["labels"], "int32")
         return warp(batch["images"], batch["labels"], batch["warps"])
 
     def apply_gradients(self, gradients: Sequence[Sequence[Any]]) -> None:
@@ -113,6 +115,8 @@ class MultiTaskModel(keras.Model):
                 tape.watch(task.trainable)
                 logits = task.logits(features, training=True)
                 loss = cross_entropy(labels, logits)
+                if self._options.dice_weight:
+                    loss += self._options.dice_weight * soft_dice_loss(labels, logits)
                 scaled = task.optimiser.scale_loss(loss * share)
             gradients.append(tape.gradient(scaled, task.trainable))
             losses.append(loss)
@@ -160,6 +164,16 @@ class MultiTaskModel(keras.Model):
 def cross_entropy(labels: Any, logits: Any) -> Any:
     """Return the mean cross-entropy over pixels, a float32 scalar."""
     return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+
+def soft_dice_loss(labels: Any, logits: Any) -> Any:
+    """Return 1 minus the mean soft Dice over the classes in the batch, a float32 scalar (Milletari F et al., V-Net, 3DV 2016)."""
+    scores = keras.ops.softmax(logits)
+    truth = keras.ops.one_hot(labels, logits.shape[-1], dtype="float32")
+    common, true, found = (keras.ops.sum(one, axis=(0, 1, 2)) for one in (scores * truth, truth, scores))
+    present = keras.ops.cast(true > 0, "float32")
+    dice = (2.0 * common + 1.0) / (true + found + 1.0)
+    return 1.0 - keras.ops.sum(dice * present) / keras.ops.maximum(keras.ops.sum(present), 1.0)
 
 
 class TaskMean(keras.metrics.Metric):

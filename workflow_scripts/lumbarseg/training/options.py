@@ -23,6 +23,7 @@ class TrainingOptions:
         gradient_accumulation_steps: parts of a batch that are computed one after the other, to save memory; the step is
             made with the mean of their gradients.
         xla: compile the steps with XLA.
+        dice_weight: weight of the soft Dice loss beside cross-entropy.
     """
 
     epochs: int
@@ -34,6 +35,7 @@ class TrainingOptions:
     class_names: Sequence[str]
     gradient_accumulation_steps: int = 1
     xla: bool = False
+    dice_weight: float = 0.0
 
     @classmethod
     def from_settings(

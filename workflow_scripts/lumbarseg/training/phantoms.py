@@ -1,0 +1,106 @@
+"""Batches of phantoms: every sample is drawn while the network trains, easy ones first, randomised ones later."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbarseg.phantom.samples import SampleShape, draw_sample
+from lumbarseg.phantom.soft_tissue import CLASSES
+from lumbarseg.training.batches import TrainingBatches
+from lumbarseg.training.options import TrainingOptions
+
+
+class PhantomSet:
+    """Samples of stored phantoms as one list, like `data.dataset.PatchSet`; each epoch has others.
+
+    Attributes:
+        side: rows and columns of a sample.
+        channels: number of contrasts.
+        digest: changes whenever a sample does.
+        groups: zeros, (samples,) int64.
+    """
+
+    def __init__(
+        self, folder: Path, numbers: Sequence[int], slices: int, shape: SampleShape, *, samples: int, seed: int,
+        easy_epochs: int = 0, strength: float = 1.0,
+    ) -> None:  # fmt: skip
+        """Describe the samples.
+
+        Args:
+            folder: of the phantoms.
+            numbers: of the phantoms to draw from.
+            slices: of each.
+            shape: of a sample.
+            samples: per epoch.
+            seed: of the samples.
+            easy_epochs: epochs of phantoms as they are, after which randomisation grows over as many epochs to its full strength.
+            strength: of the randomisation in the end, 0 … 1.
+        """
+        self._folder, self._numbers, self._slices, self._shape = folder, list(numbers), slices, shape
+        self._seed, self._easy, self._strength = seed, easy_epochs, strength
+        self.side, self.channels = shape.side, len(shape.contrasts)
+        self.groups = np.zeros(samples, np.int64)
+        described = [self._numbers, slices, asdict(shape), samples, seed, easy_epochs, strength]
+        self.digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw other samples from now on."""
+        self._epoch = epoch
+
+    def pixels(self, classes: int) -> NDArray[np.int64]:
+        """Count the pixels of each class in a few samples: (classes,) int64."""
+        _, labels = self.read(range(min(64, len(self))))
+        return np.bincount(labels.ravel(), minlength=classes)
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Draw some samples of the epoch: images (n, side, side, channels) float32, labels (n, side, side) uint8."""
+        drawn = [self._draw(self._epoch, int(index)) for index in indices]
+        return np.stack([images for images, _ in drawn]), np.stack([labels for _, labels in drawn])
+
+    def _draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        generator = np.random.default_rng([self._seed, epoch, index])
+        number, slice_index = generator.choice(self._numbers), int(generator.integers(self._slices))
+        grown = (epoch - self._easy) / max(self._easy, 1)
+        strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
+        images, structures = draw_sample(self._folder, int(number), slice_index, self._shape, strength, generator)
+        return images, CLASSES[structures]
+
+
+class PhantomBatches(TrainingBatches):
+    """Batches of an epoch's samples, each sample drawn by one of several threads."""
+
+    def __init__(self, patches: Any, options: TrainingOptions, threads: int = 2) -> None:
+        """Make the batches of the first epoch."""
+        self._drawers = ThreadPoolExecutor(threads)
+        super().__init__(patches, options)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the samples of an epoch, counted from 1."""
+        self._patches.start_epoch(epoch)
+        super().start_epoch(epoch)
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
+        """Return a batch: images, labels and groups; samples are placed at random already, so there are no warps."""
+        batch = super().__getitem__(index)
+        del batch["warps"]
+        return batch
+
+    def _read(self, index: int) -> Future[Any]:
+        parts = [self._drawers.submit(self._patches.read, [sample]) for sample in self._batches[index]]
+
+        def join() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+            images, labels = zip(*(part.result() for part in parts), strict=True)
+            return np.concatenate(images), np.concatenate(labels)
+
+        return self._reader.submit(join)
