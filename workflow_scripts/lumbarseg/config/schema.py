@@ -302,6 +302,11 @@ class Training(Section):
         default="accuracy",
         description="quantity of the validation patches whose greatest value marks the epoch that is kept",
     )
+    batch_statistics: Literal["moving", "recomputed"] = Field(
+        default="moving",
+        description="mean and variance that batch normalisation uses after training: moving averages over the augmented patches, or "
+        "recomputed on plain training patches before each validation, which helps short trainings",
+    )
     precision: Literal["float32", "tf32", "mixed_float16", "mixed_bfloat16"] = Field(
         default="float32",
         description="float32, tf32 (float32 with TensorFloat-32 in convolutions, Ampere and later), or mixed precision (float16 for "

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
+from lumbarseg.training.batch_statistics import RecomputedStatistics
 from lumbarseg.training.batches import TrainingBatches, ValidationBatches
 from lumbarseg.training.checkpoint import Checkpoint
 from lumbarseg.training.model import Forward, MultiTaskModel, forward_images
@@ -83,6 +84,11 @@ def fit(
     batches, held_out = batches_of(training, options), ValidationBatches(validation, options)
     callbacks = [
         EpochRecorder(checkpoint, batches, len(training), options),
+        *(
+            [RecomputedStatistics(tasks, training, options.patches_in_memory)]
+            if options.batch_statistics == "recomputed"
+            else []
+        ),
         *([TensorBoardLogger(events, checkpoint.histories)] if events else []),
     ]
     try:

@@ -23,6 +23,7 @@ class TrainingOptions:
         gradient_accumulation_steps: parts of a batch that are computed one after the other, to save memory; the step is
             made with the mean of their gradients.
         xla: compile the steps with XLA.
+        batch_statistics: `moving` or `recomputed`; see `batch_statistics`.
         dice_weight: weight of the soft Dice loss beside cross-entropy.
     """
 
@@ -35,6 +36,7 @@ class TrainingOptions:
     class_names: Sequence[str]
     gradient_accumulation_steps: int = 1
     xla: bool = False
+    batch_statistics: str = "moving"
     dice_weight: float = 0.0
 
     @classmethod
@@ -42,7 +44,15 @@ class TrainingOptions:
         cls, training: Mapping[str, Any], epochs: int, class_names: Sequence[str], background: int
     ) -> "TrainingOptions":
         """Make options from the config's `training`; meta-learners have a number of epochs of their own."""
-        keys = ("batch_size", "gradient_accumulation_steps", "monitor", "augmentation", "seed", "xla")
+        keys = (
+            "batch_size",
+            "gradient_accumulation_steps",
+            "monitor",
+            "augmentation",
+            "seed",
+            "xla",
+            "batch_statistics",
+        )
         chosen = {key: training[key] for key in keys}
         chosen["augmentation"] = Augmentation.model_validate(chosen["augmentation"])
         return cls(epochs=epochs, class_names=class_names, background=background, **chosen)
