@@ -90,15 +90,15 @@ def paint_image(weights: Array, structures: NDArray[np.uint8], signals: Array, g
 
 
 def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Generator) -> None:
-    """Fill random regions of the belly with random signals, in place."""
-    rows, columns = belly.shape
-    y, x = np.ogrid[:rows, :columns]
+    """Fill random ellipses of the belly with random signals, in place."""
     for _ in range(int(generator.integers(0, 14))):
-        centre, radii = generator.uniform(0, (rows, columns)), generator.uniform(6.0, 60.0, 2)
+        centre, radii = generator.uniform(0, belly.shape), generator.uniform(6.0, 60.0, 2)
+        window = tuple(slice(max(0, int(middle - radii.max())), int(middle + radii.max()) + 1) for middle in centre)
+        inside = belly[window]
+        y, x = np.ogrid[: inside.shape[0], : inside.shape[1]]
+        y, x = y + window[0].start - centre[0], x + window[1].start - centre[1]
         angle = generator.uniform(0, np.pi)
-        across, along = (
-            (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle),
-            ((y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)),
-        )
-        organ = belly & ((across / radii[0]) ** 2 + (along / radii[1]) ** 2 < 1.0)
-        image[:, organ] = generator.uniform(0.0, 1.0, (len(image), 1)) * generator.normal(1.0, 0.04, organ.sum())
+        across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        organ = inside & ((across / radii[0]) ** 2 + (along / radii[1]) ** 2 < 1.0)
+        signal = generator.uniform(0.0, 1.0, (len(image), 1)) * generator.normal(1.0, 0.04, int(organ.sum()))
+        image[(slice(None), *window)][:, organ] = signal
