@@ -1,0 +1,61 @@
+"""Training samples: the same from the same seed, images and structures in one place, and random in what they should be."""
+
+import numpy as np
+import pytest
+
+from lumbarseg.phantom.contrast import NAMES, draw_signals
+from lumbarseg.phantom.samples import SampleShape, draw_places, draw_sample
+from lumbarseg.phantom.training_set import write_phantom
+
+SHAPE = SampleShape(("T2w", "T1w"), 64, 3.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantom(folder, 1, 1, slices=3, side=96, pixel=3.0)
+    return folder
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_draw_sample_depends_on_its_generator_only(folder, strength):
+    images, structures = draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(3))
+    assert images.shape == (64, 64, 2)
+    assert images.dtype == np.float32
+    assert structures.shape == (64, 64)
+    assert structures.dtype == np.uint8
+    assert np.isfinite(images).all()
+    again = draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(3))
+    assert np.array_equal(images, again[0])
+    assert np.array_equal(structures, again[1])
+    assert not np.array_equal(images, draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(4))[0])
+
+
+def test_draw_sample_shows_the_structures_where_the_image_has_them(folder):
+    # Subcutaneous fat is brighter than muscle in T2w and T1w images.
+    for seed in range(5):
+        images, structures = draw_sample(folder, 1, 1, SHAPE, 0.0, np.random.default_rng(seed))
+        assert images[structures == 5].mean() > images[structures == 11].mean() + 0.5
+
+
+def test_draw_signals_are_of_spin_echoes_or_of_nothing():
+    generator = np.random.default_rng(1)
+    echoes = np.stack([draw_signals(generator, ("T2w", "T1w"), 0.0) for _ in range(40)])
+    assert echoes.shape == (40, 2, len(NAMES))
+    fluid, fat = NAMES.index("cerebrospinal fluid"), NAMES.index("fat")
+    assert (echoes[:, 0, fluid] > echoes[:, 1, fluid]).all()  # bright in T2w, dark in T1w
+    assert (echoes[:, 1, fat] > echoes[:, 1, fluid]).all()
+    arbitrary = np.stack([draw_signals(generator, ("T2w",), 1.0) for _ in range(200)])
+    assert abs(arbitrary.mean(axis=0) - 0.515).max() < 0.1
+    assert arbitrary.min() > 0
+
+
+def test_draw_places_without_randomisation_keeps_the_pixel_size():
+    angles, steps = [], []
+    for seed in range(50):
+        places = draw_places(np.random.default_rng(seed), (96, 96), SampleShape(("T2w",), 64, 1.5, 3.0), 0.0)
+        down = places[:, 1, 0] - places[:, 0, 0]
+        steps.append(np.hypot(*down))
+        angles.append(np.degrees(np.arctan2(down[1], down[0])))
+    assert np.mean(steps) == pytest.approx(0.5, rel=0.05)
+    assert np.std(angles) < 8
