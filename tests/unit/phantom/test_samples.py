@@ -33,7 +33,7 @@ def test_draw_sample_depends_on_its_generator_only(folder, strength):
 
 def test_draw_sample_shows_the_structures_where_the_image_has_them(folder):
     # Subcutaneous fat is brighter than muscle in T2w and T1w images.
-    for seed in range(5):
+    for seed in range(4):
         images, structures = draw_sample(folder, 1, 1, SHAPE, 0.0, np.random.default_rng(seed))
         assert images[structures == 5].mean() > images[structures == 11].mean() + 0.5
 
