@@ -99,7 +99,7 @@ def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
         ({"combine": {"ensembles": ["E3"]}}, r"`combine\.ensembles` names the unknown ensemble `E3`"),
         (
             {"train": ["U1", "UMD"]},
-            r"config\.yaml: `ensembles\.E4` needs the network `UAD`, which is not in `train`; add it there, or remove E4 from",
+            r"my_study\.yaml: the ensemble E4 needs the network `UAD`, which is not in `train`; add it there, or set `combine\.ensembles`",
         ),
         ({"comparison": {"reference": "UMD+MAX"}}, r"`comparison\.reference` names the unknown experiment `UMD\+MAX`"),
         ({"comparison": {"surface_distances_for": ["X+TH"]}}, r"`comparison\.surface_distances_for` names the unknown"),

@@ -244,6 +244,11 @@ class Study:
                 return "--config" if changed else str(file)
         return "--config" if found else str(self._files[-1])
 
+    def _last_file(self, *paths: Sequence[str]) -> str:
+        """Name the last of the config files that set the paths: the user's own, if it sets one of them."""
+        order = ["config", *map(str, self._files), "--config"]
+        return max(map(self._file, paths), key=order.index)
+
     def _check_names(self) -> None:
         config = self.config
         define = "define it under `topologies`"
@@ -263,8 +268,8 @@ class Study:
             untrained = [member for member in config.ensembles[name] if member not in config.train]
             if untrained:
                 raise InputError(
-                    f"{self._file(['ensembles', name])}: `ensembles.{name}` needs the network `{untrained[0]}`, which is not in "
-                    f"`train`; add it there, or remove {name} from `combine.ensembles`"
+                    f"{self._last_file(['train'], ['ensembles', name], ['combine', 'ensembles'])}: the ensemble {name} needs the "
+                    f"network `{untrained[0]}`, which is not in `train`; add it there, or set `combine.ensembles` without {name}"
                 )
         shown = {
             "figures.cases": self.columns(config.figures.cases),
