@@ -96,6 +96,7 @@ def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
             r"define it under `topologies`$",
         ),
         ({"ensembles": {"E4": ["UAD", "UNet"]}}, r"`ensembles\.E4` names the unknown topology `UNet`; choose one of"),
+        ({"ensembles": {"UMD": ["U1", "UAD"]}}, r"`ensembles\.UMD` has the name of a topology; rename the ensemble"),
         ({"combine": {"ensembles": ["E3"]}}, r"`combine\.ensembles` names the unknown ensemble `E3`"),
         (
             {"train": ["U1", "UMD"]},

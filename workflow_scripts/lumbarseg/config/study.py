@@ -261,6 +261,10 @@ class Study:
             tried, folds = map(str, config.search.folds), map(str, self.folds)
             self._require(tried, folds, ["search", "folds"], "fold", "raise `split.folds`")
         for name, members in config.ensembles.items():
+            if name in config.topologies:
+                raise InputError(
+                    f"{self._file(['ensembles', name])}: `ensembles.{name}` has the name of a topology; rename the ensemble"
+                )
             self._require(members, config.topologies, ["ensembles", name], "topology", define)
         chosen, where = config.combine.ensembles, ["combine", "ensembles"]
         self._require(chosen, config.ensembles, where, "ensemble", "define it under `ensembles`")
