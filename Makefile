@@ -94,7 +94,7 @@ test-slurm: .venv/.tests
 	@touch $@
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python %d.%d is too old; name version 3.11 or later: make PYTHON=python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "setup: Python %d.%d cannot be used; name one of 3.11 to 3.13: make PYTHON=python3.11" % sys.version_info[:2])'
 	@echo "setup: creating the virtual environment .venv"
 	@# Debian's Python comes without the part that puts pip into a new environment; the system's pip does it then.
 	@$(PYTHON) -m venv .venv 2>/dev/null || { \

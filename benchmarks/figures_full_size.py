@@ -233,6 +233,7 @@ def _write_slices(
 if __name__ == "__main__":
     home = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     python = sys.argv[2] if len(sys.argv) > 2 else sys.executable
+    home.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, home / part)

@@ -18,7 +18,7 @@ HEAD = """# Configuration
 `config.yaml` holds the paper's study, complete. Your study is a small YAML file laid over it:
 
 ```
-snakemake --configfile my_study.yaml
+snakemake --configfile my_study.yaml --cores all
 ```
 
 Sections are merged key by key; a list replaces the earlier list. A topology that `config.yaml` defines and your file redefines keeps

@@ -27,7 +27,7 @@ rule normalise:
 
 rule patch:
     input:
-        plan.with_sheet(*of_sessions(plan.labelled, paths.patches)),
+        plan.with_sheet(*of_sessions(plan.labelled, paths.patches, *map(paths.patch_arrays, ["images", "labels"]))),
     localrule: True
 
 

@@ -23,8 +23,6 @@ from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-if config.get("training", {}).get("device") == "cpu":
-    os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
 
 def read_plan():
@@ -45,6 +43,8 @@ def read_plan():
 
 plan, results = read_plan()
 paths = plan.paths
+if config["training"]["device"] == "cpu":
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
 
 wildcard_constraints:

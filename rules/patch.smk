@@ -8,8 +8,8 @@ rule patch_session:
         mask=paths.mask,
     output:
         description=paths.patches,
-        images=paths.patches.replace("_patches.json", "_images.b2nd"),
-        labels=paths.patches.replace("_patches.json", "_labels.b2nd"),
+        images=paths.patch_arrays("images"),
+        labels=paths.patch_arrays("labels"),
     log:
         paths.log("patch_session", LABEL),
     benchmark:

@@ -134,6 +134,14 @@ def test_forced_stage_is_the_only_one_made(edits):
     assert jobs["train_network"] == jobs["reconstruct_fold"] == 0
 
 
+def test_patches_that_were_deleted_are_made_by_their_stage(edits, tmp_path):
+    patches = next(edits.folder.glob("results/small/patches/**/*_images.b2nd"))
+    kept = Path(shutil.move(patches, tmp_path / "kept"))
+    jobs = snakemake(edits.folder, "patch", *DRY).jobs
+    shutil.move(kept, patches)
+    assert jobs["patch_session"] == 1
+
+
 def test_another_combiner_makes_only_what_it_is_in(edits):
     edits.study(lambda study: study["combine"]["combiners"].append("Geo"))
     jobs = snakemake(edits.folder, *DRY).jobs

@@ -85,9 +85,8 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
         ),
         ({"topologies": {"U 1": {"optimiser": "adam", "learning_rate": 1}}}, "the name `U 1` under `topologies` must be made of letters and digits; rename it"),
         (
-            {"tables": {"table_4": []}},
-            "the name `table_4` under `tables` must be like table_A9 and none of table_1 to table_6, table_ranking and "
-            "table_measures, which the workflow fills itself; rename it",
+            {"tables": {"fig_4": []}},
+            "the name `fig_4` under `tables` must be like table_A9; rename it",
         ),
         ({"training": {"epoch": 3}}, "unknown key `training.epoch`; did you mean `epochs`?"),
         ({"trian": ["U1"]}, "unknown key `trian`; did you mean `train`?"),

@@ -96,10 +96,11 @@ def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
             r"define it under `topologies`$",
         ),
         ({"ensembles": {"E4": ["UAD", "UNet"]}}, r"`ensembles\.E4` names the unknown topology `UNet`; choose one of"),
+        ({"ensembles": {"UMD": ["U1", "UAD"]}}, r"`ensembles\.UMD` has the name of a topology; rename the ensemble"),
         ({"combine": {"ensembles": ["E3"]}}, r"`combine\.ensembles` names the unknown ensemble `E3`"),
         (
             {"train": ["U1", "UMD"]},
-            r"config\.yaml: `ensembles\.E4` needs the network `UAD`, which is not in `train`; add it there, or remove E4 from",
+            r"my_study\.yaml: the ensemble E4 needs the network `UAD`, which is not in `train`; add it there, or set `combine\.ensembles`",
         ),
         ({"comparison": {"reference": "UMD+MAX"}}, r"`comparison\.reference` names the unknown experiment `UMD\+MAX`"),
         ({"comparison": {"surface_distances_for": ["X+TH"]}}, r"`comparison\.surface_distances_for` names the unknown"),

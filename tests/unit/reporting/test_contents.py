@@ -68,6 +68,12 @@ def test_contents_leaves_out_what_the_study_does_not_have(settings: ReportSettin
     assert names(settings) - names(replace(settings, **changes)) == lost
 
 
+@pytest.mark.parametrize("name", ["table_4", "table_ranking", "table_usage", "table_registration", "table_selection"])
+def test_contents_refuses_a_table_of_the_config_with_the_name_of_one_of_the_workflows(settings, name: str) -> None:
+    with pytest.raises(InputError, match=rf"^config: `tables\.{name}` is the name of a table .*; rename it$"):
+        contents(replace(settings, columns={**settings.columns, name: ["U1+TH"]}))
+
+
 def test_contents_passes_only_the_settings_that_a_function_takes() -> None:
     assert set(entry("fig_9").settings) == {"labels", "ensemble_sizes"}
     assert entry("fig_9").files == {"iou": "metrics/iou.csv"}

@@ -61,7 +61,7 @@ def split_patients(
     if len(known) - number < folds or number < 1:
         raise InputError(
             f"sheet of sessions: {len(known)} patients with a mask, {number} of them for the test, are too few for {folds} "
-            "folds (one patient per fold and one for the test are needed); add patients or lower `split.folds`"
+            "folds (one patient per fold and one for the test are needed); add patients, or lower `split.folds` or `split.test_patients`"
         )
 
     def order(patient: str) -> bytes:

@@ -60,10 +60,10 @@ Name = Annotated[
 TableName = Annotated[
     str,
     _matching(
-        "table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+",
-        "like table_A9 and none of table_1 to table_6, table_ranking and table_measures, which the workflow fills itself",
+        "table_[A-Za-z0-9]+",
+        "like table_A9",
     ),
-    Field(json_schema_extra={"pattern": "^table_(?!([1-6]|ranking|measures)$)[A-Za-z0-9]+$"}),
+    Field(json_schema_extra={"pattern": "^table_[A-Za-z0-9]+$"}),
 ]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -244,6 +244,11 @@ class Study:
                 return "--config" if changed else str(file)
         return "--config" if found else str(self._files[-1])
 
+    def _last_file(self, *paths: Sequence[str]) -> str:
+        """Name the last of the config files that set the paths: the user's own, if it sets one of them."""
+        order = ["config", *map(str, self._files), "--config"]
+        return max(map(self._file, paths), key=order.index)
+
     def _check_names(self) -> None:
         config = self.config
         define = "define it under `topologies`"
@@ -256,6 +261,10 @@ class Study:
             tried, folds = map(str, config.search.folds), map(str, self.folds)
             self._require(tried, folds, ["search", "folds"], "fold", "raise `split.folds`")
         for name, members in config.ensembles.items():
+            if name in config.topologies:
+                raise InputError(
+                    f"{self._file(['ensembles', name])}: `ensembles.{name}` has the name of a topology; rename the ensemble"
+                )
             self._require(members, config.topologies, ["ensembles", name], "topology", define)
         chosen, where = config.combine.ensembles, ["combine", "ensembles"]
         self._require(chosen, config.ensembles, where, "ensemble", "define it under `ensembles`")
@@ -263,8 +272,8 @@ class Study:
             untrained = [member for member in config.ensembles[name] if member not in config.train]
             if untrained:
                 raise InputError(
-                    f"{self._file(['ensembles', name])}: `ensembles.{name}` needs the network `{untrained[0]}`, which is not in "
-                    f"`train`; add it there, or remove {name} from `combine.ensembles`"
+                    f"{self._last_file(['train'], ['ensembles', name], ['combine', 'ensembles'])}: the ensemble {name} needs the "
+                    f"network `{untrained[0]}`, which is not in `train`; add it there, or set `combine.ensembles` without {name}"
                 )
         shown = {
             "figures.cases": self.columns(config.figures.cases),

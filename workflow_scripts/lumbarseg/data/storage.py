@@ -43,13 +43,13 @@ def open_array(path: str | Path) -> blosc2.NDArray:
         InputError: the file does not exist, or is damaged or no array file.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: array file not found; run the stage that writes it")
+        raise InputError(f"{path}: array file not found; run the stage that writes it (`snakemake patch` for patches)")
     try:
         # Not memory-mapped: mapped pages would count as memory of the job, and reading is not slower without.
         opened = blosc2.open(str(path), mode="r", dparams=_DECOMPRESSION)
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"{path}: not a complete array file; delete it and run the stage that writes it again"
+            f"{path}: not a complete array file; delete it and run the stage that writes it again (`snakemake patch` for patches)"
         ) from error
     if not isinstance(opened, blosc2.NDArray):
         raise InputError(

@@ -155,13 +155,19 @@ def contents(settings: ReportSettings, declared: Sequence[Declaration] | None = 
         declared: from `registry.declarations`, which are read if left out.
 
     Raises:
-        InputError: a declaration names a setting that does not exist.
+        InputError: a declaration names a setting that does not exist, or the config names a table as the workflow does.
     """
-    found = []
+    found: list[Entry] = []
     for one in declarations() if declared is None else declared:
         if not one.when or _setting(settings, one.when, one):
             items = _setting(settings, one.for_each, one) if one.for_each else [""]
             found += [_entry(one, item, settings) for item in items]
+    names = [(one.kind, one.name) for one in found]
+    for name in settings.columns:
+        if names.count(("table", name)) > 1:
+            raise InputError(
+                f"config: `tables.{name}` is the name of a table that the workflow makes itself; rename it"
+            )
     return found
 
 

@@ -106,4 +106,4 @@ def _on_termination(signal_number: int, frame: FrameType | None) -> None:
 def _log_termination() -> None:
     # Both threads may come here; the first one logs.
     if _termination.setdefault("logged_by", threading.get_ident()) == threading.get_ident():
-        logger.info("stopped by SIGTERM (a scheduler sends it at the time limit); all finished epochs are kept")
+        logger.info("stopped by SIGTERM (a scheduler sends it at the time limit); finished work is kept")

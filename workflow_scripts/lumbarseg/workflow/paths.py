@@ -90,6 +90,10 @@ class Paths:
         """The description of a session's patches; the arrays lie next to it."""
         return self.result(f"patches/{FOLDER}{LABEL}_patches.json")
 
+    def patch_arrays(self, kind: str) -> str:
+        """Return the array of a session's `images` or `labels`, cut into patches."""
+        return self.result(f"patches/{FOLDER}{LABEL}_{kind}.b2nd")
+
     @property
     def quality_picture(self) -> str:
         """A session's slices with contours and registration."""

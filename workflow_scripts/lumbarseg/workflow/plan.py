@@ -426,6 +426,7 @@ def apply_bundle(config: dict[str, Any]) -> None:
     Raises:
         InputError: the bundle cannot be used.
     """
-    if config.get("bundle"):
+    # Anything but text is refused by the check of the config.
+    if config.get("bundle") and isinstance(config["bundle"], str):
         config.update(Bundle(config["bundle"]).settings)
         config.pop("phantom", None)
