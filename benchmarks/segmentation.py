@@ -175,11 +175,11 @@ def session(name, slices):
         return call
 
     images = np.random.default_rng(0).normal(size=(slices, SLICE, SLICE, 2)).astype(np.float32)
-    segmenter.segment(images[:1, :SIDE, :SIDE])  # traces and compiles
+    segmenter.segment(images[:1, :SIDE, :SIDE], (1.0, 1.0))  # traces and compiles
     predictor = segmenter._predictor
     predictor._forward = [timed(forward) for forward in predictor._forward]
     started = time.perf_counter()
-    segmenter.segment(images)
+    segmenter.segment(images, (1.0, 1.0))
     seconds = time.perf_counter() - started
     rate, patches = convolution_rate(), 9
     print(
@@ -206,9 +206,9 @@ def labels(bundle, t2w, t1w):
     images = [load_image(path) for path in (t2w, t1w)]
     views = [zscore(sagittal_view(image.get_fdata(dtype=np.float32), image.affine)) for image in images]
     channels = np.stack(views, axis=-1)
-    plain = module.Segmenter(Bundle(bundle)).segment(channels).labels
+    plain = module.Segmenter(Bundle(bundle)).segment(channels, (1.0, 1.0)).labels
     module.in_float32 = in_bfloat16
-    faster = module.Segmenter(Bundle(bundle)).segment(channels).labels
+    faster = module.Segmenter(Bundle(bundle)).segment(channels, (1.0, 1.0)).labels
     tissue = plain != 0
     print(
         f"same label: {100 * (plain == faster).mean():.2f} % of pixels, {100 * (plain == faster)[tissue].mean():.2f} % of tissue"

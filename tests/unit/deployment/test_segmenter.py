@@ -65,7 +65,7 @@ def by_hand(image, networks):
 
 def test_segmenter_agrees_with_a_plain_loop_over_patches(segmenter):
     images, fractions = channels(), []
-    found = segmenter.segment(images, fractions.append)
+    found = segmenter.segment(images, (1.0, 1.0), fractions.append)
     networks = list(segmenter.networks()[0].values())
     for number, image in enumerate(images):
         scores, *own = by_hand(image, networks)
@@ -89,11 +89,11 @@ def require_labels(found, networks):
 
 
 def test_segmenter_accepts_single_networks_labelled_by_score(tmp_path):
-    require_labels(Segmenter(Bundle(small_bundle(tmp_path, NETWORK, labelling="MAP"))).segment(channels()), 1)
+    require_labels(Segmenter(Bundle(small_bundle(tmp_path, NETWORK, labelling="MAP"))).segment(channels(), (1.0, 1.0)), 1)
 
 
 def test_segmenter_accepts_meta_learners(stacked_bundle):
-    require_labels(Segmenter(Bundle(stacked_bundle)).segment(channels()), 2)
+    require_labels(Segmenter(Bundle(stacked_bundle)).segment(channels(), (1.0, 1.0)), 2)
 
 
 def test_in_float32_keeps_the_weights_of_mixed_precision_networks():
@@ -140,7 +140,7 @@ def test_segment_session_places_labels_on_the_image_in_every_orientation(segment
     assert labels.affine == pytest.approx(t2w.affine, abs=1e-4)
     assert labels.get_data_dtype() == np.uint8
     views = [zscore(sagittal_view(np.asarray(one.dataobj, np.float32), one.affine)) for one in (t2w, t1w)]
-    found = segmenter.segment(np.stack(views, axis=-1))
+    found = segmenter.segment(np.stack(views, axis=-1), (1.0, 1.0))
     assert (sagittal_view(np.asarray(labels.dataobj), labels.affine) == found.labels).all()
     assert sagittal_view(np.asarray(entropy.dataobj), entropy.affine) == pytest.approx(
         nats(found.uncertainty["entropy"]), abs=1e-4
@@ -163,7 +163,7 @@ def test_segment_session_flags_foreign_and_badly_registered_sessions(segmenter, 
 
 def test_segment_session_flags_results_without_any_class(segmenter, tmp_path, monkeypatch):
     nothing = Segmentation(np.zeros(SHAPE, np.uint8), {name: np.zeros(SHAPE, np.uint8) for name in MEASURES})
-    monkeypatch.setattr(segmenter, "segment", lambda channels, on_progress: nothing)
+    monkeypatch.setattr(segmenter, "segment", lambda channels, spacing, on_progress: nothing)
     record = segment_session(segmenter, write_session(tmp_path, "LPS"), outputs(tmp_path))
     assert "no class found, all pixels are background; check the images" in record["flags"]
     assert record["mean_entropy"] is None

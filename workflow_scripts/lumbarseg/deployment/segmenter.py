@@ -21,6 +21,7 @@ from lumbarseg.evaluation.labelling import label_by_threshold, maximum_a_posteri
 from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 from lumbarseg.imaging.normalisation import zscore
 from lumbarseg.inference.prediction import uncertainty_of, write_labels, write_uncertainty
+from lumbarseg.inference.resampling import at_size, resample_slices
 from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
 from lumbarseg.inference.uncertainty import MEASURES
 from lumbarseg.labels import LabelTable
@@ -105,12 +106,16 @@ class Segmenter:
         return network_metadata(name, manifest["fold"], manifest["channels"], self.table.names)
 
     def segment(
-        self, channels: NDArray[np.float32], on_progress: Callable[[float], None] = lambda fraction: None
+        self,
+        channels: NDArray[np.float32],
+        spacing: tuple[float, float],
+        on_progress: Callable[[float], None] = lambda fraction: None,
     ) -> Segmentation:
-        """Segment the slices of a session.
+        """Segment the slices of a session, at the bundle's pixel size if it has one.
 
         Args:
             channels: (slices, rows, columns, channels) z-scores in sagittal view.
+            spacing: mm between rows and between columns.
             on_progress: called regularly with the finished fraction, up to 1.
 
         Returns:
@@ -118,8 +123,13 @@ class Segmenter:
         """
         shape = channels.shape[:3]
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
+        pixel_size = self.bundle.manifest.get("pixel_size")
+        given = resample_slices(channels, spacing, pixel_size) if pixel_size else channels
         with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
-            for block in self._predictor.row_blocks(_cut(channels, self.bundle.manifest["patches"], Path(scratch))):
+            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], Path(scratch)))
+            if pixel_size:
+                blocks = at_size(blocks, shape[1:], [model.name for model in self._ensemble.models])
+            for block in blocks:
                 found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
                 for name, values in uncertainty_of(block, self.model).items():
                     found.uncertainty[name][block.number, block.rows] = values
@@ -210,7 +220,7 @@ def segment_session(
     views = [sagittal_view(one.get_fdata(dtype=np.float32), one.affine) for one in loaded.values()]
     channels = np.stack([zscore(view, scope) for view in views], axis=-1)
     reference = loaded["T2w"]
-    found = segmenter.segment(channels, on_progress)
+    found = segmenter.segment(channels, sagittal_spacing(reference.affine)[1:], on_progress)
     write_labels(outputs.labels, found.labels, reference)
     for path, measure in zip((outputs.entropy, outputs.mutual_information), MEASURES, strict=True):
         write_uncertainty(path, found.uncertainty[measure], reference, len(segmenter.table))
