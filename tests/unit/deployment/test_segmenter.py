@@ -89,7 +89,9 @@ def require_labels(found, networks):
 
 
 def test_segmenter_accepts_single_networks_labelled_by_score(tmp_path):
-    require_labels(Segmenter(Bundle(small_bundle(tmp_path, NETWORK, labelling="MAP"))).segment(channels(), (1.0, 1.0)), 1)
+    require_labels(
+        Segmenter(Bundle(small_bundle(tmp_path, NETWORK, labelling="MAP"))).segment(channels(), (1.0, 1.0)), 1
+    )
 
 
 def test_segmenter_accepts_meta_learners(stacked_bundle):

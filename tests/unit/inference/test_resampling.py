@@ -14,7 +14,9 @@ SPACING = st.floats(0.4, 1.6)
 
 @given(rows=st.integers(20, 90), columns=st.integers(20, 90), row=SPACING, column=SPACING, pixel=st.floats(0.6, 1.5))
 def test_resample_slices_keeps_a_linear_image_where_it_is(rows, columns, row, column, pixel):
-    image = (0.3 * row * (np.arange(rows) + 0.5)[:, None] - 0.2 * column * (np.arange(columns) + 0.5)).astype(np.float32)
+    image = (0.3 * row * (np.arange(rows) + 0.5)[:, None] - 0.2 * column * (np.arange(columns) + 0.5)).astype(
+        np.float32
+    )
     found = resample_slices(image[None, ..., None], (row, column), pixel)[0, ..., 0]
     assert found.shape == (round(rows * row / pixel), round(columns * column / pixel))
     # Rounding the size changes the pixel a little.

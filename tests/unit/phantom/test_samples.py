@@ -11,30 +11,28 @@ SHAPE = SampleShape(("T2w", "T1w"), 64, 3.0, 3.0)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantoms")
-    write_phantom(folder, 1, 1, slices=3, side=96, pixel=3.0)
-    return folder
+def phantom(tmp_path_factory):
+    return write_phantom(tmp_path_factory.mktemp("phantoms"), 1, 1, slices=3, side=96, pixel=3.0)
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_draw_sample_depends_on_its_generator_only(folder, strength):
-    images, structures = draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(3))
+def test_draw_sample_depends_on_its_generator_only(phantom, strength):
+    images, structures = draw_sample(phantom, 1, SHAPE, strength, np.random.default_rng(3))
     assert images.shape == (64, 64, 2)
     assert images.dtype == np.float32
     assert structures.shape == (64, 64)
     assert structures.dtype == np.uint8
     assert np.isfinite(images).all()
-    again = draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(3))
+    again = draw_sample(phantom, 1, SHAPE, strength, np.random.default_rng(3))
     assert np.array_equal(images, again[0])
     assert np.array_equal(structures, again[1])
-    assert not np.array_equal(images, draw_sample(folder, 1, 1, SHAPE, strength, np.random.default_rng(4))[0])
+    assert not np.array_equal(images, draw_sample(phantom, 1, SHAPE, strength, np.random.default_rng(4))[0])
 
 
-def test_draw_sample_shows_the_structures_where_the_image_has_them(folder):
+def test_draw_sample_shows_the_structures_where_the_image_has_them(phantom):
     # Subcutaneous fat is brighter than muscle in T2w and T1w images.
     for seed in range(4):
-        images, structures = draw_sample(folder, 1, 1, SHAPE, 0.0, np.random.default_rng(seed))
+        images, structures = draw_sample(phantom, 1, SHAPE, 0.0, np.random.default_rng(seed))
         assert images[structures == 5].mean() > images[structures == 11].mean() + 0.5
 
 

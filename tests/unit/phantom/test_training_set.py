@@ -55,10 +55,9 @@ def test_phantom_slices_depend_on_number_and_seed_only():
 
 
 def test_read_slice_returns_what_was_written_to_a_step(tmp_path):
-    write_phantom(tmp_path, 7, 1, **SMALL)
-    weights, structures = read_slice(tmp_path, 7, 1)
+    weights, structures = read_slice(write_phantom(tmp_path, 7, 1, **SMALL), 1)
     expected, expected_structures = phantom_slices(7, 1, **SMALL)
     np.testing.assert_allclose(weights, expected[1] * training_set.WEIGHT_STEP, rtol=1e-6)
     assert np.array_equal(structures, expected_structures[1])
     with pytest.raises(InputError, match="array file not found"):
-        read_slice(tmp_path, 8, 0)
+        read_slice(tmp_path / "phantom-00008", 0)

@@ -328,6 +328,28 @@ class Training(Section):
     )
 
 
+class Starter(Section):
+    """Starter networks, trained on phantoms alone."""
+
+    phantoms: PositiveInt = Field(default=1000, description="phantom patients to train on; about 1 MB each")
+    held_out: PositiveInt = Field(default=40, description="phantom patients to choose the best epoch on")
+    slices: PositiveInt = Field(default=8, description="slices of each phantom, at random places")
+    topology: str = Field(default="UD", description="topology of the networks, one of `topologies`")
+    base_filters: PositiveInt = Field(default=16, description="channels of the first level (m)")
+    pixel_size_mm: float = Field(default=1.0, ge=0.5, le=2, description="mm; images are resampled to it")
+    patch_size: int = Field(default=192, ge=64, multiple_of=32, description="rows and columns of a patch (pixels)")
+    batch_size: PositiveInt = Field(default=8, description="samples per step")
+    steps_per_epoch: PositiveInt = Field(default=250, description="steps between two validations")
+    epochs: PositiveInt = Field(default=80, description="number of epochs; each has samples of its own")
+    easy_epochs: int = Field(
+        default=4,
+        ge=0,
+        description="epochs of phantoms as they are, after which contrasts and artefacts are drawn at random",
+    )
+    learning_rate: PositiveFloat = Field(default=0.001, description="greatest rate of Adam; it falls as a cosine")
+    seed: int = Field(default=1, ge=0, description="seed of phantoms, samples and weights")
+
+
 class Search(Section):
     """Hyper-parameter search."""
 
@@ -489,6 +511,9 @@ class StudyConfig(Section):
         description="definitions of network topologies (Table 4); see docs/networks.md"
     )
     training: Training = Field(default_factory=Training, description="training of the networks (Sections 5.1 to 5.3)")
+    starter: Starter = Field(
+        default_factory=Starter, description="starter networks, target `starter`; see docs/starter.md"
+    )
     search: Search | None = Field(
         default=None,
         description="hyper-parameter search, target `search` (Section 5.2): every topology with every optimiser, learning rate and "

@@ -32,12 +32,12 @@ class SampleShape:
 
 
 def draw_sample(
-    folder: Path, number: int, index: int, shape: SampleShape, strength: float, generator: np.random.Generator
+    stem: Path, index: int, shape: SampleShape, strength: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Make a sample of a stored slice.
 
     Args:
-        folder, number, index: of the slice, see `training_set.read_slice`.
+        stem, index: of the slice, see `training_set.read_slice`.
         shape: of the sample.
         strength: 0 (the phantom as it is) … 1 (fully randomised).
         generator: source of random numbers.
@@ -45,7 +45,7 @@ def draw_sample(
     Returns:
         Images (side, side, contrasts) float32, z-scores, and structures (side, side) uint8.
     """
-    weights, structures = read_slice(folder, number, index)
+    weights, structures = read_slice(stem, index)
     images = paint_image(weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator)
     places = draw_places(generator, structures.shape, shape, strength)
     # Finer than the sample's pixels would alias.

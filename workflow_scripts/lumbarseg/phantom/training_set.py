@@ -55,19 +55,25 @@ def phantom_slices(
     return weights, structures
 
 
-def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> None:
-    """Write the slices of a phantom: `phantom-<number>_weights.b2nd` and `phantom-<number>_structures.b2nd`."""
+def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> Path:
+    """Write the slices of a phantom to `phantom-<number>_weights.b2nd` and `phantom-<number>_structures.b2nd`.
+
+    Returns:
+        The path of both files up to the last underscore.
+    """
+    stem = folder / f"phantom-{number:05d}"
     weights, structures = phantom_slices(number, seed, **shape)
-    write_array(folder / f"phantom-{number:05d}_structures.b2nd", structures)
-    write_array(folder / f"phantom-{number:05d}_weights.b2nd", weights)
+    write_array(f"{stem}_structures.b2nd", structures)
+    write_array(f"{stem}_weights.b2nd", weights)
+    return stem
 
 
-def read_slice(folder: Path, number: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Read a slice: weights float32 (tissues, side, side) and structures uint8 (side, side).
+def read_slice(stem: Path, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Read a slice of the phantom at `stem`: weights float32 (tissues, side, side) and structures uint8 (side, side).
 
     Raises:
         InputError: a file is missing or damaged.
     """
-    weights = open_array(folder / f"phantom-{number:05d}_weights.b2nd")[index]
-    structures = open_array(folder / f"phantom-{number:05d}_structures.b2nd")[index]
+    weights = open_array(f"{stem}_weights.b2nd")[index]
+    structures = open_array(f"{stem}_structures.b2nd")[index]
     return weights.astype(np.float32) * WEIGHT_STEP, structures

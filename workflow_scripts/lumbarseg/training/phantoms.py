@@ -28,26 +28,33 @@ class PhantomSet:
     """
 
     def __init__(
-        self, folder: Path, numbers: Sequence[int], slices: int, shape: SampleShape, *, samples: int, seed: int,
+        self, phantoms: Sequence[Path], slices: int, shape: SampleShape, *, samples: int, seed: int,
         easy_epochs: int = 0, strength: float = 1.0,
     ) -> None:  # fmt: skip
         """Describe the samples.
 
         Args:
-            folder: of the phantoms.
-            numbers: of the phantoms to draw from.
-            slices: of each.
+            phantoms: stems of the files to draw from, see `training_set.write_phantom`.
+            slices: of each phantom.
             shape: of a sample.
             samples: per epoch.
             seed: of the samples.
             easy_epochs: epochs of phantoms as they are, after which randomisation grows over as many epochs to its full strength.
             strength: of the randomisation in the end, 0 … 1.
         """
-        self._folder, self._numbers, self._slices, self._shape = folder, list(numbers), slices, shape
+        self._phantoms, self._slices, self._shape = list(phantoms), slices, shape
         self._seed, self._easy, self._strength = seed, easy_epochs, strength
         self.side, self.channels = shape.side, len(shape.contrasts)
         self.groups = np.zeros(samples, np.int64)
-        described = [self._numbers, slices, asdict(shape), samples, seed, easy_epochs, strength]
+        described = [
+            [stem.name for stem in self._phantoms],
+            slices,
+            asdict(shape),
+            samples,
+            seed,
+            easy_epochs,
+            strength,
+        ]
         self.digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._epoch = 0
 
@@ -70,10 +77,11 @@ class PhantomSet:
 
     def _draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         generator = np.random.default_rng([self._seed, epoch, index])
-        number, slice_index = generator.choice(self._numbers), int(generator.integers(self._slices))
+        stem = self._phantoms[int(generator.integers(len(self._phantoms)))]
+        slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
-        images, structures = draw_sample(self._folder, int(number), slice_index, self._shape, strength, generator)
+        images, structures = draw_sample(stem, slice_index, self._shape, strength, generator)
         return images, CLASSES[structures]
 
 
