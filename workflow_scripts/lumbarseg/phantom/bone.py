@@ -39,7 +39,7 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
     waist = np.maximum(1.0 - level * level, 0.0)
     n = np.abs(p) / (np.float32(bone.width / 2) - np.float32(0.0 if bone.sacral else bone.waist) * waist)
     n2 = n * n
-    fullness = np.maximum(1.0 - n2 * n2 * n2, 0.0)
+    fullness = np.maximum(1.0 - n2 ** np.float32(bone.squareness / 2), 0.0)
     side = np.sqrt(fullness)
     radius = np.float32(bone.depth / 2) + np.float32(bone.taper) * z
     lip = bone.osteophyte * np.maximum(np.abs(level) - 0.72, 0.0) / 0.28

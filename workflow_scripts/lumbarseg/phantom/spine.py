@@ -156,6 +156,7 @@ class Vertebra:
     osteophyte: float
     waist: float = 2.6
     hollow: float = 1.7
+    squareness: float = 6.0
 
     @property
     def sacral(self) -> bool:
@@ -276,6 +277,7 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
         variety.factor(0.35),
         variety.factor(0.4) * variety.factor(0.2, count),
     )
+    square = variety.factor(0.25, mean=-0.6)
     spinous, spinous_height = (
         variety.factor(0.18) * variety.factor(0.1, count),
         variety.factor(0.2) * variety.factor(0.12, count),
@@ -300,6 +302,8 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
             osteophyte=float(max(0.0, 4.5 * (wear[k] - 0.35) + random.normal(0.0, 0.5))) if k < S1 else 0.0,
             waist=float(2.6 * waist),
             hollow=float(1.7 * hollow[k]),
+            # The bodies of patients end less abruptly at their sides: exponents of about 3 match real masks.
+            squareness=float(6.0 * square),
         )
         for k in range(count)
     ]
