@@ -53,7 +53,7 @@ def target_registration_error(found: np.ndarray, truth: np.ndarray) -> float:
 def registered(folder: Path, engine: Any, degrees_of_freedom: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Register a folder's pair; give the map from T2w to T1w points and the report."""
     from lumbarseg.atomic_io import read_json
-    from lumbarseg.config.schema import Registration
+    from lumbarseg.config.image_sections import Registration
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.registration.session import register
     from lumbarseg.imaging.registration.transforms import from_flirt

@@ -4,8 +4,8 @@ import itertools
 
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
-from lumbarseg.config.schema import CaseSlice
+from lumbarseg.config.model_sections import CaseSlice
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.case_selection import cases_by_hand, choose_cases
 from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.reporting.images import SliceReader, worst_slices

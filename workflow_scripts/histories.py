@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv, write_csv
+from lumbarseg.atomic_io import write_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lumbarseg.config.schema import Registration
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.imaging.registration.session import register
 from lumbarseg.workflow.joblog import job
 

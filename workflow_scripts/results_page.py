@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lumbarseg.atomic_io import atomic_write, read_csv, read_json
+from lumbarseg.atomic_io import atomic_write, read_json
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.results_page import PageItem, results_page
 from lumbarseg.workflow.joblog import job
 

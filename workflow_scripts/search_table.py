@@ -1,7 +1,8 @@
 """Collect the trials of the hyper-parameter search, and rank the combinations of each topology."""
 
-from lumbarseg.atomic_io import read_csv, write_csv
+from lumbarseg.atomic_io import write_csv
 from lumbarseg.config.history import MONITOR_COLUMNS
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.training.search import combinations, trial_rows
 from lumbarseg.workflow.joblog import job
 

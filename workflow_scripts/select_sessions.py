@@ -8,7 +8,7 @@ from lumbarseg.atomic_io import write_csv
 from lumbarseg.cohort.acquisition import describe_session
 from lumbarseg.cohort.selection import COLUMNS, selection_rows, summary, used_sessions
 from lumbarseg.cohort.sheet import read_sheet
-from lumbarseg.config.schema import Selection
+from lumbarseg.config.image_sections import Selection
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:

@@ -1,6 +1,6 @@
 """Read the test slices that the figure of uncertainty shows from images, masks and maps."""
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.case_selection import choose_cases
 from lumbarseg.reporting.images import SliceReader
 from lumbarseg.reporting.slices import store_slices

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lumbarseg.atomic_io import read_csv, write_csv
+from lumbarseg.atomic_io import write_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.usage import usage_table
 from lumbarseg.workflow.joblog import job
 

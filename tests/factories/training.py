@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from factories.workflow import ROOT
-from lumbarseg.config.schema import Augmentation
+from lumbarseg.config.model_sections import Augmentation
 from lumbarseg.data.dataset import PatchSet, write_patches
 from lumbarseg.models.build import optimiser
 from lumbarseg.training.loop import fit

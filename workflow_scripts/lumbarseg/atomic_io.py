@@ -74,14 +74,6 @@ def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_csv(path: str | os.PathLike[str], separator: str = ",") -> "pd.DataFrame":
-    """Read a table that the workflow wrote. Texts stay texts: patient 007 is not 7, and patient or class NA is not missing."""
-    import pandas as pd  # here, because Snakemake reads this module each time it parses the workflow
-
-    identifiers = {"participant_id": str, "session_id": str}
-    return pd.read_csv(path, sep=separator, dtype=identifiers, keep_default_na=False, na_values=["", "nan"])
-
-
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file written by `write_json` or by a converter."""
     return json.loads(Path(path).read_text(encoding="utf-8"))

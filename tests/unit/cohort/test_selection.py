@@ -13,7 +13,7 @@ from lumbarseg.cohort.selection import (
     summary,
     used_sessions,
 )
-from lumbarseg.config.schema import Selection
+from lumbarseg.config.image_sections import Selection
 from lumbarseg.errors import InputError
 
 NAMES = ["Background", "Vert", "Sacrum", "Int-Disc"]

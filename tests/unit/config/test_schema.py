@@ -6,8 +6,10 @@ import runpy
 import pytest
 
 from factories.workflow import ROOT, study_of
+from lumbarseg.config.image_sections import Registration, Selection
 from lumbarseg.config.messages import keys
-from lumbarseg.config.schema import RENAMED, Registration, Selection, Training
+from lumbarseg.config.model_sections import Training
+from lumbarseg.config.schema import RENAMED
 from lumbarseg.errors import InputError
 
 

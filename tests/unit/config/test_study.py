@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from factories.workflow import PAPER, study_of
-from lumbarseg.config.schema import Augmentation, StudyConfig
+from lumbarseg.config.model_sections import Augmentation
+from lumbarseg.config.schema import StudyConfig
 from lumbarseg.config.study import Study
 from lumbarseg.errors import InputError
 

@@ -2,10 +2,9 @@
 
 import os
 
-import pandas as pd
 import pytest
 
-from lumbarseg.atomic_io import atomic_copy, atomic_write, read_csv, read_json, write_csv, write_json
+from lumbarseg.atomic_io import atomic_copy, atomic_write, read_json, write_json
 
 
 def test_atomic_write_shows_a_file_only_when_complete(tmp_path):
@@ -43,17 +42,3 @@ def test_write_json_is_read_back_after_atomic_copy(tmp_path):
     write_json(tmp_path / "a.json", content)
     atomic_copy(tmp_path / "a.json", tmp_path / "b.json")
     assert read_json(tmp_path / "b.json") == content
-
-
-@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
-def test_read_csv_returns_what_write_csv_wrote(tmp_path, name):
-    table = pd.DataFrame(
-        {
-            "participant_id": ["007", "NA"],
-            "session_id": ["01", "null"],
-            "class_name": ["NA", "Vert"],
-            "iou": [None, 0.1 + 0.2],
-        }
-    )
-    write_csv(tmp_path / name, table)
-    pd.testing.assert_frame_equal(read_csv(tmp_path / name), table)

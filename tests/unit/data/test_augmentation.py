@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lumbarseg.config.schema import Augmentation
+from lumbarseg.config.model_sections import Augmentation
 from lumbarseg.data.augmentation import draw_warps, warp
 
 STILL = Augmentation(rotation_deg=0, zoom=(1, 1), shift=0, flip=0)

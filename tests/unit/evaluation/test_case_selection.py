@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbarseg.config.schema import CaseSlice
+from lumbarseg.config.model_sections import CaseSlice
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.case_selection import cases_by_hand, choose_cases
 

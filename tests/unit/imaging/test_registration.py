@@ -11,7 +11,7 @@ from fsl.wrappers import flirt
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import mutual_info_score
 
-from lumbarseg.config.schema import Registration
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, volume
 from lumbarseg.imaging.registration.flirt import flirt_arguments

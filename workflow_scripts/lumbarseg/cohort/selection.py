@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.config.schema import Criteria, Selection
+from lumbarseg.config.image_sections import Criteria, Selection
 from lumbarseg.errors import InputError
 
 LEFT_OUT, USED = "left out", "used"

@@ -28,7 +28,7 @@ def _ordered(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
-def _matching(pattern: str, meaning: str) -> Any:
+def _name_matching(pattern: str, meaning: str) -> Any:
     """Constrain the names under a section whose keys the user chooses."""
 
     def check(name: str) -> str:
@@ -39,7 +39,7 @@ def _matching(pattern: str, meaning: str) -> Any:
     return AfterValidator(check)
 
 
-def matching(pattern: str, meaning: str) -> Any:
+def text_matching(pattern: str, meaning: str) -> Any:
     """Constrain a text; editors show `meaning` where the text does not match, and so do our messages."""
     return Field(pattern=pattern, json_schema_extra={"patternErrorMessage": meaning})
 
@@ -54,15 +54,12 @@ SetOf = Annotated[
 OrderedPair = Annotated[tuple[T, T], AS_LIST, AfterValidator(_ordered)]
 Name = Annotated[
     str,
-    _matching("[A-Za-z0-9]+", "made of letters and digits"),
+    _name_matching("[A-Za-z0-9]+", "made of letters and digits"),
     Field(json_schema_extra={"pattern": "^[A-Za-z0-9]+$"}),
 ]
 TableName = Annotated[
     str,
-    _matching(
-        "table_[A-Za-z0-9]+",
-        "like table_A9",
-    ),
+    _name_matching("table_[A-Za-z0-9]+", "like table_A9"),
     Field(json_schema_extra={"pattern": "^table_[A-Za-z0-9]+$"}),
 ]
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from lumbarseg.config.messages import explain
-from lumbarseg.config.schema import Topology
+from lumbarseg.config.model_sections import Topology
 from lumbarseg.errors import InputError
 
 _FIELDS = Topology.model_fields

@@ -1,1 +1,1 @@
-"""Patches: tiling, storage, dataset and augmentation."""
+"""Patches: tiling, storage, dataset and augmentation; tables."""

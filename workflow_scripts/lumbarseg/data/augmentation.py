@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lumbarseg.config.schema import Augmentation
+from lumbarseg.config.model_sections import Augmentation
 
 
 def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.atomic_io import read_csv, read_json
+from lumbarseg.atomic_io import read_json
 from lumbarseg.cohort.split import SUBSETS, Assignment
 from lumbarseg.config.study import Model
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.deployment.bundle import META_LEARNER, Bundle, network_entry, write_bundle
 from lumbarseg.deployment.domain_check import profile_of_files, ranges_of
 from lumbarseg.deployment.manifest import build_manifest

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lumbarseg.config.schema import CaseSlice
+from lumbarseg.config.model_sections import CaseSlice
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.metrics import SLICE
 

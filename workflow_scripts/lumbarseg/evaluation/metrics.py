@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.labels import LabelTable
 
 COUNTS = ["true_pixels", "predicted_pixels", "common_pixels"]
@@ -161,17 +162,7 @@ def read_rows(paths: Iterable[str | os.PathLike[str]], columns: list[str] | None
         All rows in the order of the files. Ids stay texts ("01" is not converted to a number); categories are in order of
         appearance.
     """
-    # Read as text first, because pandas converts categories that look like numbers ("01" would become 1).
-    frames = [
-        pd.read_csv(
-            path,
-            dtype=dict.fromkeys(IDENTITIES, str),
-            usecols=columns,
-            keep_default_na=False,
-            na_values={"iou": [""]},
-        )
-        for path in paths
-    ]
+    frames = [read_csv(path, columns) for path in paths]
     for name in [name for name in IDENTITIES if name in frames[0]]:
         order = pd.CategoricalDtype(list(dict.fromkeys(text for frame in frames for text in frame[name].unique())))
         for frame in frames:

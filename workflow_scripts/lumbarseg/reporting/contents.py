@@ -162,9 +162,9 @@ def contents(settings: ReportSettings, declared: Sequence[Declaration] | None = 
         if not one.when or _setting(settings, one.when, one):
             items = _setting(settings, one.for_each, one) if one.for_each else [""]
             found += [_entry(one, item, settings) for item in items]
-    names = [(one.kind, one.name) for one in found]
+    tables = [one.name for one in found if one.kind == "table"]
     for name in settings.columns:
-        if names.count(("table", name)) > 1:
+        if tables.count(name) > 1:
             raise InputError(
                 f"config: `tables.{name}` is the name of a table that the workflow makes itself; rename it"
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lumbarseg.config.history import MONITOR_COLUMNS
-from lumbarseg.config.schema import Augmentation
+from lumbarseg.config.model_sections import Augmentation
 
 
 @dataclass(frozen=True)

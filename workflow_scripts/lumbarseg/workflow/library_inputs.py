@@ -18,6 +18,8 @@ INFRASTRUCTURE = (
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
     "lumbarseg.config.fields",
+    "lumbarseg.config.image_sections",
+    "lumbarseg.config.model_sections",
     "lumbarseg.config.schema",
     "lumbarseg.config.messages",
 )

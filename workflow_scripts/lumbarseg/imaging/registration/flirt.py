@@ -12,7 +12,7 @@ import numpy as np
 from fsl.utils.platform import platform as fsl_platform
 from fsl.wrappers import flirt
 
-from lumbarseg.config.schema import Registration
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_flirt
 

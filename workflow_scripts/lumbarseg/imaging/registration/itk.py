@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
-from lumbarseg.config.schema import Registration
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.transforms import Matrix, from_transform, to_itk
 

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its usual name)
 
 from lumbarseg.atomic_io import atomic_write, write_json
-from lumbarseg.config.schema import Registration
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.geometry import codes_of, corner_displacement, load_image, volume
 from lumbarseg.imaging.registration import flirt, itk
 from lumbarseg.imaging.registration.similarity import compare

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.metrics import SLICE, read_rows
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lumbarseg.atomic_io import read_csv
 from lumbarseg.config.study import MEANS
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.metrics import mean_iou, over_folds
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.confusion import confusion_shares
 from lumbarseg.evaluation.metrics import read_rows
 from lumbarseg.labels import LabelTable

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.figures.style import CHARACTER, LINE, PAGE_WIDTH, new_figure, panel_box, series_colours, styled
 from lumbarseg.reporting.registry import figure
 

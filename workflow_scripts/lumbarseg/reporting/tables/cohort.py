@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import Table
 
@@ -60,7 +60,7 @@ def table_2(cohort: Path, channels: Sequence[str]) -> Table:
 )
 def table_3(cohort: Path, folds: Path, patch_size: int) -> Table:
     """Make Table 3."""
-    assignments = read_csv(folds, "\t")
+    assignments = read_csv(folds, separator="\t")
     return Table(dataset_table(read_csv(cohort), assignments, patch_size), best_bold=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.metrics import over_folds
 from lumbarseg.evaluation.surface_distance import DISTANCES
 from lumbarseg.labels import LabelTable

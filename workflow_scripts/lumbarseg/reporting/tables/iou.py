@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
 from lumbarseg.config import published
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.evaluation.metrics import mean_iou, over_folds
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.registry import table

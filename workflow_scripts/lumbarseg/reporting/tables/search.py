@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.settings import decimal
 from lumbarseg.reporting.tables.writing import Table

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumbarseg.atomic_io import read_csv
+from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.reporting.registry import table
 from lumbarseg.reporting.tables.writing import Table
 

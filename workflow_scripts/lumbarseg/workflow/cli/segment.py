@@ -135,7 +135,7 @@ def _prepare(
     bundle: "Bundle", sources: Mapping[str, Path], out: Path, scratch: Path, on_progress: Any
 ) -> Mapping[str, Any]:
     """Convert and register. Images that cannot be segmented are refused here, before TensorFlow is loaded."""
-    from lumbarseg.config.schema import Registration
+    from lumbarseg.config.image_sections import Registration
     from lumbarseg.deployment.input_checks import require_mr, require_one_patient
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.conversion import Contrast, convert

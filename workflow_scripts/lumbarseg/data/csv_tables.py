@@ -1,0 +1,29 @@
+"""Tables: CSV files that the workflow wrote, read back as they were."""
+
+import os
+
+import pandas as pd
+
+TEXTS = ("participant_id", "session_id", "experiment", "class_name")
+"""Columns that are text even if all their values look like numbers."""
+
+
+def read_csv(path: str | os.PathLike[str], columns: list[str] | None = None, separator: str = ",") -> pd.DataFrame:
+    """Read a table. Texts stay texts: patient 007 is not 7, and a patient or class NA is not missing.
+
+    Args:
+        path: a CSV file, compressed or not.
+        columns: to read; all if None.
+        separator: between cells.
+
+    Returns:
+        The rows; empty cells are missing values.
+    """
+    return pd.read_csv(
+        path,
+        sep=separator,
+        usecols=columns,
+        dtype=dict.fromkeys(TEXTS, str),
+        keep_default_na=False,
+        na_values=["", "nan"],
+    )
