@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lumbarseg.phantom.samples import SampleShape, draw_sample
-from lumbarseg.phantom.soft_tissue import CLASSES
+from lumbarseg.synthesis.samples import SampleShape, draw_sample
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.options import TrainingOptions
 
@@ -34,7 +33,7 @@ class PhantomSet:
         """Describe the samples.
 
         Args:
-            phantoms: stems of the files to draw from, see `training_set.write_phantom`.
+            phantoms: stems of the files to draw from, see `tissue_slices.write_phantom`.
             slices: of each phantom.
             shape: of a sample.
             samples: per epoch.
@@ -81,8 +80,7 @@ class PhantomSet:
         slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
-        images, structures = draw_sample(stem, slice_index, self._shape, strength, generator)
-        return images, CLASSES[structures]
+        return draw_sample(stem, slice_index, self._shape, strength, generator)
 
 
 class PhantomBatches(TrainingBatches):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from lumbarseg.errors import InputError
-from lumbarseg.phantom import section, training_set
+from lumbarseg.phantom import section
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.signal import TISSUES, spin_echo
 from lumbarseg.phantom.soft_tissue import BELLY, CLASSES
 from lumbarseg.phantom.spine import build_spine
-from lumbarseg.phantom.training_set import phantom_slices, read_slice, write_phantom
+from lumbarseg.synthesis import tissue_slices
+from lumbarseg.synthesis.tissue_slices import phantom_slices, read_slice, write_phantom
 
 SMALL = {"slices": 3, "side": 96, "pixel": 3.0}
 
@@ -57,7 +58,7 @@ def test_phantom_slices_depend_on_number_and_seed_only():
 def test_read_slice_returns_what_was_written_to_a_step(tmp_path):
     weights, structures = read_slice(write_phantom(tmp_path, 7, 1, **SMALL), 1)
     expected, expected_structures = phantom_slices(7, 1, **SMALL)
-    np.testing.assert_allclose(weights, expected[1] * training_set.WEIGHT_STEP, rtol=1e-6)
+    np.testing.assert_allclose(weights, expected[1] * tissue_slices.WEIGHT_STEP, rtol=1e-6)
     assert np.array_equal(structures, expected_structures[1])
     with pytest.raises(InputError, match="array file not found"):
         read_slice(tmp_path / "phantom-00008", 0)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lumbarseg.phantom.contrast import NAMES, draw_signals
-from lumbarseg.phantom.samples import SampleShape, draw_places, draw_sample
-from lumbarseg.phantom.training_set import write_phantom
+from lumbarseg.synthesis.contrast import NAMES, draw_signals
+from lumbarseg.synthesis.samples import SampleShape, draw_places, draw_sample
+from lumbarseg.synthesis.tissue_slices import write_phantom
 
 SHAPE = SampleShape(("T2w", "T1w"), 64, 3.0, 3.0)
 

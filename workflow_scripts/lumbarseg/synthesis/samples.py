@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lumbarseg.data.randomisation import random_curve, randomise_appearance, smooth_field, standardised
-from lumbarseg.phantom.contrast import draw_signals, paint_image
-from lumbarseg.phantom.training_set import read_slice
+from lumbarseg.phantom.soft_tissue import CLASSES
+from lumbarseg.synthesis.contrast import draw_signals, paint_image
+from lumbarseg.synthesis.tissue_slices import read_slice
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ def draw_sample(
     """Make a sample of a stored slice.
 
     Args:
-        stem, index: of the slice, see `training_set.read_slice`.
+        stem, index: of the slice, see `tissue_slices.read_slice`.
         shape: of the sample.
         strength: 0 (the phantom as it is) … 1 (fully randomised).
         generator: source of random numbers.
 
     Returns:
-        Images (side, side, contrasts) float32, z-scores, and structures (side, side) uint8.
+        Images (side, side, contrasts) float32, z-scores, and labels (side, side) uint8, 0 … 11.
     """
     weights, structures = read_slice(stem, index)
     images = paint_image(weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator)
@@ -61,7 +62,7 @@ def draw_sample(
         sampled[..., channel] = randomise_appearance(one, generator, strength) if strength else standardised(one)
     if strength:
         sampled = sampled * generator.uniform(0.8, 1.25) + generator.normal(0.0, 0.15)
-    labels = ndimage.map_coordinates(structures, places, order=0, mode="constant", prefilter=False)
+    labels = ndimage.map_coordinates(CLASSES[structures], places, order=0, mode="constant", prefilter=False)
     return sampled.astype(np.float32), labels
 
 
