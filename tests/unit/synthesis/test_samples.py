@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lumbarseg.synthesis.contrast import NAMES, draw_signals
+from lumbarseg.synthesis.contrast import NAMES, draw_signals, paint_image
 from lumbarseg.synthesis.samples import SampleShape, draw_places, draw_sample
-from lumbarseg.synthesis.tissue_slices import write_phantom
+from lumbarseg.synthesis.tissue_slices import read_slice, write_phantom
 
 SHAPE = SampleShape(("T2w", "T1w"), 64, 3.0, 3.0)
 
@@ -31,9 +31,27 @@ def test_draw_sample_depends_on_its_generator_only(phantom, strength):
 
 def test_draw_sample_shows_the_structures_where_the_image_has_them(phantom):
     # Subcutaneous fat is brighter than muscle in T2w and T1w images.
-    for seed in range(4):
-        images, structures = draw_sample(phantom, 1, SHAPE, 0.0, np.random.default_rng(seed))
-        assert images[structures == 5].mean() > images[structures == 11].mean() + 0.5
+    differences = []
+    for seed in range(12):
+        images, labels = draw_sample(phantom, 1, SHAPE, 0.0, np.random.default_rng(seed))
+        fat, muscle = images[labels == 5], images[labels == 11]
+        if min(len(fat), len(muscle)) > 30:
+            differences.append(fat.mean() - muscle.mean())
+    assert len(differences) > 5
+    assert min(differences) > 0.5
+
+
+def test_paint_image_makes_implants_and_cysts_background(phantom):
+    weights, structures = read_slice(phantom, 1)
+    signals = draw_signals(np.random.default_rng(1), ("T2w",), 0.0)
+    changed = 0
+    for seed in range(60):
+        image, left = paint_image(weights, structures, signals, np.random.default_rng(seed))
+        lost = left != structures
+        assert (left[lost] == 0).all()
+        assert np.isfinite(image).all()
+        changed += lost.any()
+    assert 0 < changed < 20
 
 
 def test_draw_signals_are_of_spin_echoes_or_of_nothing():

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 from lumbarseg.data.randomisation import smooth_field
 from lumbarseg.phantom.signal import TISSUES, spin_echo
-from lumbarseg.phantom.soft_tissue import BELLY, CAVITY, VERTEBRA, VESSEL
+from lumbarseg.phantom.soft_tissue import (
+    ARCH,
+    BACKGROUND,
+    BELLY,
+    CAVITY,
+    EPIDURAL_FAT,
+    NERVE_ROOT,
+    SACRUM,
+    VERTEBRA,
+    VESSEL,
+)
 
 Array = NDArray[np.floating[Any]]
 
@@ -51,11 +61,14 @@ def draw_signals(generator: np.random.Generator, contrasts: tuple[str, ...], any
     return signals
 
 
-def paint_image(weights: Array, structures: NDArray[np.uint8], signals: Array, generator: np.random.Generator) -> Array:
+def paint_image(
+    weights: Array, structures: NDArray[np.uint8], signals: Array, generator: np.random.Generator
+) -> tuple[Array, NDArray[np.uint8]]:
     """Make the images of a slice, with what differs between people and scanners beside contrast.
 
     Fat is displaced against water (chemical shift); tissues have random textures; blood, cerebrospinal fluid and marrow have
-    random flow voids and spots; the belly has random organs.
+    random flow voids and spots; the belly has random organs; some slices have a cyst or the void of a metal implant, which are
+    background.
 
     Args:
         weights: (tissues, rows, columns) float32.
@@ -64,7 +77,7 @@ def paint_image(weights: Array, structures: NDArray[np.uint8], signals: Array, g
         generator: source of random numbers.
 
     Returns:
-        (contrasts, rows, columns) float32, 0 … about 1.
+        The images, (contrasts, rows, columns) float32, 0 … about 1, and the structures, with the findings as background.
     """
     contrasts, (rows, columns) = len(signals), structures.shape
     flat = weights.reshape(len(weights), -1)
@@ -86,7 +99,51 @@ def paint_image(weights: Array, structures: NDArray[np.uint8], signals: Array, g
     if generator.random() < 0.35:  # slow flow
         image = np.where(structures == VESSEL, generator.uniform(0.1, 0.9, (contrasts, 1, 1)), image)
     _add_organs(image, structures == BELLY, generator)
-    return np.asarray(image, dtype=np.float32)
+    image = np.asarray(image, dtype=np.float32)
+    if generator.random() < 0.04:
+        structures = _add_void(image, structures, generator)
+    if generator.random() < 0.04:
+        structures = _add_cyst(image, structures, generator)
+    return image, structures
+
+
+def _add_void(image: Array, structures: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Put the void of a metal implant, with its bright rim, at a random place of the bones, in place; return the structures left."""
+    place = _place_in(np.isin(structures, (VERTEBRA, ARCH)), generator)
+    if place is None:
+        return structures
+    distance = _ellipse(structures.shape, place, generator.uniform(6.0, 22.0, 2), generator.uniform(0, np.pi))
+    rim = (distance >= 1.0) & (distance < 1.25)
+    image[:, rim] *= generator.uniform(1.0, 2.0)
+    image[:, distance < 1.0] = generator.uniform(0.0, 0.05)
+    return np.where(distance < 1.0, BACKGROUND, structures).astype(np.uint8)
+
+
+def _add_cyst(image: Array, structures: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Put a cyst as bright as fluid at a random place of canal, foramina or sacrum, in place; return the structures left."""
+    place = _place_in(np.isin(structures, (EPIDURAL_FAT, NERVE_ROOT, SACRUM)), generator)
+    if place is None or not (structures == CAVITY).any():
+        return structures
+    inside = _ellipse(structures.shape, place, generator.uniform(4.0, 10.0, 2), generator.uniform(0, np.pi)) < 1.0
+    fluid = image[:, structures == CAVITY].mean(axis=1)
+    image[:, inside] = fluid[:, None]
+    return np.where(inside & (structures != CAVITY), BACKGROUND, structures).astype(np.uint8)
+
+
+def _place_in(region: NDArray[np.bool_], generator: np.random.Generator) -> tuple[int, int] | None:
+    rows, columns = np.nonzero(region)
+    if not len(rows):
+        return None
+    chosen = int(generator.integers(len(rows)))
+    return int(rows[chosen]), int(columns[chosen])
+
+
+def _ellipse(shape: tuple[int, ...], centre: tuple[float, float], radii: NDArray[np.float64], angle: float) -> Array:
+    """Return the distance from the centre of an ellipse, 1 on its border."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    y, x = y - centre[0], x - centre[1]
+    across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    return np.asarray(np.sqrt((across / radii[0]) ** 2 + (along / radii[1]) ** 2))
 
 
 def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Generator) -> None:
@@ -95,10 +152,7 @@ def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Gen
         centre, radii = generator.uniform(0, belly.shape), generator.uniform(6.0, 60.0, 2)
         window = tuple(slice(max(0, int(middle - radii.max())), int(middle + radii.max()) + 1) for middle in centre)
         inside = belly[window]
-        y, x = np.ogrid[: inside.shape[0], : inside.shape[1]]
-        y, x = y + window[0].start - centre[0], x + window[1].start - centre[1]
-        angle = generator.uniform(0, np.pi)
-        across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        organ = inside & ((across / radii[0]) ** 2 + (along / radii[1]) ** 2 < 1.0)
+        middle = (centre[0] - window[0].start, centre[1] - window[1].start)
+        organ = inside & (_ellipse(inside.shape, middle, radii, generator.uniform(0, np.pi)) < 1.0)
         signal = generator.uniform(0.0, 1.0, (len(image), 1)) * generator.normal(1.0, 0.04, int(organ.sum()))
         image[(slice(None), *window)][:, organ] = signal

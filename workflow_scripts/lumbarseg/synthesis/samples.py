@@ -47,7 +47,9 @@ def draw_sample(
         Images (side, side, contrasts) float32, z-scores, and labels (side, side) uint8, 0 … 11.
     """
     weights, structures = read_slice(stem, index)
-    images = paint_image(weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator)
+    images, structures = paint_image(
+        weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator
+    )
     places = draw_places(generator, structures.shape, shape, strength)
     # Finer than the sample's pixels would alias.
     blur = 0.42 * max(shape.pixel / shape.stored_pixel - 0.8, 0.0)

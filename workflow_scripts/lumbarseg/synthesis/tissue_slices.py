@@ -12,7 +12,7 @@ from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.section import structure_section, weight_section
 from lumbarseg.phantom.series import rotation_matrix
 from lumbarseg.phantom.signal import TISSUES
-from lumbarseg.phantom.spine import build_spine
+from lumbarseg.phantom.spine import Body, build_spine
 
 WEIGHT_STEP = np.float32(1 / 160)
 """Weights are stored as whole multiples of this, 0 … 255."""
@@ -35,8 +35,8 @@ def phantom_slices(
         (slices, side, side). Rows run from head to foot, columns from front to back.
     """
     patient = draw_patient(number, f"phantom{number}", seed, (512,), (slices, slices))
-    spine = build_spine(replace(patient.body, variety=1.0))
     random = np.random.default_rng([seed, number, 2])
+    spine = build_spine(_varied(patient.body, random))
     turn = rotation_matrix(tuple(random.normal(0.0, (4.0, 3.0, 3.0))))
     thickness = random.uniform(2.5, 6.0)
     # As far as sites acquire, and a little farther.
@@ -53,6 +53,18 @@ def phantom_slices(
         weights[index] = np.clip(np.rint(found / WEIGHT_STEP), 0, 255)
         structures[index] = structure_section(spine, plane, (side, side))
     return weights, structures
+
+
+def _varied(body: Body, random: np.random.Generator) -> Body:
+    """Return a body whose marrow, discs and muscles differ more than age alone makes them."""
+    wear = random.uniform(0.0, 1.2)
+    return replace(
+        body,
+        variety=1.0,
+        marrow_fat=random.uniform(0.2, 0.8),
+        muscle_fat=random.uniform(0.0, 1.0),
+        degeneration=tuple(min(grade * wear, 1.0) for grade in body.degeneration),
+    )
 
 
 def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> Path:
