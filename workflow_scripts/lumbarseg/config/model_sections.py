@@ -100,8 +100,9 @@ class Training(Section):
 class Starter(Section):
     """Starter networks, trained on phantoms alone."""
 
-    phantoms: PositiveInt = Field(default=1000, description="phantom patients to train on; about 1 MB each")
-    held_out: PositiveInt = Field(default=40, description="phantom patients to choose the best epoch on")
+    phantoms: PositiveInt = Field(default=400, description="phantom patients to learn from; about 1 MB each")
+    held_out: PositiveInt = Field(default=40, description="phantom patients on which the best epoch is chosen")
+    tested: PositiveInt = Field(default=20, description="phantom patients on which the finished networks are tested")
     slices: PositiveInt = Field(default=8, description="slices of each phantom, at random places")
     topology: str = Field(default="UD", description="topology of the networks, one of `topologies`")
     base_filters: PositiveInt = Field(default=16, description="channels of the first level (m)")
@@ -109,11 +110,15 @@ class Starter(Section):
     patch_size: int = Field(default=192, ge=64, multiple_of=32, description="rows and columns of a patch (pixels)")
     batch_size: PositiveInt = Field(default=8, description="samples per step")
     steps_per_epoch: PositiveInt = Field(default=250, description="steps between two validations")
-    epochs: PositiveInt = Field(default=80, description="number of epochs; each has samples of its own")
+    validation_samples: PositiveInt = Field(default=96, description="samples of a validation")
+    epochs: PositiveInt = Field(default=48, description="epochs of the T2w network; each has samples of its own")
     easy_epochs: int = Field(
-        default=4,
+        default=2,
         ge=0,
-        description="epochs of phantoms as they are, after which contrasts and artefacts are drawn at random",
+        description="epochs of phantoms as they are; randomisation then grows over as many epochs to its full strength",
+    )
+    t1w_epochs: PositiveInt = Field(
+        default=16, description="epochs of the network of T2w and T1w, which starts from the T2w network"
     )
     learning_rate: PositiveFloat = Field(default=0.001, description="greatest rate of Adam; it falls as a cosine")
     seed: int = Field(default=1, ge=0, description="seed of phantoms, samples and weights")

@@ -63,9 +63,28 @@ def draw_sample(
             one = random_curve(one, generator)
         sampled[..., channel] = randomise_appearance(one, generator, strength) if strength else standardised(one)
     if strength:
-        sampled = sampled * generator.uniform(0.8, 1.25) + generator.normal(0.0, 0.15)
+        # What lies outside the sample, and zeros that are left out, shift and scale the z-scores of a slice.
+        sampled = sampled * np.exp(generator.normal(0.0, 0.2 * strength)) + generator.normal(0.0, 0.3 * strength)
     labels = ndimage.map_coordinates(CLASSES[structures], places, order=0, mode="constant", prefilter=False)
     return sampled.astype(np.float32), labels
+
+
+def draw_image(
+    stem: Path, index: int, contrasts: tuple[str, ...], strength: float, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Make an image of a stored slice where it lies, for tests.
+
+    Args:
+        stem, index, strength, generator: as for `draw_sample`.
+        contrasts: T2w and T1w, or T2w.
+
+    Returns:
+        Images (rows, columns, contrasts) float32, z-scores, and labels (rows, columns) uint8, 0 … 11.
+    """
+    weights, structures = read_slice(stem, index)
+    images, structures = paint_image(weights, structures, draw_signals(generator, contrasts, 0.0), generator)
+    changed = [randomise_appearance(image, generator, strength) for image in images]
+    return np.stack(changed, axis=-1).astype(np.float32), CLASSES[structures]
 
 
 def draw_places(

@@ -17,9 +17,13 @@ from lumbarseg.phantom.spine import Body, build_spine
 WEIGHT_STEP = np.float32(1 / 160)
 """Weights are stored as whole multiples of this, 0 … 255."""
 
+STORED_PIXEL_MM = 0.8
+STORED_SIDE = 352
+"""Pixel size (mm), rows and columns of stored slices: a field of view of 280 mm."""
+
 
 def phantom_slices(
-    number: int, seed: int, *, slices: int, side: int, pixel: float
+    number: int, seed: int, *, slices: int, side: int = STORED_SIDE, pixel: float = STORED_PIXEL_MM
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Make sagittal slices of one phantom patient, at random places, angles and thicknesses.
 
