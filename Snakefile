@@ -40,6 +40,7 @@ if not plan.metrics_only:
 include: "rules/report.smk"
 include: "rules/bundle.smk"
 include: "rules/segment.smk"
+include: "rules/starter.smk"
 include: "rules/collect.smk"
 
 

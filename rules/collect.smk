@@ -102,3 +102,9 @@ rule segment:
     input:
         plan.with_bundle(*plan.segmentations()),
     localrule: True
+
+
+rule starter:
+    input:
+        expand(paths.starter_bundle, contrasts=["T2w", "T2w_T1w"]),
+    localrule: True

@@ -55,6 +55,8 @@ wildcard_constraints:
     model=r"[A-Za-z0-9]+(\+[A-Za-z]+)?",
     trial=r"[A-Za-z0-9]+_[a-z]+_[0-9.e+-]+_[a-z]+",
     fold=r"\d+",
+    contrasts="T2w(_T1w)?",
+    part=r"(held-out|train|test)-\d+",
     experiment=r"[A-Za-z0-9]+(\+[A-Za-z]+){0,2}",
     figure="[^/]+",
     table="[^/]+",

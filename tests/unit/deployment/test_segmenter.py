@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from factories.bundle import MEAN, NETWORK, SIDE, STRIDE, small_bundle, small_network
+from factories.bundle import MEAN, NETWORK, SIDE, STRIDE, small_bundle
 from factories.orientation import ORIENTATIONS, affine_of
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.data.tiling import Tiling
@@ -16,7 +16,6 @@ from lumbarseg.deployment.segmenter import (
     Segmenter,
     SessionImages,
     SessionOutputs,
-    in_float32,
     segment_session,
 )
 from lumbarseg.evaluation.labelling import label_by_threshold
@@ -96,22 +95,6 @@ def test_segmenter_accepts_single_networks_labelled_by_score(tmp_path):
 
 def test_segmenter_accepts_meta_learners(stacked_bundle):
     require_labels(Segmenter(Bundle(stacked_bundle)).segment(channels(), (1.0, 1.0)), 2)
-
-
-def test_in_float32_keeps_the_weights_of_mixed_precision_networks():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        mixed = small_network("UD")
-    finally:
-        keras.config.set_dtype_policy(before)
-    made, plain = in_float32(mixed), small_network("UD")
-    assert {layer.compute_dtype for layer in mixed.layers} == {"bfloat16", "float32"}
-    assert {layer.compute_dtype for layer in made.layers} == {"float32"}
-    plain.set_weights(mixed.get_weights())
-    patch = channels()[:1, :SIDE, :SIDE]
-    assert np.asarray(made(patch)) == pytest.approx(np.asarray(plain(patch)), abs=1e-6)
-    assert in_float32(plain) is plain
 
 
 def write_session(folder, codes, seed=0):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,25 @@ def write_patches(
     }
     write_json(description, content)
     return slices * tiling.count
+
+
+class PatchSource(Protocol):
+    """What trainings read patches from: those of sessions (`PatchSet`), or samples of phantoms; see `PatchSet` for the meaning."""
+
+    side: int
+    channels: int
+    digest: str
+    groups: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, classes: int) -> NDArray[np.int64]:
+        """Count the pixels of each class."""
+        ...
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Read images and labels."""
+        ...
 
 
 class PatchSet:

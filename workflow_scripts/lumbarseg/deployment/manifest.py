@@ -15,7 +15,8 @@ from lumbarseg.errors import InputError
 from lumbarseg.labels import LabelTable
 
 _SHOWN_MODELS = 10
-_LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "simpleitk", "dcm2niix")
+LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "simpleitk", "dcm2niix")
+"""Packages whose versions a bundle records."""
 
 
 def build_manifest(
@@ -88,7 +89,7 @@ def build_manifest(
         "epochs": {name: _best_epoch(history, config["training"]) for name, history in histories.items()},
         "ranges": {name: list(values) for name, values in ranges.items()},
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
-        | {name: version(name) for name in _LIBRARIES},
+        | {name: version(name) for name in LIBRARIES},
     }
 
 

@@ -27,6 +27,7 @@ from lumbarseg.inference.uncertainty import MEASURES
 from lumbarseg.labels import LabelTable
 from lumbarseg.models.ensemble import Ensemble
 from lumbarseg.models.metadata import load_network, network_metadata
+from lumbarseg.models.precision import with_dtype
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Segmenter:
     """The model of a bundle, loaded once for any number of sessions."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Load the networks, in float32 whatever their training precision.
+        """Load the networks, in float32 whatever they are stored in, because CPUs without mixed precision are slow in it.
 
         Raises:
             InputError: the bundle is damaged or inconsistent, or the installed versions cannot read it.
@@ -85,7 +86,7 @@ class Segmenter:
             files, meta_learners = self.bundle.extract(Path(scratch))
             try:
                 networks, of_head = (
-                    {name: in_float32(load_network(file, self._metadata(name))) for name, file in named}
+                    {name: with_dtype(load_network(file, self._metadata(name)), "float32") for name, file in named}
                     for named in (
                         zip(self.model.networks, files, strict=True),
                         [(self.model.name, meta_learner) for meta_learner in meta_learners],
@@ -140,19 +141,6 @@ class Segmenter:
         if self._limits is None:
             return maximum_a_posteriori(scores)
         return label_by_threshold(scores, self._limits, self.table.background)
-
-
-def in_float32(network: keras.Model) -> keras.Model:
-    """Return a network with the same weights that computes in float32, because CPUs without mixed precision are slow in it."""
-    if all(layer.dtype_policy.compute_dtype == "float32" for layer in network.layers):
-        return network
-
-    def remade(layer: keras.Layer) -> keras.Layer:
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
-
-    copy = keras.models.clone_model(network, clone_function=remade)
-    copy.set_weights(network.get_weights())
-    return copy
 
 
 def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:

@@ -154,8 +154,8 @@ def paint_vessels(raster: PlaneRaster) -> None:
     ):
         where = rod_window(raster, (start, stop), max(radii) * size * wide)
         if where is not None:
-            ends = (radii[0] * size * wide, radii[1] * size * wide)
-            tubes.append((kind, where, capsule(where, (start, stop), ends)))
+            scaled = (radii[0] * size * wide, radii[1] * size * wide)
+            tubes.append((kind, where, capsule(where, (start, stop), scaled)))
     # fraction of the blood's signal that flow leaves; walls first, so that vessels open into each other
     flowing = {"aorta": 0.10, "vein": 0.22}
     for kind in ("vein", "aorta"):

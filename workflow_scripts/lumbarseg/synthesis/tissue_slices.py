@@ -1,5 +1,6 @@
 """Phantoms to train on: slices as weights of tissues, of which images of any contrast are made while training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ WEIGHT_STEP = np.float32(1 / 160)
 STORED_PIXEL_MM = 0.8
 STORED_SIDE = 352
 """Pixel size (mm), rows and columns of stored slices: a field of view of 280 mm."""
+
+TEST_PIXEL_MM = 0.6
+TEST_SIDE = 448
+"""The same for phantoms to test networks on."""
 
 
 def phantom_slices(
@@ -82,6 +87,13 @@ def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> Path:
     write_array(f"{stem}_structures.b2nd", structures)
     write_array(f"{stem}_weights.b2nd", weights)
     return stem
+
+
+def stems(folders: Sequence[str | Path]) -> list[Path]:
+    """List the phantoms that were written to folders, as `write_phantom` returned them, in the order of their numbers."""
+    ending = "_weights.b2nd"
+    found = [path for folder in folders for path in Path(folder).glob(f"phantom-*{ending}")]
+    return sorted((path.with_name(path.name.removesuffix(ending)) for path in found), key=lambda stem: stem.name)
 
 
 def read_slice(stem: Path, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

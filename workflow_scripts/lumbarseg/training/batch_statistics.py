@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lumbarseg.data.dataset import PatchSet
+from lumbarseg.data.dataset import PatchSource
 from lumbarseg.training.task import TrainTask
 
 MOST_PATCHES = 256
@@ -21,7 +21,7 @@ MOST_PATCHES = 256
 class RecomputedStatistics(keras.callbacks.Callback):
     """Replaces the moving averages of all tasks' networks before each validation; training itself does not use them."""
 
-    def __init__(self, tasks: Sequence[TrainTask], patches: PatchSet, batch_size: int) -> None:
+    def __init__(self, tasks: Sequence[TrainTask], patches: PatchSource, batch_size: int) -> None:
         """Choose the patches.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.data.augmentation import draw_warps
-from lumbarseg.data.dataset import PatchSet
+from lumbarseg.data.dataset import PatchSource
 from lumbarseg.errors import InputError
 from lumbarseg.training.options import TrainingOptions
 
@@ -27,7 +27,7 @@ class Batches(keras.utils.PyDataset):
         error: what made a batch unusable, if anything. TensorFlow reads batches in an operation, which hides the type.
     """
 
-    def __init__(self, patches: PatchSet) -> None:
+    def __init__(self, patches: PatchSource) -> None:
         """Make batches of patches; a subclass sets which."""
         super().__init__()
         self.error: InputError | None = None
@@ -62,7 +62,7 @@ class Batches(keras.utils.PyDataset):
 class ValidationBatches(Batches):
     """All patches in their order, in batches of what memory has to hold at a time."""
 
-    def __init__(self, patches: PatchSet, options: TrainingOptions) -> None:
+    def __init__(self, patches: PatchSource, options: TrainingOptions) -> None:
         """Split the patches of each group into batches."""
         super().__init__(patches)
         self._batches = [
@@ -75,7 +75,7 @@ class ValidationBatches(Batches):
 class TrainingBatches(Batches):
     """All patches in random order, with a random warp for each; both depend only on the seed and the epoch's number."""
 
-    def __init__(self, patches: PatchSet, options: TrainingOptions) -> None:
+    def __init__(self, patches: PatchSource, options: TrainingOptions) -> None:
         """Make the batches of the first epoch."""
         super().__init__(patches)
         self._options = options

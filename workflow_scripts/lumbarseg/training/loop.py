@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lumbarseg.data.dataset import PatchSet
+from lumbarseg.data.dataset import PatchSource
 from lumbarseg.errors import InputError
 from lumbarseg.training.batch_statistics import RecomputedStatistics
 from lumbarseg.training.batches import TrainingBatches, ValidationBatches
@@ -41,8 +41,8 @@ class DivergedError(InputError):
 
 def fit(
     tasks: Sequence[TrainTask],
-    training: PatchSet,
-    validation: PatchSet,
+    training: PatchSource,
+    validation: PatchSource,
     options: TrainingOptions,
     state_folder: Path,
     identity: Mapping[str, Any],
@@ -185,7 +185,7 @@ def _require_finite(
         )
 
 
-def _warn_of_absent_classes(training: PatchSet, validation: PatchSet, class_names: Sequence[str]) -> None:
+def _warn_of_absent_classes(training: PatchSource, validation: PatchSource, class_names: Sequence[str]) -> None:
     for patches, subset, consequence in (
         (training, "training", "no network can learn it"),
         (validation, "validation", "it counts neither in the choice of the best epoch nor in that of thresholds"),

@@ -41,12 +41,12 @@ class PhantomSet:
             easy_epochs: epochs of phantoms as they are, after which randomisation grows over as many epochs to its full strength.
             strength: of the randomisation in the end, 0 … 1.
         """
-        self._phantoms, self._slices, self._shape = list(phantoms), slices, shape
+        self._stems, self._slices, self._shape = list(phantoms), slices, shape
         self._seed, self._easy, self._strength = seed, easy_epochs, strength
         self.side, self.channels = shape.side, len(shape.contrasts)
         self.groups = np.zeros(samples, np.int64)
         described = [
-            [stem.name for stem in self._phantoms],
+            [stem.name for stem in self._stems],
             slices,
             asdict(shape),
             samples,
@@ -76,7 +76,7 @@ class PhantomSet:
 
     def _draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         generator = np.random.default_rng([self._seed, epoch, index])
-        stem = self._phantoms[int(generator.integers(len(self._phantoms)))]
+        stem = self._stems[int(generator.integers(len(self._stems)))]
         slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
@@ -86,14 +86,15 @@ class PhantomSet:
 class PhantomBatches(TrainingBatches):
     """Batches of an epoch's samples, each sample drawn by one of several threads."""
 
-    def __init__(self, patches: Any, options: TrainingOptions, threads: int = 2) -> None:
+    def __init__(self, patches: PhantomSet, options: TrainingOptions, threads: int = 2) -> None:
         """Make the batches of the first epoch."""
         self._drawers = ThreadPoolExecutor(threads)
+        self._phantoms = patches
         super().__init__(patches, options)
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the samples of an epoch, counted from 1."""
-        self._patches.start_epoch(epoch)
+        self._phantoms.start_epoch(epoch)
         super().start_epoch(epoch)
 
     def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:

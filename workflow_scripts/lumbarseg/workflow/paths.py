@@ -153,6 +153,28 @@ class Paths:
         """A model's threshold for each class."""
         return self.result("thresholds/{model}/fold-{fold}.json")
 
+    # ---- starter networks ------------------------------------------------------------------------------------------
+
+    @property
+    def starter_phantoms(self) -> str:
+        """A folder of phantoms to train or test starter networks on."""
+        return self.result("starter/phantoms/{part}")
+
+    @property
+    def starter_network(self) -> str:
+        """A starter network."""
+        return self.result("starter/{contrasts}/network.keras")
+
+    @property
+    def starter_history(self) -> str:
+        """The epochs of a starter network's training."""
+        return self.result("starter/{contrasts}/history.csv")
+
+    @property
+    def starter_bundle(self) -> str:
+        """A starter network packed into one file."""
+        return self.result("starter/{contrasts}.zip")
+
     # ---- masks and counts -------------------------------------------------------------------------------------------
 
     def masks(self, experiment: str) -> str:

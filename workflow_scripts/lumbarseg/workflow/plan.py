@@ -22,6 +22,9 @@ from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_session
 InputFunction = Callable[[Any], Any]
 """What Snakemake calls with a job's wildcards."""
 
+PHANTOMS_PER_PART = 40
+"""Phantoms that one job writes, in about a minute and a half."""
+
 RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
 
@@ -378,6 +381,46 @@ class Plan:
             name: {key: self.study.topology(name)[key] for key in HYPER_PARAMETERS}
             for name in self.study.config.topologies
         }
+
+    # ---- starter networks ------------------------------------------------------------------------------------------------
+
+    @property
+    def starter(self) -> dict[str, Any]:
+        """The settings of starter networks."""
+        return self.study.config.starter.model_dump(mode="json")
+
+    def starter_topology(self, wildcards: Any) -> dict[str, Any]:
+        """Params function: the complete entry of the starter's topology."""
+        name = self.study.config.starter.topology
+        if name not in self.study.config.topologies:
+            raise InputError(f"config: `starter.topology` is {name}, which is not in `topologies`; name one of those")
+        return self.study.topology(name)
+
+    def starter_epochs(self, wildcards: Any) -> int:
+        """Params function: epochs of a starter network."""
+        starter = self.study.config.starter
+        return starter.t1w_epochs if wildcards.contrasts.endswith("T1w") else starter.epochs
+
+    def starter_to_extend(self, wildcards: Any) -> list[str]:
+        """Input function: the network of T2w that one of T2w and T1w starts from."""
+        return [self.paths.starter_network.format(contrasts="T2w")] if wildcards.contrasts.endswith("T1w") else []
+
+    def starter_parts(self) -> dict[str, tuple[int, int]]:
+        """Return the first and last number of the phantoms by part: held-out, train and test ones, each phantom once."""
+        starter, parts, last = self.study.config.starter, {}, 0
+        for kind, count in (("held-out", starter.held_out), ("train", starter.phantoms), ("test", starter.tested)):
+            for part, start in enumerate(range(last + 1, last + count + 1, PHANTOMS_PER_PART), 1):
+                parts[f"{kind}-{part}"] = (start, min(start + PHANTOMS_PER_PART - 1, last + count))
+            last += count
+        return parts
+
+    def starter_numbers(self, wildcards: Any) -> tuple[int, int]:
+        """Params function: first and last number of a part's phantoms."""
+        return self.starter_parts()[wildcards.part]
+
+    def of_starter_parts(self, kind: str) -> list[str]:
+        """Return the folders of the phantoms of a kind: held-out, train or test."""
+        return [self.paths.starter_phantoms.format(part=part) for part in self.starter_parts() if part.startswith(kind)]
 
     # ---- new patients --------------------------------------------------------------------------------------------------------------
 
