@@ -102,7 +102,7 @@ def test_write_results_is_reproducible_to_the_byte(tmp_path):
         paths = {f"{name}_path": tmp_path / f"{number}.{name}" for name in ("measures", "pdf", "png")}
         write_results(
             labels_path=tmp_path / "labels.nii.gz", t2w_path=tmp_path / "t2w.nii.gz", entropy_path=tmp_path / "entropy.nii.gz",
-            record={"flags": [], "experiment": "UMD+TH", "fold": 1, "study": "small"}, table=TABLE,
+            record={"flags": [], "made_by": "UMD+TH, fold 1 of study small"}, table=TABLE,
             identity={"participant_id": "p1", "session_id": "01"}, title="Lumbar spine, p1", **paths,
         )  # fmt: skip
         written.append([path.read_bytes() for path in paths.values()])

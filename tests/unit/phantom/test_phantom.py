@@ -84,7 +84,7 @@ def test_participant_ids_have_at_least_two_digits():
 
 def test_participant_ids_load_no_numerical_package():
     code = (
-        "import sys; from lumbarseg.phantom import participant_ids; participant_ids(3); "
+        "import sys; from lumbarseg.phantom.cohort import participant_ids; participant_ids(3); "
         "print([m for m in ('numpy', 'scipy', 'pydicom', 'nibabel') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())

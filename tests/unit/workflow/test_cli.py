@@ -114,7 +114,7 @@ def test_segment_refuses_images_that_do_not_match_the_bundle(bundle, channels, i
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["segment"], "the following arguments are required: --bundle, --t2w, --output"),
+        (["segment"], "the following arguments are required: --t2w, --output"),
         (["segment", "--bundle", "best.zip", "--t2w", "t2.mha"], "the following arguments are required: --output"),
         (["segment", "best.zip", "t2.mha"], "give the paths alone in the order of the second usage line"),
         (["segment", "best.zip", "t2.mha", "out", "--t1w", "t1.mha"], "name every path by its option, or give"),

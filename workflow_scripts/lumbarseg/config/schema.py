@@ -97,8 +97,8 @@ class StudyConfig(Section):
     )
     bundle: str | None = Field(
         default=None,
-        description="bundle with which `snakemake segment` segments the sessions of `sessions`; its channels, classes and "
-        "preprocessing replace those of this config",
+        description="bundle with which `snakemake segment` segments the sessions of `sessions`, or starter for the one that comes with "
+        "the workflow; its channels, classes and preprocessing replace those of this config",
     )
     channels: Annotated[
         tuple[Literal["T2w", "T1w"], ...],

@@ -79,6 +79,18 @@ class Bundle:
         registration = self.manifest["registration"] | {"engine": "itk"}
         return {key: self.manifest[key] for key in keys} | {"registration": registration}
 
+    @property
+    def title(self) -> str:
+        """What made the labels, for pages."""
+        if self.is_starter:
+            return f"starter network {self.manifest['experiment']}, trained on phantoms alone; a draft to be corrected"
+        return f"{self.manifest['experiment']}, fold {self.manifest['fold']} of study {self.manifest['study']}"
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether its networks saw phantoms alone."""
+        return "verdicts" in self.manifest
+
     def card(self) -> str:
         """Return the model card, Markdown."""
         with self._opened() as archive:

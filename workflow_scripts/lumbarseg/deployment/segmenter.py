@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.data.storage import write_array
 from lumbarseg.data.tiling import Tiling, extract
+from lumbarseg.deployment.anatomy_check import unusual_anatomy
 from lumbarseg.deployment.bundle import Bundle, models_for_uncertainty
 from lumbarseg.deployment.domain_check import out_of_range, session_profile
 from lumbarseg.errors import InputError
@@ -238,7 +239,7 @@ def describe_session(
         found: labels and uncertainty.
 
     Returns:
-        experiment, fold, study and networks of the bundle; outside_training_range, a list of name, value, low and high;
+        made_by, a phrase for pages; experiment, fold, study and networks of the bundle; outside_training_range, a list of name, value, low and high;
         flags, sentences for the user; session_profile; registration; mean_entropy in nats over the foreground, null if no
         class was found.
     """
@@ -258,7 +259,13 @@ def describe_session(
     foreground = found.labels != manifest["background"]
     if not foreground.any():
         flags.append("no class found, all pixels are background; check the images")
+    elif "anatomy" in manifest:
+        table, spacing = LabelTable(manifest["classes"], manifest["background"]), sagittal_spacing(reference.affine)
+        flags += unusual_anatomy(found.labels, spacing[1:], table, manifest["anatomy"])
+    if unusable := [name for name, verdict in manifest.get("verdicts", {}).items() if verdict != "draft"]:
+        flags.append(f"not to be used, starter networks fail on it: {', '.join(unusable)}")
     return {
+        "made_by": bundle.title,
         "study": manifest["study"],
         "experiment": manifest["experiment"],
         "fold": manifest["fold"],

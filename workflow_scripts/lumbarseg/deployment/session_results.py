@@ -57,7 +57,7 @@ def write_results(
         measures=measures,
         flags=record["flags"],
         title=title,
-        subtitle=f"{record['experiment']}, fold {record['fold']} of study {record['study']}",
+        subtitle=record["made_by"],
         table=table,
     )
     # The PDF has searchable text, and no date, so that the same page gives the same bytes.

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lumbarseg.errors import InputError
 
+STARTER = "starter"
+"""What the config names instead of a bundle's file."""
+
 FOLDER = Path(__file__).parent / "starter_bundles"
 
 
@@ -20,7 +23,7 @@ def starter_bundle(channels: Sequence[str]) -> Path:
     Raises:
         InputError: the file is missing from this installation.
     """
-    path = FOLDER / f"{'_'.join(channels)}.zip"
+    path = FOLDER / f"starter_{'_'.join(channels)}.zip"
     if not path.is_file():
         raise InputError(
             f"{path}: starter bundle not found; install the workflow again, or make it with `snakemake starter`"

@@ -173,7 +173,7 @@ class Paths:
     @property
     def starter_bundle(self) -> str:
         """A starter network packed into one file."""
-        return self.result("starter/{contrasts}.zip")
+        return self.result("starter/starter_{contrasts}.zip")
 
     # ---- masks and counts -------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.starter import STARTER, starter_bundle
 from lumbarseg.errors import InputError
 from lumbarseg.phantom.cohort import participant_ids
 from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_sessions
@@ -194,7 +195,8 @@ class Plan:
             if not self.study.config.bundle:
                 raise InputError(
                     "config: `segment` needs a bundle and a sheet of the new sessions; name both: "
-                    "snakemake segment --config bundle=FILE sessions=SHEET"
+                    "snakemake segment --config bundle=FILE sessions=SHEET, or bundle=starter for the networks that come with the "
+                    "workflow"
                 )
             return self.with_sheet(*paths)(wildcards)
 
@@ -464,12 +466,14 @@ def apply_bundle(config: dict[str, Any]) -> None:
     """Let a bundle's settings replace the config's, in place, if the config names a bundle.
 
     New patients are then prepared as those of the training were: channels, classes and preprocessing are the bundle's, and
-    sessions are those of the sheet, never a phantom cohort.
+    sessions are those of the sheet, never a phantom cohort. `starter` names the starter bundle for the config's channels.
 
     Raises:
         InputError: the bundle cannot be used.
     """
     # Anything but text is refused by the check of the config.
     if config.get("bundle") and isinstance(config["bundle"], str):
+        if config["bundle"] == STARTER:
+            config["bundle"] = str(starter_bundle(config["channels"]))
         config.update(Bundle(config["bundle"]).settings)
         config.pop("phantom", None)

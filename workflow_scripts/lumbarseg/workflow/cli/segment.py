@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from lumbarseg.deployment.bundle import Bundle
 
 _USAGE = """\
-lumbarseg segment --bundle BUNDLE --t2w T2W [--t1w T1W] --output OUT [--device DEVICE] [--threads N]
+lumbarseg segment [--bundle BUNDLE] --t2w T2W [--t1w T1W] --output OUT [--device DEVICE] [--threads N]
        lumbarseg segment BUNDLE T2W [T1W] OUT [--device DEVICE] [--threads N]"""
 _DESCRIPTION = """\
-Segment one patient with a bundle: convert the images, register T1w to T2w, run the networks, measure.
+Segment one patient: convert the images, register T1w to T2w, run the networks, measure.
+Without a bundle, the starter networks label drafts to be corrected; they saw phantoms alone.
 Written to OUT, all on the grid of T2w (docs/segment.md describes each file):
   labels.nii.gz, labels.dcm                  class ids; DICOM-SEG only if T2W is a DICOM folder
   entropy.nii.gz, mutual_information.nii.gz  uncertainty, in nats
@@ -27,6 +28,7 @@ Sessions outside the training distribution are flagged. Not a medical device.
 """
 _EXAMPLES = """\
 examples:
+  lumbarseg segment --t2w dicom/T2 --t1w dicom/T1 --output out
   lumbarseg segment --bundle best.zip --t2w dicom/T2 --t1w dicom/T1 --output out
   lumbarseg segment --bundle best.zip --t2w t2.nii.gz --t1w t1.nii.gz --output out --device cpu --threads 4
   lumbarseg segment --bundle t2w_only.zip --t2w t2.mha --output out
@@ -36,10 +38,10 @@ examples:
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
-    parser = add_command(
-        commands, "segment", "segment one patient with a bundle", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
+    parser = add_command(commands, "segment", "segment one patient", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle` (default: the starter bundle)"
     )
-    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
     parser.add_argument(
         "--t2w", type=Path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
     )
@@ -74,11 +76,12 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
             error ends the process with one sentence and status 1; the traceback is in OUT/segment.log.
     """
     forms = {3: ("bundle", "t2w", "output"), 4: ("bundle", "t2w", "t1w", "output")}
-    positional_or_named(parser, arguments, ("bundle", "t2w", "output"), forms)
+    positional_or_named(parser, arguments, ("t2w", "output"), forms)
     from lumbarseg.deployment.bundle import Bundle
+    from lumbarseg.deployment.starter import starter_bundle
     from lumbarseg.workflow.joblog import job
 
-    bundle = Bundle(arguments.bundle)
+    bundle = Bundle(arguments.bundle or starter_bundle(["T2w", "T1w"] if arguments.t1w else ["T2w"]))
     sources = _sources(bundle, arguments.t2w, arguments.t1w)
     make_folder(arguments.output)
     # TensorFlow's start-up lines; errors still go to the log.
