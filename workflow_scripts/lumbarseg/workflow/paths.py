@@ -153,6 +153,11 @@ class Paths:
         """A model's threshold for each class."""
         return self.result("thresholds/{model}/fold-{fold}.json")
 
+    @property
+    def new_phantom(self) -> str:
+        """The DICOM series of a phantom patient who is not in the cohort."""
+        return self.result("new_patient/dicom")
+
     # ---- starter networks ------------------------------------------------------------------------------------------
 
     @property
