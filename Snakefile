@@ -35,6 +35,7 @@ if not plan.metrics_only:
     include: "rules/threshold.smk"
     include: "rules/reconstruct.smk"
     include: "rules/evaluate.smk"
+    include: "rules/draft.smk"
 
 
 include: "rules/report.smk"

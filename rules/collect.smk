@@ -108,3 +108,23 @@ rule starter:
     input:
         expand(paths.starter_bundle, contrasts=["T2w", "T2w_T1w"]),
     localrule: True
+
+
+rule draft:
+    input:
+        plan.with_drafts(
+            paths.drafts_page,
+            *paths.draft_list,
+            *of_sessions(plan.without_masks, paths.draft("draft.json")),
+        ),
+    localrule: True
+
+
+rule corrections:
+    input:
+        plan.with_drafts(
+            paths.metrics("corrections.csv"),
+            *paths.table("table_corrections"),
+            *paths.figure("corrections"),
+        ),
+    localrule: True

@@ -100,6 +100,8 @@ if workflow.is_main_process:
     logger.addHandler(recorder)
     for warning in plan.study.warnings:
         logger.warning(warning)
+    if plan.notice:
+        logger.info(plan.notice)
     if changed := plan.changed_folds():
         logger.info(
             f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "

@@ -12,6 +12,7 @@ from factories.workflow import ROOT
 from lumbarseg.config.study import Study
 from lumbarseg.evaluation.calibration import calibration_errors, calibration_of_study
 from lumbarseg.evaluation.confusion import confusion_rows
+from lumbarseg.evaluation.corrections import session_corrections
 from lumbarseg.evaluation.metrics import fold_iou, patient_iou, slice_iou, worst_cases
 from lumbarseg.evaluation.ranking import rank_experiments
 from lumbarseg.evaluation.statistics import wilcoxon
@@ -53,6 +54,7 @@ def write_metrics(results: Path, study: Study) -> None:
     (results / "metrics/slices").mkdir(parents=True)
     (results / "search").mkdir()
     frames = _counts(study, labels, generator) | _of_models(study, labels) | _of_sessions() | _of_networks(study)
+    frames |= _of_corrections(labels, generator)
     for name, frame in frames.items():
         frame.to_csv(results / f"{name}.csv", index=False)
     assignments = [(patient, fold, "test" if patient == "p1" else "train") for patient in PATIENTS for fold in FOLDS]
@@ -118,6 +120,17 @@ def _of_models(study: Study, labels: LabelTable) -> dict[str, pd.DataFrame]:
         "metrics/histories": pd.concat(histories),
         "search/combinations": combinations,
     }
+
+
+def _of_corrections(labels: LabelTable, generator: np.random.Generator) -> dict[str, pd.DataFrame]:
+    tables = []
+    for drawn, patient in enumerate(PATIENTS, start=1):
+        corrected = generator.integers(0, len(labels), (SLICES, 12, 10)).astype(np.uint8)
+        draft = np.where(generator.uniform(size=corrected.shape) < 0.3 / drawn, 1, corrected).astype(np.uint8)
+        identity = {"drawn": drawn, "participant_id": patient, "session_id": "01", "drafted_by": "UD+TH of starter"}
+        tables.append(session_corrections(corrected, draft, labels, **identity))
+    by_class, by_slice = (pd.concat(parts) for parts in zip(*tables, strict=True))
+    return {"metrics/corrections": by_class, "metrics/corrections_per_slice": by_slice}
 
 
 def _of_sessions() -> dict[str, pd.DataFrame]:

@@ -28,13 +28,22 @@ CLEAR = "Clear Label"
 """ITK-SNAP's name of label 0, the background."""
 
 
-def write_descriptions(path: str | Path, classes: LabelTable) -> None:
-    """Write the label table for ITK-SNAP (Segmentation → Import Label Descriptions); the background is transparent."""
+def write_descriptions(path: str | Path, classes: LabelTable, values: Mapping[int, int] | None = None) -> None:
+    """Write the label table for ITK-SNAP (Segmentation → Import Label Descriptions); the background is transparent.
+
+    Args:
+        path: the file to write.
+        classes: the label table.
+        values: by class id, its label (`LabelTable.mask_values`); by default the id. Classes without a label are left out.
+    """
+    label_of = {tissue.id: tissue.id for tissue in classes} if values is None else values
     rows = []
     for tissue, (red, green, blue) in zip(classes, classes.colours().tolist(), strict=True):
-        shown = int(tissue.id != classes.background)
-        name = CLEAR if tissue.id == 0 and not shown else tissue.name
-        rows.append(f'{tissue.id:5d}   {red:3d}  {green:3d}  {blue:3d}        {shown}  {shown}  {shown}    "{name}"\n')
+        if tissue.id not in label_of:
+            continue
+        label, shown = label_of[tissue.id], int(tissue.id != classes.background)
+        name = CLEAR if label == 0 and not shown else tissue.name
+        rows.append(f'{label:5d}   {red:3d}  {green:3d}  {blue:3d}        {shown}  {shown}  {shown}    "{name}"\n')
     with atomic_write(path) as temporary:
         temporary.write_text(_HEAD + "".join(rows), encoding="utf-8")
 

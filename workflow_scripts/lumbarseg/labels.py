@@ -102,3 +102,32 @@ class LabelTable(Sequence[TissueClass]):
             )
         lookup = np.array([meaning[value] for value in found.tolist()], dtype=np.uint8)
         return lookup[places].reshape(mask.shape)
+
+    def mask_values(self) -> dict[int, int]:
+        """Return for each class id the value that it has in masks for users: the smallest of its values.
+
+        A class without a value (`itksnap.with_described_values`) is left out.
+        """
+        return {tissue.id: min(tissue.values) for tissue in self if tissue.values}
+
+    def to_mask_values(self, classes: NDArray[np.uint8], source: str) -> NDArray[np.integer]:
+        """Convert class ids to the values of a user's masks: `to_classes` reads them back.
+
+        Args:
+            classes: any shape, class ids.
+            source: what they were made with, for the message.
+
+        Returns:
+            `mask_values`, the same shape; uint8, or the smallest type that holds all of them.
+
+        Raises:
+            InputError: a class that occurs has no value.
+        """
+        values = self.mask_values()
+        nameless = [self[c].name for c in np.unique(classes).tolist() if c not in values]
+        if nameless:
+            raise InputError(
+                f"{source}: no label means {', '.join(nameless)}; add it, or name the class in `draft.classes_left_out`"
+            )
+        lookup = np.array([values.get(tissue.id, 0) for tissue in self])
+        return lookup.astype(np.result_type(*map(np.min_scalar_type, lookup.tolist())))[classes]

@@ -35,6 +35,11 @@ def test_write_descriptions_is_read_back_by_read_descriptions(tmp_path):
     assert lines[-3].split()[4:7] == ["0", "0", "0"]
 
 
+def test_write_descriptions_uses_the_labels_of_users_and_leaves_out_classes_without_one(tmp_path):
+    write_descriptions(tmp_path / "labels.txt", CLASSES, {0: 0, 2: 40})
+    assert read_descriptions(tmp_path / "labels.txt") == {0: "Clear Label", 40: "Epi-Fat"}
+
+
 def test_with_described_values_assigns_labels_by_name(tmp_path):
     (tmp_path / "labels.txt").write_text(EXPORTED)
     described = with_described_values(CLASSES, read_descriptions(tmp_path / "labels.txt"), "labels.txt")

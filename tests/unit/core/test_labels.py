@@ -48,3 +48,23 @@ def test_label_table_rejects_inconsistent_entries(change, message):
 def test_label_table_rejects_a_background_that_is_no_class():
     with pytest.raises(InputError, match="background: 3 is none of the class ids"):
         LabelTable(ENTRIES, background=3)
+
+
+def test_to_mask_values_is_read_back_by_to_classes():
+    table, ids = LabelTable(ENTRIES), np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    values = table.to_mask_values(ids, "a")
+    assert values.tolist() == [[0, 1, 100], [100, 1, 0]]
+    assert values.dtype == np.uint8
+    assert (table.to_classes(values, "a") == ids).all()
+
+
+def test_to_mask_values_holds_large_and_negative_values():
+    table = LabelTable([ENTRIES[0], ENTRIES[1] | {"values": [70000]}, ENTRIES[2] | {"values": [-1]}])
+    assert table.to_mask_values(np.array([0, 1, 2], np.uint8), "a").tolist() == [0, 70000, -1]
+
+
+def test_to_mask_values_rejects_a_class_without_a_value_only_where_it_occurs():
+    table = LabelTable([*ENTRIES[:2], ENTRIES[2] | {"values": []}])
+    assert table.to_mask_values(np.array([0, 1], np.uint8), "best.zip").tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"best\.zip: no label means Int-Disc; add it, or name the class in"):
+        table.to_mask_values(np.array([0, 2], np.uint8), "best.zip")

@@ -89,8 +89,9 @@ def test_contents_puts_a_published_table_below_its_own() -> None:
     assert published.title == "Table A.1 next to the paper's values"
 
 
-def test_contents_keeps_the_search_out_of_the_study() -> None:
-    assert {one.name for one in ENTRIES if not one.of_study} == {"search", "table_search"}
+def test_contents_keeps_search_and_corrections_out_of_the_study() -> None:
+    names = {"search", "table_search", "corrections", "table_corrections"}
+    assert {one.name for one in ENTRIES if not one.of_study} == names
 
 
 @pytest.mark.parametrize(

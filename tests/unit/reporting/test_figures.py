@@ -17,6 +17,7 @@ from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.contents import Entry, contents, report_settings
 from lumbarseg.reporting.figures.box_plots import box_plots
 from lumbarseg.reporting.figures.cases import case_comparison
+from lumbarseg.reporting.figures.corrections import corrections_figure
 from lumbarseg.reporting.figures.ensembles import iou_against_networks
 from lumbarseg.reporting.figures.errors import error_kinds, error_maps
 from lumbarseg.reporting.figures.examples import (
@@ -421,6 +422,20 @@ def test_search_results_marks_the_best_the_present_and_what_diverged() -> None:
     assert markers.count("s") == 1
     ring = next(line for line in axes.lines if line.get_markersize() == 9)
     assert ring.get_ydata()[0] == pytest.approx(75)
+
+
+def test_corrections_figure_draws_each_class_and_the_mean_in_the_order_drawn() -> None:
+    rows = [
+        {"drawn": drawn, "participant_id": "p", "session_id": str(drawn), "drafted_by": "UD+TH of starter", "class_id": c,
+         "iou": value, "changed_share": 0.1}
+        for drawn, values in ((4, (0.9, 0.8, 0.6)), (1, (0.9, 0.4, np.nan)))
+        for c, value in enumerate(values)
+    ]  # fmt: skip
+    (axes,) = corrections_figure(pd.DataFrame(rows), label_table(3)).axes
+    vert, sacrum, mean = axes.lines
+    assert vert.get_xydata().tolist() == [[1, 40], [4, 80]]
+    assert np.isnan(sacrum.get_ydata()[0])
+    assert mean.get_ydata().tolist() == pytest.approx([40, 70])
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.tables.cohort import acquisition_table, cohort_table, dataset_table
 from lumbarseg.reporting.tables.comparison import measures_table
+from lumbarseg.reporting.tables.corrections import corrections_table
 from lumbarseg.reporting.tables.iou import iou_table
 from lumbarseg.reporting.tables.registration import registration_table
 from lumbarseg.reporting.tables.search import search_table
@@ -344,6 +345,28 @@ def test_registration_table_lists_flagged_sessions() -> None:
     assert "1 of 2 sessions are flagged" in table.remark
     assert "median shift is 2.00 mm" in table.remark
     assert registration_table(sessions[:1]).values["flag"].tolist() == ["none is flagged"]
+
+
+def test_corrections_table_lists_sessions_as_drawn_with_worst_slices_and_equal_masks() -> None:
+    session = {"participant_id": "007", "session_id": "01", "drafted_by": "UD+TH of starter"}
+    rows = [
+        {"drawn": drawn, **session, "class_id": c, "class_name": CLASSES[c].name, "iou": iou, "changed_share": changed}
+        for drawn, changed, values in ((5, 0.0, (1.0, 1.0, np.nan)), (2, 0.125, (0.9, 0.8, 0.4)))
+        for c, iou in enumerate(values)
+    ]
+    slices = [
+        {"drawn": drawn, **session, "slice": number, "changed_share": changed, "mean_iou": 0.5}
+        for drawn, shares in ((5, [0.0, 0.0]), (2, [0.0, 0.1, 0.4, 0.2, 0.3]))
+        for number, changed in enumerate(shares)
+    ]
+    table = corrections_table(pd.DataFrame(rows), pd.DataFrame(slices), CLASSES)
+    assert table.values["Drawn"].tolist() == [2, 5]
+    assert table.values["Changed"].tolist() == [12.5, 0]
+    assert table.values["IoU without Bg."].tolist() == pytest.approx([60, 100])
+    assert table.values["Vert"].tolist() == [80, 100]
+    assert np.isnan(table.values["Epi-Fat"][1])
+    assert table.values["Worst slices"].tolist() == ["2, 4, 3", ""]
+    assert table.footnotes == ["Equal to the draft: sub-007_ses-01."]
 
 
 def test_search_table_states_what_to_write_to_use_the_best() -> None:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from factories.bundle import CLASSES, NETWORK, small_bundle
 from factories.workflow import plan_of
+from lumbarseg.deployment import starter
 from lumbarseg.errors import InputError
 
 
@@ -187,3 +189,45 @@ def test_plan_changed_folds_compares_with_the_last_split(folder):
     written.write_text("\n".join(rows) + "\n")
     assert plan.changed_folds() == []
     assert plan_of(split={"seed": 2}).changed_folds()
+
+
+def test_plan_notice_counts_sessions_without_a_mask(folder):
+    assert plan_of().notice == ""
+    edit_sheet(folder, "5_mask.nii.gz", "")
+    plan = plan_of()
+    assert [session.participant_id for session in plan.without_masks] == ["p5"]
+    assert plan.notice == (
+        "sessions.tsv: 1 of 6 sessions have no mask and are not part of split and training; `snakemake draft` labels them"
+    )
+
+
+def test_plan_measures_sessions_with_mask_and_draft_by_their_place_among_the_drawn(folder):
+    edit_sheet(folder, "1_mask.nii.gz", "")
+    for patient in ("p1", "p2", "p4"):
+        draft = folder / f"results/small/drafts/sub-{patient}/ses-01"
+        draft.mkdir(parents=True)
+        (draft / "draft.nii.gz").touch()
+        if patient != "p4":
+            (draft / "draft.json").touch()
+    assert plan_of().drafts_of_corrected(None) == [(2, "p2", "01", "results/small/drafts/sub-p2/ses-01")]
+    edit_sheet(folder, "2_mask.nii.gz", "")
+    with pytest.raises(InputError, match=r"sessions\.tsv: no session has both a mask and a draft"):
+        plan_of().drafts_of_corrected(None)
+
+
+def test_plan_refuses_bundles_of_other_channels_or_classes(folder):
+    small_bundle(folder, NETWORK, channels=("T2w", "T1w"))
+    draft = {"bundle": "small.zip"}
+    assert plan_of(channels=["T2w", "T1w"], classes=CLASSES, draft=draft).draft_bundle(None) == "small.zip"
+    with pytest.raises(InputError, match=r"small\.zip: channels T2w, T1w instead of the study's T2w; name another"):
+        plan_of(classes=CLASSES, draft=draft).draft_bundle(None)
+    with pytest.raises(InputError, match=r"small\.zip: classes .*Spinal-Cavity instead of the study's .*Sacrum; name"):
+        plan_of(channels=["T2w", "T1w"], draft=draft).draft_bundle(None)
+
+
+def test_plan_takes_the_starter_of_the_channels_if_no_bundle_is_named(folder, monkeypatch):
+    monkeypatch.setattr(starter, "_FOLDER", folder)
+    with pytest.raises(InputError, match=r"T2w\.zip: starter bundle not found"):
+        plan_of(classes=CLASSES).draft_bundle(None)
+    small_bundle(folder, NETWORK, name="T2w.zip", channels=("T2w",))
+    assert plan_of(classes=CLASSES).draft_bundle(None) == str(folder / "T2w.zip")

@@ -124,6 +124,27 @@ class Starter(Section):
     seed: int = Field(default=1, ge=0, description="seed of phantoms, samples and weights")
 
 
+class Draft(Section):
+    """Drafts of masks, to be corrected by hand."""
+
+    bundle: str | None = Field(
+        default=None,
+        description="bundle that drafts are made with, such as your own study's; null for the starter networks that come with the "
+        "workflow",
+    )
+    next: PositiveInt = Field(default=10, description="how many sessions the list names as those to draw next")
+    novelty: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="weight of novelty in the order of the list; the rest is that of uncertainty",
+    )
+    classes_left_out: SetOf[str] = Field(
+        default=(),
+        description="classes that drafts do not contain, such as those that fail; their pixels become background",
+    )
+
+
 class Search(Section):
     """Hyper-parameter search."""
 

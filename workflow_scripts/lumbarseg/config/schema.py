@@ -33,6 +33,7 @@ from lumbarseg.config.image_sections import (
 from lumbarseg.config.model_sections import (
     Combine,
     Comparison,
+    Draft,
     Figures,
     Search,
     Stacking,
@@ -134,6 +135,7 @@ class StudyConfig(Section):
     starter: Starter = Field(
         default_factory=Starter, description="starter networks, target `starter`; see docs/starter.md"
     )
+    draft: Draft = Field(default_factory=Draft, description="drafts of masks, target `draft`; see docs/drafts.md")
     search: Search | None = Field(
         default=None,
         description="hyper-parameter search, target `search` (Section 5.2): every topology with every optimiser, learning rate and "

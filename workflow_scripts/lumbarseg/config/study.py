@@ -255,6 +255,8 @@ class Study:
         self._require(config.train, config.topologies, ["train"], "topology", define)
         for name in config.train:
             self.topology(name)
+        names = [label.name for label in config.classes if label.id != config.background]
+        self._require(config.draft.classes_left_out, names, ["draft", "classes_left_out"], "class", "correct the name")
         if config.search:
             where = ["search", "topologies"]
             self._require(config.search.topologies or (), config.topologies, where, "topology", define)

@@ -180,12 +180,12 @@ def _joined(row_blocks: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[np.u
     return np.concatenate(rows).reshape(shape)
 
 
-def write_labels(path: Path, labels: NDArray[np.uint8], reference: nib.Nifti1Image) -> None:
+def write_labels(path: Path, labels: NDArray[np.integer], reference: nib.Nifti1Image) -> None:
     """Write labels as compressed NIfTI on the grid of a reference image, with its header codes.
 
     Args:
         path: the file to write, `.nii.gz`.
-        labels: (slices, rows, columns) uint8, sagittal view.
+        labels: (slices, rows, columns) integers, sagittal view; their type is kept.
         reference: the image that defines grid and codes.
     """
     image = volume(from_sagittal_view(labels, reference.affine), reference.affine, codes_of(reference))

@@ -36,6 +36,7 @@ SECTIONS = (
     "Training",
     "Networks",
     "Search",
+    "Drafts",
 )
 """Sections of the page of results and of Snakemake's report, in this order."""
 

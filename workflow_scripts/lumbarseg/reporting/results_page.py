@@ -1,7 +1,5 @@
 """The page of results: settings, every table and every figure, in one file that opens without a network."""
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +8,8 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from PIL import Image
 
+from lumbarseg.reporting.embedding import embedded_picture
 from lumbarseg.reporting.registry import SECTIONS
 from lumbarseg.reporting.tables.writing import Cell, read_printed
 
@@ -128,14 +126,9 @@ def _table(item: PageItem, listed: set[str]) -> dict[str, Any]:
 
 
 def _figure(item: PageItem) -> dict[str, str]:
-    return {"name": item.name, "title": item.title, "caption": item.caption, "content": _embedded(item.file)}
-
-
-def _embedded(path: Path) -> str:
-    """Return a picture as a link that contains it; large ones, which are grey levels of images, as WebP of high quality."""
-    content, kind = path.read_bytes(), "png"
-    if len(content) > _LARGE:
-        shorter = io.BytesIO()
-        Image.open(path).convert("RGB").save(shorter, "WEBP", quality=88, method=4)
-        content, kind = shorter.getvalue(), "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return {
+        "name": item.name,
+        "title": item.title,
+        "caption": item.caption,
+        "content": embedded_picture(item.file, _LARGE),
+    }

@@ -259,6 +259,27 @@ class Paths:
         """A new session on one page."""
         return with_endings(self.result(f"{FOLDER}{LABEL}_page"), "pdf", "png")
 
+    # ---- drafts ---------------------------------------------------------------------------------------------------------
+
+    def draft(self, name: str) -> str:
+        """Return a file of a session's draft, such as `draft.nii.gz`."""
+        return self.result(f"drafts/{FOLDER}{name}")
+
+    @property
+    def profile(self) -> str:
+        """Values of a session's images, by which sessions are compared."""
+        return self.result(f"drafts/profiles/{LABEL}_profile.json")
+
+    @property
+    def draft_list(self) -> list[str]:
+        """Whom to draw next, and the commands that open the drafts."""
+        return [self.result(f"drafts/{name}") for name in ("next.csv", "commands.sh")]
+
+    @property
+    def drafts_page(self) -> str:
+        """Every draft on one page."""
+        return self.result("drafts/drafts.html")
+
     # ---- tables, figures, logs ------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> list[str]:

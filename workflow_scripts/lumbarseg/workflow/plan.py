@@ -461,6 +461,89 @@ class Plan:
             paths.measures_key,
         ]
 
+    # ---- drafts --------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def without_masks(self) -> list[Session]:
+        """The sessions that `draft` labels."""
+        return [session for session in self.sessions if not session.mask]
+
+    @property
+    def notice(self) -> str:
+        """A sentence on sessions without a mask, which a study leaves out; empty if there are none, or all are to be segmented."""
+        if not self.without_masks or self.study.config.bundle:
+            return ""
+        return (
+            f"{self.sheet}: {len(self.without_masks)} of {len(self.sessions)} sessions have no mask and are not part of split and "
+            "training; `snakemake draft` labels them"
+        )
+
+    def corrected(self) -> list[Session]:
+        """Return the sessions with a mask that were drafted before they had one."""
+        needed = [self.paths.draft(name) for name in ("draft.nii.gz", "draft.json")]
+        return [
+            session
+            for session in self.with_masks
+            if all(Path(path).exists() for path in of_sessions([session], *needed))
+        ]
+
+    def drafts_of_corrected(self, wildcards: Any) -> list[tuple[int, str, str, str]]:
+        """Params function: number in the order drawn, participant_id, session_id and folder of the draft of each corrected session.
+
+        Drafts of sessions with a mask are no input of any rule: they are never made again, whatever bundle is named later.
+
+        Raises:
+            InputError: no session with a mask has a draft.
+        """
+        order = {session: number for number, session in enumerate(self.with_masks, start=1)}
+        found = self.corrected()
+        if not found:
+            raise InputError(
+                f"{self.sheet}: no session has both a mask and a draft, so there are no corrections to measure; run `snakemake "
+                "draft` while `mask` is empty, correct drafts, and name the corrected masks in the sheet"
+            )
+        return [
+            (order[session], *ids_of([session])[0], str(Path(folder).parent))
+            for session, folder in zip(found, of_sessions(found, self.paths.draft("draft.nii.gz")), strict=True)
+        ]
+
+    def draft_bundle(self, wildcards: Any) -> str:
+        """Input function: the bundle that drafts are made with.
+
+        Raises:
+            InputError: it cannot be used, or has other channels or classes than the study.
+        """
+        config = self.study.config
+        bundle = Bundle(config.draft.bundle or starter_bundle(self.channels))
+        names = [entry["name"] for entry in bundle.manifest["classes"]]
+        for what, theirs, ours in (
+            ("channels", bundle.manifest["channels"], self.channels),
+            ("classes", names, self.class_names),
+            ("background", names[bundle.manifest["background"]], self.class_names[config.background]),
+        ):
+            if theirs != ours:
+                raise InputError(
+                    f"{bundle.path}: {what} {_listed(theirs)} instead of the study's {_listed(ours)}; name another bundle as "
+                    f"`draft.bundle`, or set `{what}` of the config to those of the bundle"
+                )
+        return str(bundle.path)
+
+    def with_drafts(self, *paths: str) -> InputFunction:
+        """Return an input function that gives these paths, or says that drafts need a sheet and no `bundle`."""
+
+        def files(wildcards: Any) -> Any:
+            if self.study.config.bundle:
+                raise InputError(
+                    "config: `bundle` is for `segment`, which segments new patients; name the bundle of drafts as `draft.bundle`"
+                )
+            return self.with_sheet(*paths)(wildcards)
+
+        return files
+
+
+def _listed(names: Any) -> str:
+    return names if isinstance(names, str) else ", ".join(names)
+
 
 def apply_bundle(config: dict[str, Any]) -> None:
     """Let a bundle's settings replace the config's, in place, if the config names a bundle.

@@ -1,0 +1,106 @@
+"""Drafts of masks: what is written, and that no correction is written over."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from factories.bundle import CLASSES, NETWORK, small_bundle
+from factories.orientation import affine_of
+from lumbarseg.atomic_io import read_json, write_json
+from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.drafts import DraftFiles, offer_labels, write_draft
+from lumbarseg.deployment.segmenter import Segmentation, Segmenter, SessionImages
+from lumbarseg.geometry import from_sagittal_view, volume
+from lumbarseg.inference.uncertainty import MEASURES
+from lumbarseg.labels import LabelTable
+
+SHAPE = (2, 40, 45)
+LABELS = LabelTable([entry | {"values": [10 * entry["id"]]} for entry in CLASSES])
+
+
+@pytest.fixture
+def segmenter(tmp_path, monkeypatch):
+    """A segmenter that finds discs in the upper third and canal in the middle one, with an entropy that grows over the columns."""
+    found = np.zeros(SHAPE, np.uint8)
+    found[:, :13], found[:, 13:26] = 1, 2
+    entropy = np.broadcast_to(np.arange(SHAPE[2], dtype=np.uint8), SHAPE)
+    made = Segmenter(Bundle(small_bundle(tmp_path, NETWORK)))
+    monkeypatch.setattr(made, "segment", lambda *_: Segmentation(found, dict.fromkeys(MEASURES, entropy)))
+    return made
+
+
+@pytest.fixture
+def images(tmp_path):
+    aligned, sidecars = {}, {}
+    for number, contrast in enumerate(("T2w", "T1w")):
+        view = np.random.default_rng(number).integers(1, 900, SHAPE).astype(np.int16)
+        affine = affine_of("LPS")
+        aligned[contrast], sidecars[contrast] = tmp_path / f"{contrast}.nii.gz", tmp_path / f"{contrast}.json"
+        nib.save(volume(from_sagittal_view(view, affine), affine), aligned[contrast])
+        write_json(sidecars[contrast], {"EchoTime": 0.1})
+    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0}
+    write_json(tmp_path / "registration.json", report)
+    return SessionImages(aligned, sidecars, tmp_path / "registration.json")
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "draft"
+    names = (
+        "draft.nii.gz",
+        "entropy.nii.gz",
+        "labels.txt",
+        "command.txt",
+        "draft.json",
+        "labels.nii.gz",
+        "labels.sha256",
+    )
+    draft, entropy, descriptions, command, record, labels, checksum = (folder / name for name in names)
+    copies = {"T2w": folder / "t2w.nii.gz", "T1w": folder / "t1w.nii.gz"}
+    return DraftFiles(draft, entropy, copies, descriptions, command, record, labels, checksum)
+
+
+def voxels(path):
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_write_draft_writes_class_ids_mask_values_and_copies(segmenter, images, files):
+    record, is_offered = write_draft(segmenter, images, files, LABELS, [])
+    assert is_offered
+    assert sorted(np.unique(voxels(files.draft))) == [0, 1, 2]
+    assert (voxels(files.labels) == 10 * voxels(files.draft)).all()
+    assert files.images["T1w"].read_bytes() == images.aligned["T1w"].read_bytes()
+    assert "-o t1w.nii.gz" in files.command.read_text()
+    assert "20" in files.descriptions.read_text().splitlines()[-1].split()
+    assert read_json(files.record) == record
+    assert record["labelled_share"] == pytest.approx(26 / 40)
+    assert record["mean_entropy"] == pytest.approx(22 * np.log(3) / 255, abs=1e-4)
+
+
+def test_write_draft_leaves_classes_out_and_measures_the_rest(segmenter, images, files):
+    record, _ = write_draft(segmenter, images, files, LABELS, ["Int-Disc"])
+    assert sorted(np.unique(voxels(files.draft))) == [0, 2]
+    assert record["labelled_share"] == pytest.approx(13 / 40)
+    assert record["classes_left_out"] == ["Int-Disc"]
+    assert not any("left out" in flag for flag in record["flags"])
+
+
+def test_write_draft_flags_a_draft_that_is_empty(segmenter, images, files):
+    record, _ = write_draft(segmenter, images, files, LABELS, ["Int-Disc", "Spinal-Cavity"])
+    assert "only classes that are left out were found; draw the mask from scratch" in record["flags"]
+    assert record["mean_entropy"] is None
+
+
+def test_offer_labels_writes_over_its_own_labels_but_not_over_corrections(tmp_path):
+    offered, labels, checksum = (tmp_path / name for name in ("new.nii.gz", "labels.nii.gz", "labels.sha256"))
+    offered.write_bytes(b"first")
+    assert offer_labels(offered, labels, checksum)
+    offered.write_bytes(b"second")
+    assert offer_labels(offered, labels, checksum)
+    assert labels.read_bytes() == b"second"
+    labels.write_bytes(b"corrected")
+    assert not offer_labels(offered, labels, checksum)
+    assert labels.read_bytes() == b"corrected"
+    checksum.unlink()
+    labels.write_bytes(b"second")
+    assert not offer_labels(offered, labels, checksum)
