@@ -35,9 +35,11 @@ class Tissue:
 #      MRM 57:308-318, 2007.
 #  [P] Piechnik SK et al., Functional changes in CSF volume estimated using measurement of water T2 relaxation,
 #      MRM 61:579-586, 2009.
-#  [M] Menezes-Reis R et al., T1 and T2 mapping of the intervertebral disk, AJNR 36:771-776, 2015 (1.5 T).
+#  [N] Marinelli NL et al., T2 relaxation times correlated with stage of lumbar intervertebral disk degeneration and
+#      patient age, AJNR 31:1278-1282, 2010: centre of discs 132 ms in the twenties, 53 ms at Pfirrmann grade IV.
 #  [H] Henkelman RM et al., Why fat is bright in RARE and fast spin-echo imaging, JMRI 4:533-540, 1994: trains of
-#      refocusing pulses lengthen the apparent T2 of fat, hence [G]'s long value and not [B]'s 58 ms.
+#      refocusing pulses lengthen the apparent T2 of fat, hence [G]'s long value and not [B]'s 58 ms. Pai A et al., Magn
+#      Reson Imaging 26:1215-1220, 2008, measured 41 to 143 ms in subcutaneous fat at 3 T, depending on the sequence.
 # Proton densities are relative to water; bone, ligament, fascia and skin have hardly any signal at clinical echo times
 # and have effective values.
 TISSUES: Mapping[str, Tissue] = {
@@ -48,9 +50,9 @@ TISSUES: Mapping[str, Tissue] = {
     "cerebrospinal fluid": Tissue(4000.0, 2000.0, 1.00),  # [R], [P]
     "cord": Tissue(745.0, 74.0, 0.72),  # [S]
     "nerve": Tissue(815.0, 77.0, 0.74),  # [S] optic nerve
-    "nucleus": Tissue(1250.0, 130.0, 0.88),  # [M], discs without degeneration
-    "degenerate nucleus": Tissue(800.0, 58.0, 0.66),  # [M], degenerated discs
-    "annulus": Tissue(800.0, 42.0, 0.58),  # [M]
+    "nucleus": Tissue(1250.0, 130.0, 0.88),  # T2 [N], discs without degeneration; T1 chosen
+    "degenerate nucleus": Tissue(800.0, 58.0, 0.66),  # T2 near [N], grade IV; T1 chosen
+    "annulus": Tissue(800.0, 42.0, 0.58),  # chosen, below the degenerate nucleus
     "blood": Tissue(1441.0, 290.0, 0.80),  # [S]
     "liver": Tissue(576.0, 46.0, 0.75),  # [S]; [B] 586/46
     "bowel wall": Tissue(900.0, 60.0, 0.75),  # as smooth muscle, between muscle and kidney in [B]
