@@ -30,11 +30,17 @@ setup: .venv/.run
 
 demo: .venv/.run
 	@echo "demo: a phantom cohort, three network topologies in three folds, their ensembles, tables and figures"
-	@$(BIN)/snakemake --profile profiles/demo
+	@$(BIN)/snakemake --profile profiles/demo all new_phantom
 	@test results/demo/report.zip -nt results/demo/report/results.html || \
 		$(BIN)/snakemake --profile profiles/demo --report results/demo/report.zip
-	@echo "demo: done. Open results/demo/report/results.html (tables and figures on one page);"
-	@echo "      results/demo/report.zip has the same with the provenance of every job (unpack it, open report.html)."
+	@echo "demo: a new patient, segmented by the starter networks, which saw other phantoms alone"
+	@test results/demo/new_patient/segmented/page.pdf -nt results/demo/new_patient/dicom || \
+		$(BIN)/lumbarseg segment --t2w results/demo/new_patient/dicom/T2w --t1w results/demo/new_patient/dicom/T1w \
+			--output results/demo/new_patient/segmented
+	@echo "demo: done. Open"
+	@echo "      results/demo/report/results.html: tables and figures of the study on one page;"
+	@echo "      results/demo/new_patient/segmented/page.pdf: the new patient;"
+	@echo "      results/demo/report.zip: the results with the provenance of every job (unpack it, open report.html)."
 
 watch: .venv/.run
 	@$(BIN)/lumbarseg watch
