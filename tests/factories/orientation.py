@@ -15,12 +15,12 @@ MM = {"L": 4.4, "R": 4.4, "P": 0.7, "A": 0.7, "I": 0.6, "S": 0.6}
 """Voxel size along each axis, mm."""
 
 
-def affine_of(codes, tilt=0.0):
+def affine_of(codes, tilt=0.0, mm=MM):
     """Return an affine whose axes run towards `codes`, tilted by `tilt` degrees about each world axis."""
     matrix = np.zeros((3, 3))
     for axis, code in enumerate(codes):
         world = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}[code]
-        matrix[world, axis] = MM[code] * (1 if code in "RAS" else -1)
+        matrix[world, axis] = mm[code] * (1 if code in "RAS" else -1)
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", [tilt] * 3, degrees=True).as_matrix() @ matrix
     affine[:3, 3] = [7.0, -11.0, 23.0]
