@@ -10,6 +10,8 @@ rule search_network:
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),
+        # Trials start as the networks of the study do, because they are to rank settings for them.
+        start=plan.start_file,
     output:
         paths.trial_history,
     log:
@@ -28,6 +30,7 @@ rule search_network:
         validation_sessions=plan.ids_of_subset("validation"),
         name=lambda wildcards: plan.study.trials[wildcards.trial].topology,
         topology=lambda wildcards: plan.study.trials[wildcards.trial].entry,
+        start_member=plan.start_member(lambda wildcards: plan.study.trials[wildcards.trial].topology),
         training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
         classes=plan.class_names,
         background=config["background"],

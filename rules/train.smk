@@ -36,6 +36,7 @@ rule train_network:
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),
+        start=plan.start_file,
     output:
         network=paths.network,
         history=paths.history,
@@ -55,6 +56,7 @@ rule train_network:
         validation_sessions=plan.ids_of_subset("validation"),
         topology=lambda wildcards: plan.study.topology(wildcards.topology),
         training=plan.training,
+        start_member=plan.start_member(lambda wildcards: wildcards.topology),
         events=paths.tensorboard,
         channels=plan.channels,
         classes=plan.class_names,

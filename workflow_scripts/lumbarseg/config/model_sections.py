@@ -15,6 +15,7 @@ from lumbarseg.config.fields import (
     Rates,
     Section,
     SetOf,
+    text_matching,
 )
 
 
@@ -66,6 +67,20 @@ class Training(Section):
         default=1,
         description="parts of a batch that are computed one after the other, their gradients added up, if memory cannot hold a "
         "whole batch; batch normalisation then sees one part at a time",
+    )
+    start_from: (
+        Annotated[
+            str,
+            text_matching(
+                r"^(starter|.+\.(zip|keras))$",
+                "`starter`, the path of a bundle (.zip) or the path of a network (.keras)",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="network whose weights networks start from, as far as layers fit: the starter that comes with the workflow "
+        "(starter), or that of a bundle (.zip) or file (.keras); null for random weights, as the paper",
     )
     monitor: Literal["accuracy", "mean_iou"] = Field(
         default="accuracy",

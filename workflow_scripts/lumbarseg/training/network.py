@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from lumbarseg.atomic_io import atomic_copy, atomic_write
+from lumbarseg.atomic_io import atomic_copy, atomic_write, digest
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser
+from lumbarseg.models.transfer import start_from
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import DivergedError, fit
 from lumbarseg.training.options import TrainingOptions
@@ -30,6 +31,8 @@ def train_network(
     history_file: Path,
     network_file: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
+    start: Path | None = None,
+    start_member: str | None = None,
     events: Path | None = None,
 ) -> None:
     """Train a network and write its best epoch and its history (Sections 5.1 to 5.3).
@@ -48,10 +51,12 @@ def train_network(
         network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
             and a training that diverged is a result: its history is shorter.
         metadata: written into the network's file; see `models.metadata`.
+        start: the file whose weights the network starts from, a bundle or a network; without it they are drawn at random.
+        start_member: name of the network within a bundle; see `transfer.start_from`.
         events: folder of TensorBoard's event files; none are written without it.
 
     Raises:
-        InputError: see `loop.fit`.
+        InputError: see `loop.fit` and `transfer.start_from`.
     """
     patches = PatchSet(training)
     network = build_network(
@@ -63,6 +68,8 @@ def train_network(
         seed=settings["seed"],
         name=name,
     )
+    if start:
+        logger.info("%s: %s", name, start_from(network, start, start_member, class_names))
     task = TrainTask(name, network, optimiser(topology), metadata=metadata or {})
     with exclusive_lock(history_file.parent / "state") as lock:
         try:
@@ -75,6 +82,7 @@ def train_network(
                 identity={
                     "topology": dict(topology),
                     "training": dict(settings),
+                    "start": [digest(start), start_member] if start else None,
                     "classes": list(class_names),
                     "background": background,
                 },
