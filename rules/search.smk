@@ -34,6 +34,7 @@ rule search_network:
         training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "search_network: {wildcards.trial}, fold {wildcards.fold}, {params.training[epochs]} epochs"
     script:

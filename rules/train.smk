@@ -61,6 +61,7 @@ rule train_network:
         channels=plan.channels,
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "train_network: {wildcards.topology}, fold {wildcards.fold}, {params.training[epochs]} epochs"
     script:

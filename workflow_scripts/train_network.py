@@ -21,6 +21,7 @@ with job(snakemake.log[0]):
         settings=params.training,
         class_names=params.classes,
         background=params.background,
+        unlabelled=params.unlabelled,
         start=Path(snakemake.input.start[0]) if snakemake.input.start else None,
         start_member=params.start_member,
         history_file=Path(snakemake.output.history),

@@ -200,6 +200,11 @@ def test_plan_refuses_a_start_that_cannot_be_used(folder, name, message):
         plan_of(training={"start_from": name}).start_file(wildcards())
 
 
+def test_plan_looks_in_masks_only_for_classes_that_they_hold(folder):
+    assert plan_of().selection_criteria == plan_of().study.as_dict()["selection"]
+    assert plan_of(partial_labels=["Vert"]).selection_criteria["coverage"]["classes"] == ["Vert"]
+
+
 def test_plan_registration_settings_are_those_of_the_engine(folder):
     assert "flirt" not in plan_of(registration={"engine": "itk"}).registration_settings
     assert "flirt" in plan_of(registration={"engine": "flirt"}).registration_settings

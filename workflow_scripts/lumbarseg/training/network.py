@@ -28,6 +28,7 @@ def train_network(
     settings: Mapping[str, Any],
     class_names: Sequence[str],
     background: int,
+    unlabelled: Sequence[int] = (),
     history_file: Path,
     network_file: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -47,6 +48,7 @@ def train_network(
         settings: the config's `training`, without what does not change its result.
         class_names: in the order of their ids.
         background: id of the class left out of the mean IoU.
+        unlabelled: ids of the classes that masks do not hold; see `model.PartialLabels`.
         history_file: the history to be written, CSV; see `loop.fit`.
         network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
             and a training that diverged is a result: its history is shorter.
@@ -77,7 +79,7 @@ def train_network(
                 [task],
                 patches,
                 PatchSet(validation),
-                TrainingOptions.from_settings(settings, settings["epochs"], class_names, background),
+                TrainingOptions.from_settings(settings, settings["epochs"], class_names, background, unlabelled),
                 lock.folder,
                 identity={
                     "topology": dict(topology),
@@ -85,6 +87,7 @@ def train_network(
                     "start": [digest(start), start_member] if start else None,
                     "classes": list(class_names),
                     "background": background,
+                    "unlabelled": list(unlabelled),
                 },
                 events=events,
             )[name]

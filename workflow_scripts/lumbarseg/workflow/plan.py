@@ -137,6 +137,16 @@ class Plan:
             # Images of too few patients for folds can still be converted and cut into patches.
             return str(error), []
 
+    @property
+    def selection_criteria(self) -> dict[str, Any]:
+        """The criteria of selection; classes that masks do not hold are not looked for in them."""
+        criteria = self.study.config.selection.model_dump(mode="json")
+        held = self.study.config.partial_labels
+        if held is not None:
+            coverage = criteria["coverage"]
+            coverage["classes"] = [name for name in coverage["classes"] if name in held]
+        return criteria
+
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
         return changed_folds(self.paths.folds, self.assignments)
