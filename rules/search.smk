@@ -12,6 +12,7 @@ rule search_network:
         validation=plan.of_subset(paths.patches, "validation"),
         # Trials start as the networks of the study do, because they are to rank settings for them.
         start=plan.start_file,
+        phantoms=plan.phantoms_of_training(),
     output:
         paths.trial_history,
     log:
@@ -30,7 +31,9 @@ rule search_network:
         validation_sessions=plan.ids_of_subset("validation"),
         name=lambda wildcards: plan.study.trials[wildcards.trial].topology,
         topology=lambda wildcards: plan.study.trials[wildcards.trial].entry,
+        phantom_samples=plan.phantom_samples,
         start_member=plan.start_member(lambda wildcards: plan.study.trials[wildcards.trial].topology),
+        channels=plan.channels,
         training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
         classes=plan.class_names,
         background=config["background"],

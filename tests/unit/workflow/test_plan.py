@@ -200,6 +200,13 @@ def test_plan_refuses_a_start_that_cannot_be_used(folder, name, message):
         plan_of(training={"start_from": name}).start_file(wildcards())
 
 
+def test_plan_trains_on_phantoms_only_if_they_have_a_share(folder):
+    plain, mixed = plan_of(), plan_of(training={"phantom_share": 0.25}, starter={"phantoms": 120, "slices": 6})
+    assert (plain.phantoms_of_training(), plain.phantom_samples) == ([], None)
+    assert mixed.phantoms_of_training() == [f"results/small/starter/phantoms/part-{part}" for part in (1, 2, 3)]
+    assert mixed.phantom_samples == {"slices": 6, "pixel_size_mm": 1.0}
+
+
 def test_plan_looks_in_masks_only_for_classes_that_they_hold(folder):
     assert plan_of().selection_criteria == plan_of().study.as_dict()["selection"]
     assert plan_of(partial_labels=["Vert"]).selection_criteria["coverage"]["classes"] == ["Vert"]

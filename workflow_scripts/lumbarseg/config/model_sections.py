@@ -55,6 +55,13 @@ class Augmentation(Section):
     zoom: OrderedPair[PositiveFloat] = Field(default=(0.5, 1.5), description="least and greatest factor")
     shift: float = Field(default=0.1, ge=0, le=1, description="greatest shift, as a share of each side, either way")
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
+    contrast: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="probability of another appearance of each channel (contrast, coil, resolution, ghosts, noise), for images of other "
+        "scanners than the training's; 0 as the paper",
+    )
 
 
 class Training(Section):
@@ -81,6 +88,13 @@ class Training(Section):
         default=None,
         description="network whose weights networks start from, as far as layers fit: the starter that comes with the workflow "
         "(starter), or that of a bundle (.zip) or file (.keras); null for random weights, as the paper",
+    )
+    phantom_share: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="share of each batch whose patches are replaced by phantoms (`starter.phantoms`), drawn at the training's pixel "
+        "sizes; the number of steps stays",
     )
     monitor: Literal["accuracy", "mean_iou"] = Field(
         default="accuracy",

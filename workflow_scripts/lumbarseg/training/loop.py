@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def fit(
     identity: Mapping[str, Any],
     forward: Forward = forward_images,
     events: Path | None = None,
-    batches_of: type[TrainingBatches] = TrainingBatches,
+    batches_of: Callable[[PatchSet, TrainingOptions], TrainingBatches] = TrainingBatches,
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
     """Train tasks side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
 

@@ -173,8 +173,9 @@ class PartialLabels:
 
     A pixel that such a mask leaves unlabelled may be background or any class that the mask does not hold. The loss there is the
     negative logarithm of the summed probability of all of them (target adaptive loss: Fang X, Yan P, Multi-organ segmentation over
-    partially labeled datasets with multi-scale feature abstraction, IEEE TMI 39:3619-3629, 2020; marginal loss: Shi G et al., Marginal
-    loss and exclusion loss for partially supervised multi-organ segmentation, Medical Image Analysis 70:101979, 2021).
+    partially labeled datasets with multi-scale feature abstraction, IEEE Transactions on Medical Imaging, 2020, doi
+    10.1109/TMI.2020.3001036; marginal loss: Shi G et al., Marginal loss and exclusion loss for partially supervised multi-organ
+    segmentation, Medical Image Analysis 70:101979, 2021).
 
     In all methods `labels` are (n, side, side) int32, `logits` (n, side, side, classes) float32, and `complete` (n,) bool marks
     patches whose labels hold all classes whatever the masks hold.

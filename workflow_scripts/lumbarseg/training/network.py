@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from lumbarseg.atomic_io import atomic_copy, atomic_write, digest
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import build_network, optimiser
 from lumbarseg.models.transfer import start_from
+from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import DivergedError, fit
 from lumbarseg.training.options import TrainingOptions
+from lumbarseg.training.phantoms import MixedBatches, PhantomSet
 from lumbarseg.training.task import TrainTask
 
 logger = logging.getLogger("lumbarseg")
@@ -32,6 +35,7 @@ def train_network(
     history_file: Path,
     network_file: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
+    phantoms: PhantomSet | None = None,
     start: Path | None = None,
     start_member: str | None = None,
     events: Path | None = None,
@@ -53,6 +57,7 @@ def train_network(
         network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
             and a training that diverged is a result: its history is shorter.
         metadata: written into the network's file; see `models.metadata`.
+        phantoms: take the place of the share `phantom_share` of each batch; see `phantoms.MixedBatches`.
         start: the file whose weights the network starts from, a bundle or a network; without it they are drawn at random.
         start_member: name of the network within a bundle; see `transfer.start_from`.
         events: folder of TensorBoard's event files; none are written without it.
@@ -84,12 +89,18 @@ def train_network(
                 identity={
                     "topology": dict(topology),
                     "training": dict(settings),
+                    "phantoms": phantoms.digest if phantoms else None,
                     "start": [digest(start), start_member] if start else None,
                     "classes": list(class_names),
                     "background": background,
                     "unlabelled": list(unlabelled),
                 },
                 events=events,
+                batches_of=(
+                    partial(MixedBatches, phantoms=phantoms, share=settings["phantom_share"])
+                    if phantoms
+                    else TrainingBatches
+                ),
             )[name]
             if network_file:
                 atomic_copy(best, network_file)

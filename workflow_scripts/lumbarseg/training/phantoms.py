@@ -1,16 +1,19 @@
-"""Batches of phantoms: every sample is drawn while the network trains, easy ones first, randomised ones later."""
+"""Phantoms to train on, alone or among patients: every sample is drawn while the network trains."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.config import published
+from lumbarseg.data.dataset import PatchSet
+from lumbarseg.errors import InputError
 from lumbarseg.synthesis.samples import SampleShape, draw_sample
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.options import TrainingOptions
@@ -28,7 +31,7 @@ class PhantomSet:
 
     def __init__(
         self, phantoms: Sequence[Path], slices: int, shape: SampleShape, *, samples: int, seed: int,
-        easy_epochs: int = 0, strength: float = 1.0,
+        easy_epochs: int = 0, strength: float = 1.0, pixel_sizes: tuple[float, float] | None = None,
     ) -> None:  # fmt: skip
         """Describe the samples.
 
@@ -40,9 +43,11 @@ class PhantomSet:
             seed: of the samples.
             easy_epochs: epochs of phantoms as they are, after which randomisation grows over as many epochs to its full strength.
             strength: of the randomisation in the end, 0 … 1.
+            pixel_sizes: least and greatest pixel size (mm) of samples, drawn for each; by default that of `shape`.
         """
         self._phantoms, self._slices, self._shape = list(phantoms), slices, shape
         self._seed, self._easy, self._strength = seed, easy_epochs, strength
+        self._pixel_sizes = pixel_sizes
         self.side, self.channels = shape.side, len(shape.contrasts)
         self.groups = np.zeros(samples, np.int64)
         described = [
@@ -53,6 +58,7 @@ class PhantomSet:
             seed,
             easy_epochs,
             strength,
+            pixel_sizes,
         ]
         self.digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._epoch = 0
@@ -71,20 +77,26 @@ class PhantomSet:
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Draw some samples of the epoch: images (n, side, side, channels) float32, labels (n, side, side) uint8."""
-        drawn = [self._draw(self._epoch, int(index)) for index in indices]
+        drawn = [self.draw(self._epoch, int(index)) for index in indices]
         return np.stack([images for images, _ in drawn]), np.stack([labels for _, labels in drawn])
 
-    def _draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Draw a sample of an epoch: images (side, side, channels) float32, labels (side, side) uint8."""
         generator = np.random.default_rng([self._seed, epoch, index])
         stem = self._phantoms[int(generator.integers(len(self._phantoms)))]
         slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
-        return draw_sample(stem, slice_index, self._shape, strength, generator)
+        shape = self._shape
+        if self._pixel_sizes:
+            shape = replace(shape, pixel=float(generator.uniform(*self._pixel_sizes)))
+        return draw_sample(stem, slice_index, shape, strength, generator)
 
 
 class PhantomBatches(TrainingBatches):
     """Batches of an epoch's samples, each sample drawn by one of several threads."""
+
+    _patches: Any
 
     def __init__(self, patches: Any, options: TrainingOptions, threads: int = 2) -> None:
         """Make the batches of the first epoch."""
@@ -110,3 +122,102 @@ class PhantomBatches(TrainingBatches):
             return np.concatenate(images), np.concatenate(labels)
 
         return self._reader.submit(join)
+
+
+STILL = np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
+"""The warp that changes nothing; see `augmentation.warp`."""
+
+
+class MixedBatches(TrainingBatches):
+    """Batches of patients in which phantoms take the place of a share of the patches; the number of batches stays."""
+
+    def __init__(
+        self, patches: PatchSet, options: TrainingOptions, *, phantoms: PhantomSet, share: float, threads: int = 2
+    ) -> None:
+        """Make the batches of the first epoch.
+
+        Args:
+            patches: of patients.
+            options: of the training.
+            phantoms: drawn from seed, epoch and place in the epoch.
+            share: of each batch, rounded to whole patches, 0 … 1.
+            threads: that draw samples.
+
+        Raises:
+            InputError: the study has classes that phantoms do not have.
+        """
+        self._phantoms, self._share = phantoms, share
+        self._ids = ids_of_phantoms(options.class_names, options.background)
+        self._drawers = ThreadPoolExecutor(threads)
+        super().__init__(patches, options)
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
+        """Return a batch with its warps, none for phantoms, and `complete` (n,) bool, true for phantoms, which know all classes."""
+        batch = super().__getitem__(index)
+        complete = np.zeros(len(batch["images"]), bool)
+        complete[len(complete) - self._count(len(complete)) :] = True
+        warps = np.where(complete[:, None], STILL, batch["warps"])
+        return batch | {"warps": warps, "complete": complete}
+
+    def _content(
+        self, epoch: int, index: int, patches: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        kept = len(patches) - self._count(len(patches))
+        first = index * self._options.batch_size
+        coming = [
+            self._drawers.submit(self._phantoms.draw, epoch, first + place) for place in range(kept, len(patches))
+        ]
+        images, labels = super()._content(epoch, index, patches[:kept])
+        drawn = [one.result() for one in coming]
+        images = np.concatenate([images, *(one[None] for one, _ in drawn)])
+        return images, np.concatenate([labels, *(self._ids[one][None] for _, one in drawn)])
+
+    def _count(self, patches: int) -> int:
+        """Return how many patches of a batch are phantoms."""
+        return round(self._share * patches)
+
+
+def ids_of_phantoms(class_names: Sequence[str], background: int) -> NDArray[np.uint8]:
+    """Return a study's class id for each class of phantoms, (12,) uint8; background for those that the study does not have.
+
+    Raises:
+        InputError: the study has a class that phantoms do not have.
+    """
+    known = published.class_names()
+    unknown = [name for number, name in enumerate(class_names) if name not in known and number != background]
+    if unknown:
+        raise InputError(
+            f"config: `training.phantom_share` needs classes that phantoms have, and they have no {', '.join(unknown)}; set it to 0, "
+            f"or name classes as the phantom does ({', '.join(known[1:])})"
+        )
+    ids = {name: number for number, name in enumerate(class_names) if number != background}
+    return np.array([ids.get(name, background) for name in known], np.uint8)
+
+
+def phantoms_of_study(
+    folders: Sequence[Path], patches: PatchSet, channels: Sequence[str], settings: Mapping[str, Any], seed: int
+) -> PhantomSet:
+    """Return the phantoms to mix into the patches of a study, at its patch size and its pixel sizes.
+
+    Args:
+        folders: of stored phantoms, see `tissue_slices.write_phantom`.
+        patches: of training.
+        channels: contrasts of the images, in their order.
+        settings: of the config's `starter`: slices, and pixel_size_mm, that of the stored slices, and of samples if the patches'
+            descriptions do not state theirs.
+        seed: of the samples.
+
+    Raises:
+        InputError: there are no phantoms.
+    """
+    ending = "_weights.b2nd"
+    stems = [
+        path.with_name(path.name.removesuffix(ending)) for one in folders for path in sorted(one.glob(f"*{ending}"))
+    ]
+    if not stems:
+        raise InputError(f"{', '.join(map(str, folders))}: no phantoms found; run `snakemake starter_phantoms` again")
+    pixel = settings["pixel_size_mm"]
+    shape = SampleShape(tuple(channels), patches.side, pixel, pixel)
+    return PhantomSet(
+        stems, settings["slices"], shape, samples=len(patches), seed=seed, pixel_sizes=patches.pixel_sizes
+    )

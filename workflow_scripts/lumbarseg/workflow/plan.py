@@ -27,6 +27,9 @@ InputFunction = Callable[[Any], Any]
 RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
 
+PHANTOMS_IN_A_PART = 50
+"""Phantoms in a folder of the starter's."""
+
 
 class Plan:
     """A run's study, sessions and folds.
@@ -296,6 +299,21 @@ class Plan:
             return network_entry(name if name in names else names[0])
 
         return member
+
+    def starter_phantom_folders(self) -> list[str]:
+        """Return the folders of the starter's phantoms to train on."""
+        parts = -(-self.study.config.starter.phantoms // PHANTOMS_IN_A_PART)
+        return [self.paths.result(f"starter/phantoms/part-{part}") for part in range(1, parts + 1)]
+
+    def phantoms_of_training(self) -> list[str]:
+        """Return the folders of phantoms that are mixed into the batches of networks; nothing if there are none."""
+        return self.starter_phantom_folders() if self.study.config.training.phantom_share else []
+
+    @property
+    def phantom_samples(self) -> dict[str, Any] | None:
+        """The settings of samples that are drawn of `phantoms_of_training`; None if there are none."""
+        shared = self.study.config.training.phantom_share
+        return self.study.config.starter.model_dump(include={"slices", "pixel_size_mm"}) if shared else None
 
     @property
     def topologies(self) -> dict[str, Any]:
