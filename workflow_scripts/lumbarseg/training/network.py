@@ -15,8 +15,8 @@ from lumbarseg.models.transfer import start_from
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import DivergedError, fit
+from lumbarseg.training.mixing import MixedBatches, Samples
 from lumbarseg.training.options import TrainingOptions
-from lumbarseg.training.phantoms import MixedBatches, PhantomSet
 from lumbarseg.training.task import TrainTask
 
 logger = logging.getLogger("lumbarseg")
@@ -35,7 +35,7 @@ def train_network(
     history_file: Path,
     network_file: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
-    phantoms: PhantomSet | None = None,
+    phantoms: Samples | None = None,
     start: Path | None = None,
     start_member: str | None = None,
     events: Path | None = None,
@@ -57,7 +57,7 @@ def train_network(
         network_file: the network to be written. Without it, as in a hyper-parameter search, only the history is written,
             and a training that diverged is a result: its history is shorter.
         metadata: written into the network's file; see `models.metadata`.
-        phantoms: take the place of the share `phantom_share` of each batch; see `phantoms.MixedBatches`.
+        phantoms: take the place of the share `phantom_share` of each batch; see `mixing.MixedBatches`.
         start: the file whose weights the network starts from, a bundle or a network; without it they are drawn at random.
         start_member: name of the network within a bundle; see `transfer.start_from`.
         events: folder of TensorBoard's event files; none are written without it.
