@@ -77,6 +77,7 @@ rule assess_fold:
         experiments=results.settings.measured,
         classes=config["classes"],
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "assess_fold: distances between contours and confusion of classes, fold {wildcards.fold}"
     script:
@@ -132,6 +133,7 @@ rule case_slices:
         by_hand=config["figures"]["slices"],
         most=3,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "case_slices: slices of Figure 7, and each experiment's worst, from the images"
     script:
@@ -185,6 +187,7 @@ rule uncertainty_slices:
         experiment=config["uncertainty"]["experiment"],
         fold=1,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "uncertainty_slices: slices of the figure of uncertainty from the images"
     script:

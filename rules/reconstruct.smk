@@ -34,6 +34,7 @@ rule reconstruct_fold:
         channels=plan.channels,
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
         uncertain=plan.uncertain_model,
     message:
         "reconstruct_fold: masks of the test patients by the models of fold {wildcards.fold}"

@@ -10,6 +10,9 @@ rule search_network:
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),
+        # Trials start as the networks of the study do, because they are to rank settings for them.
+        start=plan.start_file,
+        phantoms=plan.phantoms_of_training(),
     output:
         paths.trial_history,
     log:
@@ -28,9 +31,13 @@ rule search_network:
         validation_sessions=plan.ids_of_subset("validation"),
         name=lambda wildcards: plan.study.trials[wildcards.trial].topology,
         topology=lambda wildcards: plan.study.trials[wildcards.trial].entry,
+        phantom_samples=plan.phantom_samples,
+        start_member=plan.start_member(lambda wildcards: plan.study.trials[wildcards.trial].topology),
+        channels=plan.channels,
         training=plan.training | {"epochs": config.get("search", {}).get("epochs")},
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "search_network: {wildcards.trial}, fold {wildcards.fold}, {params.training[epochs]} epochs"
     script:

@@ -30,7 +30,7 @@ rule select_sessions:
         channels=plan.channels,
         sessions=ids_of(plan.with_masks),
         lacking=plan.missing_images,
-        criteria=config["selection"],
+        criteria=plan.selection_criteria,
         class_names=plan.class_names,
     message:
         "select_sessions: sessions by acquisition, cover, brightness and noise"

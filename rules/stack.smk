@@ -30,6 +30,7 @@ rule stack_fold:
         channels=plan.channels,
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "stack_fold: fold {wildcards.fold}, {params.stacking[epochs]} epochs"
     script:

@@ -27,6 +27,8 @@ rule threshold_fold:
         training=plan.training,
         channels=plan.channels,
         classes=plan.class_names,
+        background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "threshold_fold: tuning all models of fold {wildcards.fold} on its validation slices"
     script:

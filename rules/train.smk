@@ -36,6 +36,8 @@ rule train_network:
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),
+        start=plan.start_file,
+        phantoms=plan.phantoms_of_training(),
     output:
         network=paths.network,
         history=paths.history,
@@ -55,10 +57,13 @@ rule train_network:
         validation_sessions=plan.ids_of_subset("validation"),
         topology=lambda wildcards: plan.study.topology(wildcards.topology),
         training=plan.training,
+        phantom_samples=plan.phantom_samples,
+        start_member=plan.start_member(lambda wildcards: wildcards.topology),
         events=paths.tensorboard,
         channels=plan.channels,
         classes=plan.class_names,
         background=config["background"],
+        unlabelled=plan.study.unlabelled,
     message:
         "train_network: {wildcards.topology}, fold {wildcards.fold}, {params.training[epochs]} epochs"
     script:

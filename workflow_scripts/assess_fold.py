@@ -18,7 +18,7 @@ with job(snakemake.log[0]) as logger:
             MaskPair(participant, session, truth, Path(folder) / f"sub-{participant}_ses-{session}_dseg.nii.gz")
             for (participant, session), truth in zip(params.sessions, snakemake.input.truth, strict=True)
         ]
-        tables.append(assess_experiment(experiment, fold, pairs, labels))
+        tables.append(assess_experiment(experiment, fold, pairs, labels, params.unlabelled))
         logger.info("%s: %d sessions", experiment, len(pairs))
     distances, confusion = (pd.concat(frames, ignore_index=True) for frames in zip(*tables, strict=True))
     write_csv(snakemake.output.distances, distances)

@@ -15,7 +15,8 @@ from lumbarseg.workflow.joblog import job
 with job(snakemake.log[0]):
     params, files = snakemake.params, snakemake.input
     masks = dict(zip(itertools.product(params.experiments, params.folds), files.masks, strict=True))
-    read = SliceReader(params.sessions, files.t2w, files.t1w, files.truth, masks)
+    merged = {"background": params.background, "unlabelled": params.unlabelled}
+    read = SliceReader(params.sessions, files.t2w, files.t1w, files.truth, masks, **merged)
     columns = ["experiment", "fold", "participant_id", "session_id", "slice", "class_id", "iou"]
     per_slice = read_rows([files.per_slice], columns)
     chosen = choose_cases(per_slice, params.experiments[-1], params.background)

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 
 from lumbarseg.data.dataset import write_patches
-from lumbarseg.geometry import sagittal_view
+from lumbarseg.geometry import sagittal_spacing, sagittal_view
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
@@ -22,5 +22,6 @@ with job(snakemake.log[0]) as logger:
         description=Path(snakemake.output.description),
         images_path=Path(snakemake.output.images),
         labels_path=Path(snakemake.output.labels),
+        pixel_size=float(np.mean(sagittal_spacing(mask.affine)[1:])),
     )
     logger.info("%d patches of %d slices", count, len(channels))

@@ -30,6 +30,7 @@ with job(snakemake.log[0]):
         dict(zip(params.experiments, map(Path, output.masks), strict=True)),
         labellings=params.labellings,
         background=params.background,
+        unlabelled=params.unlabelled,
         fold=fold,
         uncertain_model=params.uncertain,
         uncertainty_folder=Path(output.uncertainty[0]) if output.uncertainty else None,

@@ -23,6 +23,7 @@ with job(snakemake.log[0]):
         channels=params.channels,
         class_names=params.classes,
         background=params.background,
+        unlabelled=params.unlabelled,
         meta_learner_files=[Path(path) for path in snakemake.output.meta_learners],
         history_file=Path(snakemake.output.history),
     )

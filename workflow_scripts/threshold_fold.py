@@ -22,6 +22,11 @@ with job(snakemake.log[0]):
         class_names=params.classes,
     )
     predictor = SlidingWindowPredictor(ensemble, initial_batch_size(params.training["batch_size"]))
-    histograms = score_histograms(predictor, session_files(params.sessions, files.patches, files.masks))
+    histograms = score_histograms(
+        predictor,
+        session_files(params.sessions, files.patches, files.masks),
+        background=params.background,
+        unlabelled=params.unlabelled,
+    )
     for path, (model, histogram) in zip(snakemake.output, histograms.items(), strict=True):
         write_json(path, describe_tuning(histogram, model=model, fold=fold, class_names=params.classes))

@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
     per_slice = read_csv(files.per_slice)
     cases = choose_cases(per_slice, params.experiment, params.background)
     masks = {(params.experiment, params.fold): files.masks}
-    read = SliceReader(params.sessions, files.t2w, [], files.truth, masks)
+    merged = {"background": params.background, "unlabelled": params.unlabelled}
+    read = SliceReader(params.sessions, files.t2w, [], files.truth, masks, **merged)
     slices = [read.uncertain(row.case, row, params.experiment, files.maps) for row in cases.itertuples()]
     store_slices(snakemake.output[0], slices)

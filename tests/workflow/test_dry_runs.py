@@ -92,6 +92,18 @@ def test_mistake_in_sheet_or_config_stops_the_run_with_one_sentence_before_any_j
     assert not (workflow / "results").exists()
 
 
+def test_start_of_trainings_that_is_missing_stops_the_run_before_any_job(workflow):
+    changes = {"training": small_study("")["training"] | {"start_from": "start.keras"}}
+    study = write_study(workflow, small_study("cohort/sessions.tsv", **changes))
+    run = snakemake(workflow, "--configfile", study.name, "--dry-run", "--quiet", "rules")
+    assert run.status == 1
+    assert "start.keras: file not found; fix the path in `training.start_from`, or set it to null" in run.output
+    (workflow / "start.keras").touch()
+    run = snakemake(workflow, "--configfile", study.name, "--dry-run", "--quiet", "rules")
+    assert run.status == 0, run.output
+    assert run.jobs["train_network"] == 6
+
+
 def test_networks_needs_no_data_and_all_asks_for_the_sheet(tmp_path):
     folder = copy_workflow(tmp_path / "workflow")
     run = snakemake(folder, "networks", "--dry-run", "--quiet", "rules")

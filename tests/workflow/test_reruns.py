@@ -128,6 +128,14 @@ def test_changed_learning_rate_retrains_just_that_topology(edits):
     assert "train_network: U1" not in run.output
 
 
+def test_start_of_trainings_is_an_input_of_theirs(edits):
+    (edits.folder / "start.keras").touch()
+    edits.study(lambda study: study["training"].update(start_from="start.keras"))
+    jobs = snakemake(edits.folder, *DRY, "--rerun-triggers", "input").jobs
+    assert jobs["train_network"] == 2 * FOLDS
+    assert jobs["patch_session"] == 0
+
+
 def test_forced_stage_is_the_only_one_made(edits):
     jobs = snakemake(edits.folder, "threshold", *DRY, "--forcerun", "threshold_fold", "--until", "threshold_fold").jobs
     assert jobs["threshold_fold"] == FOLDS

@@ -40,6 +40,11 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
             {"search": {"learning_rates": {"adam": [0]}}},
             f"`search.learning_rates.adam.0` must be above 0, not 0; correct it {ALL_KEYS}",
         ),
+        (
+            {"training": {"start_from": "network.h5"}},
+            "`training.start_from` must be `starter`, the path of a bundle (.zip) or the path of a network (.keras) or null, not "
+            f"`network.h5`; correct it {ALL_KEYS}",
+        ),
         ({"training": 3}, f"`training` must be a section of keys, not 3; correct it {ALL_KEYS}"),
         ({"registration": {"engine": "ants"}}, f"`registration.engine` must be `flirt` or `itk`, not `ants`; correct it {ALL_KEYS}"),
         ({"registration": {"engine": "flrt"}}, "`registration.engine` must be `flirt` or `itk`, not `flrt`; did you mean `flirt`?"),
@@ -92,7 +97,7 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
         ),
         ({"training": {"epoch": 3}}, "unknown key `training.epoch`; did you mean `epochs`?"),
         ({"trian": ["U1"]}, "unknown key `trian`; did you mean `train`?"),
-        ({"batch_size": 3}, "unknown key `batch_size`; did you mean `training.batch_size`?"),
+        ({"batch_size": 3}, "unknown key `batch_size`; did you mean `training.batch_size` or `starter.batch_size`?"),
         ({"colour_of_the_page": "red"}, f"unknown key `colour_of_the_page`; remove it {ALL_KEYS}"),
         ({"config_version": 2, "trian": []}, "`config_version` must be 1, not 2; use the version of the workflow that it was written for"),
     ],

@@ -110,6 +110,18 @@ def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
             r"`uncertainty\.experiment` names the unknown experiment `E12\+NAD`",
         ),
         ({"figures": {"cases": ["E14+NAD+TH"]}}, r"`figures\.cases` names the unknown experiment `E14\+NAD\+TH`"),
+        (
+            {"partial_labels": ["Vert", "Disc"]},
+            r"`partial_labels` names the unknown class `Disc` \(did you mean `Int-Disc`\?\); choose one of Vert, .*, or add it to `classes`",
+        ),
+        (
+            {"partial_labels": ["Background", "Vert"]},
+            r"my_study\.yaml: `partial_labels` names the background `Background`, which unlabelled pixels may or may not be; remove it$",
+        ),
+        (
+            {"partial_labels": [one["name"] for one in PAPER["classes"][1:]]},
+            r"my_study\.yaml: `partial_labels` names all classes; remove it, or set it to null$",
+        ),
         ({"search": {"topologies": ["UMX"]}}, r"`search\.topologies` names the unknown topology `UMX`"),
         ({"search": {"folds": [1, 4]}}, r"`search\.folds` names the unknown fold `4`; choose one of 1, 2, 3, or raise"),
         (
@@ -122,6 +134,13 @@ def test_study_rejects_names_that_are_not_defined(study, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         study(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_study_unlabelled_are_the_classes_that_masks_do_not_hold(study):
+    names = [one["name"] for one in PAPER["classes"]]
+    assert study().unlabelled == []
+    found = study(partial_labels=["Vert", "Int-Disc"]).unlabelled
+    assert [names[number] for number in found] == [name for name in names[1:] if name not in ("Vert", "Int-Disc")]
 
 
 def test_study_warns_of_a_topology_redefined_in_part_and_names_the_keys_that_stay(study):

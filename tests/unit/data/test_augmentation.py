@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from lumbarseg.config.model_sections import Augmentation
-from lumbarseg.data.augmentation import draw_warps, warp
+from lumbarseg.data.augmentation import draw_warps, randomise_channels, warp
 
 STILL = Augmentation(rotation_deg=0, zoom=(1, 1), shift=0, flip=0)
 PAPER = Augmentation()
@@ -75,3 +75,23 @@ def test_draw_warps_keeps_to_the_papers_ranges():
         assert low - 1e-6 <= found.min() < low + 0.05 * (high - low)
         assert high + 1e-6 >= found.max() > high - 0.05 * (high - low)
     assert 0.45 < (determinant < 0).mean() < 0.55
+
+
+def test_randomise_channels_changes_channels_and_keeps_their_mean_and_deviation():
+    generator = np.random.default_rng(2)
+    patch = np.stack([ndimage.gaussian_filter(generator.normal(size=(64, 64)), 3) for _ in range(2)], axis=-1)
+    patch = (5 * patch + 0.3).astype(np.float32)
+    changed = randomise_channels(patch, 1.0, np.random.default_rng(3))
+    assert changed.dtype == np.float32
+    for channel in (0, 1):
+        one, other = patch[..., channel], changed[..., channel]
+        assert np.abs(one - other).max() > 0.1
+        assert other.mean() == pytest.approx(one.mean(), abs=1e-4)
+        assert other.std() == pytest.approx(one.std(), rel=1e-3)
+    assert np.array_equal(changed, randomise_channels(patch, 1.0, np.random.default_rng(3)))
+    assert np.array_equal(patch, randomise_channels(patch, 0.0, np.random.default_rng(3)))
+
+
+def test_randomise_channels_keeps_an_empty_patch_finite():
+    empty = np.zeros((32, 32, 1), np.float32)
+    assert np.array_equal(empty, randomise_channels(empty, 1.0, np.random.default_rng(1)))

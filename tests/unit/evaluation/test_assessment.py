@@ -36,3 +36,16 @@ def test_assess_experiment_measures_distances_and_confusion_of_all_sessions(tmp_
         np.add.at(expected, (truth, predicted), 1)
     assert pixels.unstack().to_numpy().tolist() == expected.tolist()  # noqa: PD010
     assert pd.unique(confusion["fold"]).tolist() == [2]
+
+
+def test_assess_experiment_counts_classes_that_masks_do_not_hold_as_background(tmp_path) -> None:
+    truth, predicted = np.zeros((2, 1, 8, 6), np.uint8)
+    truth[0, 2:4, 2:4] = predicted[0, 2:4, 2:4] = 1
+    predicted[0, 5:, :] = predicted[0, 2, 2] = 2
+    files = [tmp_path / f"{kind}.nii.gz" for kind in ("truth", "predicted")]
+    for path, labels in zip(files, (truth, predicted), strict=True):
+        nib.save(volume(from_sagittal_view(labels, AFFINE), AFFINE, (1, 1)), path)
+    distances, confusion = assess_experiment("UMD+TH", 2, [MaskPair("p1", "01", *files)], LABELS, unlabelled=[2])
+    assert distances[distances["class_id"] == 2]["hausdorff_95_mm"].isna().all()
+    pixels = confusion.set_index(["true_class_id", "predicted_class_id"])["pixels"]
+    assert pixels.unstack().to_numpy().tolist() == [[44, 0, 0], [1, 3, 0], [0, 0, 0]]  # noqa: PD010

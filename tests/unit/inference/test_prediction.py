@@ -37,7 +37,7 @@ def test_prediction_rejects_patches_of_another_size_before_any_network_runs(pred
     )  # fmt: skip
     files = session_files([("p1", "01")], [tmp_path / "a_patches.json"], [tmp_path / "not_read.nii.gz"])
     for predict in (
-        lambda: score_histograms(predictor, files),
+        lambda: score_histograms(predictor, files, background=0),
         lambda: label_sessions(predictor, files, {}, {}, labellings=["MAP"], background=0, fold=1),
     ):
         with pytest.raises(InputError, match=rf"patches of {side} × {side} × {channels} .* trained on 32 × 32 × 1; "):
@@ -65,7 +65,7 @@ def test_write_labels_keeps_the_world_point_of_a_voxel(tmp_path, codes):
 
 def test_score_histograms_give_the_iou_at_each_threshold(predictor, session, scores):
     _, truth, files = session
-    curves = threshold_curves(score_histograms(predictor, files)["E2+Arith"])
+    curves = threshold_curves(score_histograms(predictor, files, background=0)["E2+Arith"])
     for place in (3, 6, 9):
         for tissue in range(CLASSES):
             passed, true = scores["E2+Arith"][..., tissue] >= THRESHOLDS[place], truth == tissue
@@ -106,6 +106,31 @@ def test_label_sessions_sums_calibration_over_all_pixels(labelled, session, scor
     squared = ((of_class - (truth == 1)) ** 2).sum()
     assert of_model["squared_error_sum"].sum() == pytest.approx(squared, rel=1e-4)
     assert set(rows["fold"]) == {2}
+
+
+def test_label_sessions_and_score_histograms_count_classes_that_masks_do_not_hold_as_background(
+    predictor, session, scores, tmp_path
+):
+    files, unlabelled = session[2], [2]
+    result = label_sessions(
+        predictor, files, {}, {f"{model}+MAP": tmp_path / model for model in scores}, labellings=["MAP"], background=0, fold=2,
+        unlabelled=unlabelled,
+    )  # fmt: skip
+    found = scores["E2+Arith"].argmax(axis=-1)
+    rows = result.counts[(result.counts["experiment"] == "E2+Arith+MAP")].groupby("class_id")["predicted_pixels"].sum()
+    assert rows.tolist() == [((found == 0) | (found == 2)).sum(), (found == 1).sum(), 0]
+    written = nib.load(tmp_path / "E2+Arith/sub-p1_ses-01_dseg.nii.gz")
+    assert (np.asarray(written.dataobj) == 2).sum() == (found == 2).sum() > 0
+    sums = result.calibration[result.calibration["model"] == "E2+Arith"].groupby("class_id")["score_sum"].sum()
+    assert sums[0] == pytest.approx(scores["E2+Arith"][..., [0, 2]].sum(), rel=1e-4)
+    assert sums[2] == 0
+
+    histogram = score_histograms(predictor, files, background=0, unlabelled=unlabelled)["E2+Arith"]
+    complete = score_histograms(predictor, files, background=0)["E2+Arith"]
+    assert np.array_equal(histogram[1], complete[1])
+    merged = scores["E2+Arith"][..., 0] + scores["E2+Arith"][..., 2]
+    assert histogram[0, :, 10:].sum() == pytest.approx((merged >= THRESHOLDS[9]).sum(), abs=2)
+    assert histogram[2, :, 1:].sum() == 0
 
 
 def test_label_sessions_writes_maps_of_uncertainty_in_nats(labelled, session, scores):

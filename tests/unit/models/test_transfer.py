@@ -1,39 +1,164 @@
 """Start from the weights of another network."""
 
+import zipfile
+
+import keras
 import numpy as np
 import pytest
 
+from factories.workflow import PAPER
+from lumbarseg.errors import InputError
 from lumbarseg.models.build import build_network
-from lumbarseg.models.transfer import copy_weights
+from lumbarseg.models.metadata import network_metadata, save_network
+from lumbarseg.models.transfer import copy_weights, start_from
+
+CLASSES = ["Background", "Vert", "Int-Disc"]
 
 
-def network(seed, topology=None, **changes):
+def network(seed, topology="U1", **changes):
     shape = {"side": 32, "channels": 2, "classes": 3, "base_filters": 2} | changes
-    return build_network(topology or {}, **shape, seed=seed, name="U1")
+    entry = PAPER["topologies"][topology] | ({"fully_connected": 8} if topology == "FCN" else {})
+    return build_network(entry, **shape, seed=seed, name=topology)
+
+
+def weights(network):
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+
+
+def trained(topology="UD", **changes):
+    """A network in which every weight differs from what a fresh network has."""
+    found = network(7, topology, **changes)
+    generator = np.random.default_rng(7)
+    for variable in found.variables:
+        variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+    return found
+
+
+def start(topology, source, tmp_path, **changes):
+    """Start a network from a stored one; return it and the line for the log."""
+    path = tmp_path / "source.keras"
+    save_network(source, path, network_metadata(source.name, 1, ["T2w", "T1w"], CLASSES))
+    target = network(2, topology, **changes)
+    return target, start_from(target, path, None, CLASSES)
 
 
 def test_copy_weights_makes_two_networks_of_one_kind_the_same():
-    source, target = network(1), network(2)
+    source, target = trained("U1"), network(2)
     images = np.random.default_rng(1).normal(size=(1, 32, 32, 2)).astype(np.float32)
     assert not np.array_equal(source(images), target(images))
     assert copy_weights(source, target) == []
     assert np.array_equal(source(images), target(images))
 
 
+ENCODER_START = "encoder_1_conv_1"
+INPUT = {
+    f"input_kernel_{kernel}_{layer}_{i}"
+    for kernel in (1, 3, 5, 7)
+    for layer in ("conv", "normalisation")
+    for i in (1, 2)
+}
+GATES = {f"attention_{n}_{part}" for n in (1, 2, 3, 4) for part in ("features", "gate", "energy")}
+ENCODER = {f"encoder_{n}_{layer}_{i}" for n in (1, 2, 3, 4) for layer in ("conv", "normalisation") for i in (1, 2)}
+
+
 @pytest.mark.parametrize(
-    ("changes", "part"),
-    [({"classes": 5}, "classifier"), ({"channels": 1}, "conv"), ({"topology": {"output": "ds3"}}, "")],
+    ("source", "target", "fresh"),
+    [
+        ("UD", "UD", set()),
+        ("UD", "U1", {"classifier"}),
+        ("UD", "UMD", {ENCODER_START} | INPUT),
+        ("UD", "UAD", GATES),
+        ("UA", "U1", set()),
+        # Convolutions of VGG blocks are not followed by batch normalisation.
+        ("UVMD", "UMD", ENCODER | {f"bottleneck_{layer}_{i}" for layer in ("conv", "normalisation") for i in (1, 2)} | {"decoder_4_transposed_conv"}),
+    ],
+)  # fmt: skip
+def test_copy_weights_carries_over_what_two_topologies_have_in_common(source, target, fresh):
+    copied, ours = trained(source), network(2, target)
+    before = weights(ours)
+    assert set(copy_weights(copied, ours)) == fresh
+    for name, values in weights(ours).items():
+        expected = before if name in fresh else weights(copied)
+        assert all(np.array_equal(a, b) for a, b in zip(values, expected[name], strict=True)), name
+
+
+def test_copy_weights_of_dense_blocks_leaves_layers_of_the_same_name_and_shape_that_do_something_else():
+    # decoder_2_normalisation_1 follows a convolution in UD and goes before one in UQD; both have 4 channels.
+    source, target = trained("UD"), network(2, "UQD")
+    shapes = [[one.shape for one in weights(one)["decoder_2_normalisation_1"]] for one in (source, target)]
+    assert shapes[0] == shapes[1]
+    assert "decoder_2_normalisation_1" in copy_weights(source, target)
+
+
+def test_copy_weights_reads_half_precision(tmp_path):
+    keras.config.set_dtype_policy("float16")
+    try:
+        source = trained("U1")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    target = network(2)
+    assert copy_weights(source, target) == []
+    assert all(variable.dtype == "float32" for variable in target.variables)
+    for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(one.astype(np.float32), other)
+
+
+@pytest.mark.parametrize(
+    ("topology", "changes", "line"),
+    [
+        ("UD", {}, "45 of 45 layers start from {}; fresh: none"),
+        ("UD", {"classes": 5}, "44 of 45 layers start from {}; fresh: classifier"),
+        ("UD", {"channels": 1}, "44 of 45 layers start from {}; fresh: encoder_1_conv_1"),
+        ("U1", {}, "40 of 41 layers start from {}; fresh: classifier"),
+        (
+            "UMD",
+            {},
+            "44 of 61 layers start from {}; fresh: input_kernel_1_conv_1, input_kernel_3_conv_1, input_kernel_5_conv_1, ",
+        ),
+    ],
 )
-def test_copy_weights_names_the_layers_that_do_not_fit(changes, part):
-    source, target = network(1), network(2, **changes)
-    before = {layer.name: layer.get_weights() for layer in target.layers}
-    fresh = copy_weights(source, target)
-    weighted = [layer for layer in target.layers if layer.get_weights()]
-    assert 0 < len(fresh) < len(weighted)
-    assert part in " ".join(fresh)
-    copied = {layer.name: layer.get_weights() for layer in source.layers}
-    for layer in weighted:
-        expected = before if layer.name in fresh else copied
-        assert all(np.array_equal(a, b) for a, b in zip(layer.get_weights(), expected[layer.name], strict=True))
-    if "topology" not in changes:
-        assert len(fresh) == 1
+def test_start_from_counts_layers_and_names_those_that_do_not_fit(tmp_path, topology, changes, line):
+    _, found = start(topology, trained(), tmp_path, **changes)
+    assert found.startswith(line.format(tmp_path / "source.keras"))
+    assert topology != "UMD" or found.endswith(" and 5 more")
+
+
+def test_start_from_a_network_of_other_classes_starts_the_classifier_fresh(tmp_path):
+    path = tmp_path / "source.keras"
+    save_network(trained(), path, network_metadata("UD", 1, ["T2w", "T1w"], ["Background", "Vert", "Sacrum"]))
+    assert start_from(network(2, "UD"), path, None, CLASSES).endswith("fresh: classifier")
+
+
+def test_start_from_a_bundle_takes_the_named_network(tmp_path):
+    networks = {"UD": trained(), "U1": network(3)}
+    bundle = tmp_path / "best.zip"
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, one in networks.items():
+            save_network(one, tmp_path / f"{name}.keras", network_metadata(name, 1, ["T2w", "T1w"], CLASSES))
+            archive.write(tmp_path / f"{name}.keras", f"networks/{name}.keras")
+    target = network(2)
+    assert start_from(target, bundle, "networks/U1.keras", CLASSES).startswith("41 of 41 layers start from ")
+    assert all(np.array_equal(a, b) for a, b in zip(target.get_weights(), networks["U1"].get_weights(), strict=True))
+    with pytest.raises(
+        InputError, match=r"best\.zip: damaged, or not trained by this workflow .*UA\.keras.*; copy the file again"
+    ):
+        start_from(target, bundle, "networks/UA.keras", CLASSES)
+
+
+def test_start_from_refuses_a_network_of_which_nothing_fits(tmp_path):
+    with pytest.raises(
+        InputError,
+        match=r"source\.keras: no layer of this network fits UD, because it was trained with `training\.base_filters: 4`, not 2; change",
+    ):
+        start("UD", trained(base_filters=4), tmp_path)
+    with pytest.raises(
+        InputError, match=r"no layer of this network fits FCN, because it is made of other blocks \(UD\)"
+    ):
+        start("FCN", trained(), tmp_path)
+
+
+def test_start_from_refuses_what_is_no_network(tmp_path):
+    path = tmp_path / "source.keras"
+    path.write_text("no network")
+    with pytest.raises(InputError, match=r"source\.keras: damaged, or not trained by this workflow"):
+        start_from(network(2), path, None, CLASSES)

@@ -37,10 +37,12 @@ def images(tmp_path, volume):
     return {name: save(tmp_path / f"{name}.nii.gz", values.astype(np.int16)) for name, values in names.items()}
 
 
-def reader(images, folder, with_t1w=True):
+def reader(images, folder, with_t1w=True, unlabelled=()):
     t1w = [images["t1w"]] if with_t1w else []
     masks = {("U1+TH", 2): str(folder)}
-    return SliceReader([("p1", "01")], [images["t2w"]], t1w, [images["truth"]], masks)
+    return SliceReader(
+        [("p1", "01")], [images["t2w"]], t1w, [images["truth"]], masks, background=0, unlabelled=unlabelled
+    )
 
 
 def test_slice_reader_reads_a_slice_of_all_images_of_its_fold(images, tmp_path, volume):
@@ -51,6 +53,11 @@ def test_slice_reader_reads_a_slice_of_all_images_of_its_fold(images, tmp_path, 
     np.testing.assert_array_equal(case.predictions["U1+TH"], volume[1] % 2)
     assert (case.name, case.spacing) == ("best", (0.5, 1.0))
     assert reader(images, tmp_path, with_t1w=False).case("best", Slice(2, "p1", "01", 1), []).t1w is None
+
+
+def test_slice_reader_shows_classes_that_masks_do_not_hold_as_background(images, tmp_path):
+    case = reader(images, tmp_path, unlabelled=[1]).case("best", Slice(2, "p1", "01", 1), ["U1+TH"])
+    assert not case.predictions["U1+TH"].any()
 
 
 def test_slice_reader_reads_maps_of_uncertainty(images, tmp_path, volume):

@@ -41,6 +41,45 @@ def test_training_batches_hold_each_patch_once_and_never_two_groups(sessions):
     assert seen == sorted(patches.read(range(18))[0][:, 0, 0, 0].tolist())
 
 
+WARPS = {"rotation_deg": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5}
+
+
+def test_training_batches_without_random_appearance_are_the_patches_as_they_are(sessions, monkeypatch):
+    patches = PatchSet(sessions)
+    monkeypatch.setattr("lumbarseg.training.batches.randomise_channels", None)
+    batches = TrainingBatches(patches, options(augmentation=WARPS | {"contrast": 0}))
+    batches.start_epoch(3)
+    order = np.random.default_rng([1, 3]).permutation(18)
+    images, labels = patches.read(order)
+    assert np.array_equal(np.concatenate([batch["images"] for batch in content(batches)]), images)
+    assert np.array_equal(np.concatenate([batch["labels"] for batch in content(batches)]), labels)
+
+
+def test_random_appearance_depends_only_on_seed_epoch_and_patch(sessions):
+    patches = PatchSet(sessions)
+
+    def images(epoch, **changes):
+        batches = TrainingBatches(patches, options(augmentation=WARPS | {"contrast": 0.6}, **changes))
+        batches.start_epoch(epoch)
+        generator = np.random.default_rng([changes.get("seed", 1), epoch])
+        found = np.concatenate([batch["images"] for batch in content(batches)])
+        return found[np.argsort(generator.permutation(18))]
+
+    plain, first = patches.read(range(18))[0], images(1)
+    # Other batches, the same patches.
+    assert np.array_equal(first, images(1, batch_size=7))
+    assert not np.array_equal(first, images(2))
+    assert not np.array_equal(first, images(1, seed=2))
+    unchanged = [np.array_equal(first[..., c][n], plain[..., c][n]) for n in range(18) for c in (0, 1)]
+    assert 5 < unchanged.count(True) < 25
+
+
+def test_random_appearance_leaves_validation_alone(sessions):
+    patches = PatchSet(sessions)
+    batches = ValidationBatches(patches, options(augmentation=WARPS | {"contrast": 1}))
+    assert np.array_equal(np.concatenate([batch["images"] for batch in content(batches)]), patches.read(range(18))[0])
+
+
 def test_validation_batches_keep_the_order_and_fit_into_memory(sessions):
     patches = PatchSet(sessions)
     batches = content(ValidationBatches(patches, options(batch_size=5, gradient_accumulation_steps=2)))

@@ -102,6 +102,22 @@ def test_fit_warns_of_classes_without_pixels(sessions, tmp_path, caplog):
     assert validation.startswith("validation patches of the fold: no pixel of Nowhere in 6 patches")
 
 
+def test_fit_learns_the_classes_that_masks_hold_and_counts_no_other(many_slices, tmp_path, caplog):
+    # The network may call background what it likes, Nowhere among it.
+    _, history = train(many_slices, tmp_path, epochs=12, unlabelled=[2], dice_weight=0.5)
+    assert history["val_patch_iou_Vert"].max() > 0.85
+    assert history["val_patch_iou_Background"].max() > 0.9
+    assert history["val_patch_iou_Nowhere"].isna().all()
+    assert not [message for message in messages(caplog) if "Nowhere" in message]
+
+
+def test_fit_refuses_masks_with_a_class_that_they_are_said_not_to_hold(sessions, tmp_path):
+    with pytest.raises(
+        InputError, match="config: the masks hold pixels of Vert, which `partial_labels` does not name; add it"
+    ):
+        train(sessions, tmp_path, unlabelled=[1])
+
+
 def test_fit_warns_once_of_a_class_that_is_never_found(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(loop, "LOST_AFTER", 3)
     sessions = write_sessions(tmp_path, rare=True)
@@ -170,6 +186,8 @@ def precision(request):
         ("mixed_float16", {"gradient_accumulation_steps": 2}),
         ("float32", {"xla": True, "gradient_accumulation_steps": 2}),
         ("float32", {"xla": True}),
+        ("mixed_bfloat16", {"unlabelled": [2], "gradient_accumulation_steps": 2}),
+        ("float32", {"xla": True, "unlabelled": [2], "dice_weight": 0.5}),
     ],
     indirect=["precision"],
 )

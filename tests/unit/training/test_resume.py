@@ -50,6 +50,26 @@ def test_a_training_killed_twice_ends_bit_for_bit_as_one_that_was_not(sessions, 
         assert all(np.array_equal(one[name], other[name]) for name in names)
 
 
+AUGMENTATION = {"rotation_deg": 20, "zoom": [0.8, 1.2], "shift": 0.1, "flip": 0.5}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_statistics": "recomputed"},
+        {"augmentation": AUGMENTATION | {"contrast": 0.7}},
+        {"unlabelled": [2], "dice_weight": 0.5},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_fit_continued_after_an_epoch_ends_bit_for_bit_as_one_that_was_not(sessions, tmp_path, changes):
+    whole, history = train(sessions, tmp_path / "whole", epochs=3, **changes)
+    train(sessions, tmp_path / "parts", epochs=1, **changes)
+    parts, continued = train(sessions, tmp_path / "parts", epochs=3, **changes)
+    assert results_of(history).equals(results_of(continued))
+    assert same_weights(whole, parts)
+
+
 def test_fit_never_continues_from_the_state_of_other_settings_or_patches(tmp_path):
     sessions, state = write_sessions(tmp_path), tmp_path / "state"
     train(sessions, state, epochs=1)

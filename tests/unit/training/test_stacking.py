@@ -126,6 +126,7 @@ def test_train_meta_learners_writes_each_and_refuses_networks_of_another_fold(se
         for name, path in of_fold.items():
             save_network(tiny_network(name, fold), path, network_metadata(name, fold, ["T2w", "T1w"], CLASS_NAMES))
     training = {"batch_size": 4, "gradient_accumulation_steps": 1, "monitor": "accuracy", "seed": 1, "xla": False}
+    training["batch_statistics"] = "recomputed"  # of which meta-learners have none
     targets = [tmp_path / f"{model.name}.keras" for model in MODELS]
 
     def run(network_files):

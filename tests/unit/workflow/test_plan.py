@@ -8,6 +8,7 @@ import pytest
 from factories.bundle import CLASSES, NETWORK, small_bundle
 from factories.workflow import plan_of
 from lumbarseg.deployment import starter
+from lumbarseg.deployment.bundle import write_bundle
 from lumbarseg.errors import InputError
 
 
@@ -153,6 +154,63 @@ def test_plan_gives_out_of_fold_sessions_the_networks_that_have_not_seen_them(fo
 def test_plan_training_settings_leave_out_what_changes_no_result(folder):
     assert not {"device", "tensorboard"} & set(plan_of().training)
     assert "epochs" in plan_of().training
+
+
+def write_ensemble(path):
+    """A bundle of an ensemble, without its files."""
+    write_bundle(path, {"model": {"name": "E2+Geo", "networks": ["U1", "UD"], "combiner": "Geo"}}, {}, "card")
+
+
+def test_plan_starts_trainings_from_the_network_of_the_same_topology_of_a_bundle_or_its_first(folder):
+    write_ensemble(folder / "best.zip")
+    plan = plan_of(training={"start_from": "best.zip"})
+    assert plan.start_file(wildcards()) == ["best.zip"]
+    member = plan.start_member(lambda wildcards: wildcards.topology)
+    assert [member(wildcards(topology=name)) for name in ("U1", "UD", "UMD")] == [
+        "networks/U1.keras",
+        "networks/UD.keras",
+        "networks/U1.keras",
+    ]
+
+
+def test_plan_starts_trainings_from_a_network_or_from_nothing(folder):
+    (folder / "network.keras").touch()
+    for chosen, files in (("network.keras", ["network.keras"]), (None, [])):
+        plan = plan_of(training={"start_from": chosen})
+        assert plan.start_file(wildcards()) == files
+        assert plan.start_member(lambda wildcards: "U1")(wildcards()) is None
+
+
+def test_plan_starts_trainings_from_the_starter_of_the_channels(folder, monkeypatch):
+    monkeypatch.setattr(starter, "FOLDER", folder / "starters")
+    plan = plan_of(training={"start_from": "starter"}, channels=["T2w", "T1w"])
+    with pytest.raises(InputError, match=r"starters/T2w_T1w\.zip: starter bundle not found"):
+        plan.start_file(wildcards())
+    (folder / "starters").mkdir()
+    write_ensemble(folder / "starters/T2w_T1w.zip")
+    assert plan.start_file(wildcards()) == ["starters/T2w_T1w.zip"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("gone.keras", r"gone\.keras: file not found; fix the path"), ("bad.zip", r"bad\.zip: damaged, or not a bundle")],
+)
+def test_plan_refuses_a_start_that_cannot_be_used(folder, name, message):
+    (folder / "bad.zip").write_text("no archive")
+    with pytest.raises(InputError, match=message):
+        plan_of(training={"start_from": name}).start_file(wildcards())
+
+
+def test_plan_trains_on_phantoms_only_if_they_have_a_share(folder):
+    plain, mixed = plan_of(), plan_of(training={"phantom_share": 0.25}, starter={"phantoms": 120, "slices": 6})
+    assert (plain.phantoms_of_training(), plain.phantom_samples) == ([], None)
+    assert mixed.phantoms_of_training() == [f"results/small/starter/phantoms/part-{part}" for part in (1, 2, 3)]
+    assert mixed.phantom_samples == {"slices": 6, "pixel_size_mm": 1.0}
+
+
+def test_plan_looks_in_masks_only_for_classes_that_they_hold(folder):
+    assert plan_of().selection_criteria == plan_of().study.as_dict()["selection"]
+    assert plan_of(partial_labels=["Vert"]).selection_criteria["coverage"]["classes"] == ["Vert"]
 
 
 def test_plan_registration_settings_are_those_of_the_engine(folder):

@@ -15,6 +15,7 @@ from lumbarseg.config.fields import (
     Rates,
     Section,
     SetOf,
+    text_matching,
 )
 
 
@@ -54,6 +55,13 @@ class Augmentation(Section):
     zoom: OrderedPair[PositiveFloat] = Field(default=(0.5, 1.5), description="least and greatest factor")
     shift: float = Field(default=0.1, ge=0, le=1, description="greatest shift, as a share of each side, either way")
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
+    contrast: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="probability of another appearance of each channel (contrast, coil, resolution, ghosts, noise), for images of other "
+        "scanners than the training's; 0 as the paper",
+    )
 
 
 class Training(Section):
@@ -66,6 +74,27 @@ class Training(Section):
         default=1,
         description="parts of a batch that are computed one after the other, their gradients added up, if memory cannot hold a "
         "whole batch; batch normalisation then sees one part at a time",
+    )
+    start_from: (
+        Annotated[
+            str,
+            text_matching(
+                r"^(starter|.+\.(zip|keras))$",
+                "`starter`, the path of a bundle (.zip) or the path of a network (.keras)",
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="network whose weights networks start from, as far as layers fit: the starter that comes with the workflow "
+        "(starter), or that of a bundle (.zip) or file (.keras); null for random weights, as the paper",
+    )
+    phantom_share: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="share of each batch whose patches are replaced by phantoms (`starter.phantoms`), drawn at the training's pixel "
+        "sizes; the number of steps stays",
     )
     monitor: Literal["accuracy", "mean_iou"] = Field(
         default="accuracy",

@@ -112,6 +112,11 @@ class StudyConfig(Section):
     )
     background: int = Field(default=0, description="id of the background class")
     classes: ListOf[LabelClass] = Field(min_length=2, max_length=255, description="label table, ids 0, 1, 2 … in order")
+    partial_labels: Annotated[SetOf[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="names of the classes that the masks hold, if they do not hold all: an unlabelled pixel may then be any other "
+        "class; null for all",
+    )
     label_descriptions: str | None = Field(
         default=None,
         description="ITK-SNAP's label descriptions of your masks: a label means the class of its name, and `values` of `classes` are "

@@ -169,6 +169,13 @@ class Study:
         return [f"{model.name}+{labelling}" for model in self.models for labelling in self.config.labellings]
 
     @property
+    def unlabelled(self) -> list[int]:
+        """The ids of the classes that masks do not hold; none if they hold all."""
+        held = self.config.partial_labels
+        classes = self.config.classes if held is not None else ()
+        return [one.id for one in classes if one.name not in (held or ()) and one.id != self.config.background]
+
+    @property
     def folds(self) -> list[int]:
         """1 … number of folds."""
         return list(range(1, self.config.split.folds + 1))
@@ -262,6 +269,7 @@ class Study:
             self._require(config.search.topologies or (), config.topologies, where, "topology", define)
             tried, folds = map(str, config.search.folds), map(str, self.folds)
             self._require(tried, folds, ["search", "folds"], "fold", "raise `split.folds`")
+        self._check_partial_labels()
         for name, members in config.ensembles.items():
             if name in config.topologies:
                 raise InputError(
@@ -288,6 +296,19 @@ class Study:
             remedy = "add what it needs to `train`, `combine` or `labellings`"
             self._require(experiments, self.experiments, key.split("."), "experiment", remedy)
 
+    def _check_partial_labels(self) -> None:
+        held, where = self.config.partial_labels or (), ["partial_labels"]
+        names = [one.name for one in self.config.classes if one.id != self.config.background]
+        background = next((one.name for one in self.config.classes if one.id == self.config.background), None)
+        if background in held:
+            raise InputError(
+                f"{self._file(where)}: `partial_labels` names the background `{background}`, which unlabelled pixels may or may not "
+                "be; remove it"
+            )
+        self._require(held, names, where, "class", "add it to `classes`")
+        if len(held) == len(names):
+            raise InputError(f"{self._file(where)}: `partial_labels` names all classes; remove it, or set it to null")
+
     def _require(
         self, names: Iterable[str], defined: Iterable[str], path: Sequence[str], what: str, remedy: str
     ) -> None:
@@ -303,7 +324,7 @@ class Study:
 
 
 _OPTIONAL_SECTIONS = ("layout", "phantom", "search")
-_DEFINING = ("channels", "classes", "background", "registration", "normalisation", "patches", "split", "train", "training",
+_DEFINING = ("channels", "classes", "background", "partial_labels", "registration", "normalisation", "patches", "split", "train", "training",
              "combine", "stacking", "labellings", "comparison")  # fmt: skip
 _USED = ("topologies.", "ensembles.")
 _ABSENT = "—"

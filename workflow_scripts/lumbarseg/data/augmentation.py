@@ -1,4 +1,4 @@
-"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp per sample (Section 5.1)."""
+"""Augmentation of training patches: rotation, zoom, shift and flip as one affine warp per sample (Section 5.1), and appearance."""
 
 from typing import Any
 
@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.config.model_sections import Augmentation
+from lumbarseg.data.randomisation import random_curve, randomise_appearance
+
+CURVE_SHARE = 0.3
+"""Share of the changed channels whose contrast is another one, too."""
 
 
 def draw_warps(generator: np.random.Generator, number: int, side: int, settings: Augmentation) -> NDArray[np.float32]:
@@ -38,6 +42,28 @@ def draw_warps(generator: np.random.Generator, number: int, side: int, settings:
     warps[:, [0, 1, 3, 4]] = linear.reshape(number, 4)
     warps[:, [2, 5]] = offset
     return warps.astype(np.float32)
+
+
+def randomise_channels(
+    patch: NDArray[np.float32], probability: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Change how each channel of a patch looks with a given probability, not what is where; see `data.randomisation`.
+
+    Args:
+        patch: (side, side, channels) float32.
+        probability: of a change, for each channel, 0 … 1.
+        generator: source of random numbers.
+
+    Returns:
+        (side, side, channels) float32; a changed channel keeps its mean and standard deviation.
+    """
+    changed = patch.copy()
+    for channel in range(patch.shape[-1]):
+        image = np.ascontiguousarray(patch[..., channel])
+        if generator.random() < probability:
+            other = random_curve(image, generator) if generator.random() < CURVE_SHARE else image
+            changed[..., channel] = randomise_appearance(other, generator) * image.std() + image.mean()
+    return changed
 
 
 def warp(images: Any, labels: Any, warps: Any) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ def write_patches(
     description: Path,
     images_path: Path,
     labels_path: Path,
+    pixel_size: float | None = None,
 ) -> int:
     """Cut a session's slices into patches and write them (Section 3.1.3).
 
@@ -36,10 +37,11 @@ def write_patches(
         side: rows and columns of a patch, pixels.
         stride: largest step between patches, pixels.
         background: class id with which labels of slices smaller than a patch are padded.
-        description: the JSON to write: slices, rows, columns, side, stride, patches, pixels (of the patches, by class id),
-            images, labels, digest.
+        description: the JSON to write: slices, rows, columns, side, stride, pixel_size_mm, patches, pixels (of the patches, by
+            class id), images, labels, digest.
         images_path: the array file to write, (patches, side, side, channels) float32; in the folder of `description`.
         labels_path: the array file to write, (patches, side, side) uint8; in the folder of `description`.
+        pixel_size: of the slices, mm, if it is known.
 
     Returns:
         The number of patches.
@@ -52,6 +54,7 @@ def write_patches(
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
     content = {"slices": slices, "rows": rows, "columns": columns, "side": side, "stride": stride}
     content |= {
+        "pixel_size_mm": pixel_size,
         "patches": slices * tiling.count,
         "pixels": np.bincount(label_patches.ravel()).tolist(),
         "images": images_path.name,
@@ -88,6 +91,7 @@ class PatchSet:
         side: rows and columns of a patch.
         channels: number of channels.
         digest: changes whenever a patch, a label or a group does.
+        pixel_sizes: least and greatest pixel size of the sessions, mm; None if that of a session is not known.
         groups: the group of each patch, (patches,) int64; a batch holds patches of one group.
     """
 
@@ -105,16 +109,19 @@ class PatchSet:
             raise InputError("folds.tsv: no session in this subset of the fold; assign a patient to it")
         self._descriptions = [Path(description) for description in descriptions]
         self._images, self._labels, self._pixels, digests = [], [], [], []
+        sizes = []
         for description in self._descriptions:
             content = read_json(description)
             self._pixels.append(content["pixels"])
             self._images.append(open_array(description.parent / content["images"]))
             self._labels.append(open_array(description.parent / content["labels"]))
             digests.append(content["digest"])
+            sizes.append(content["pixel_size_mm"])
         if groups is not None:
             digests.append(str(list(groups)))
         self.digest = hashlib.sha256("".join(digests).encode()).hexdigest()
         self.side, self.channels = self._images[0].shape[1], self._images[0].shape[3]
+        self.pixel_sizes = None if None in sizes else (min(sizes), max(sizes))
         lengths = [len(images) for images in self._images]
         self._ends = np.cumsum(lengths)
         self.groups = np.repeat(np.zeros(len(lengths), np.int64) if groups is None else np.asarray(groups), lengths)

@@ -1,6 +1,6 @@
 """Assessment of an experiment's masks against the truth: distances between contours, and confusion of classes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from lumbarseg.evaluation.confusion import confusion_rows
 from lumbarseg.evaluation.metrics import confusion_per_slice
+from lumbarseg.evaluation.partial_labels import merge_labels
 from lumbarseg.evaluation.surface_distance import slice_distances
 from lumbarseg.geometry import read_view
 from lumbarseg.labels import LabelTable
@@ -32,7 +33,7 @@ class MaskPair:
 
 
 def assess_experiment(
-    experiment: str, fold: int, pairs: Iterable[MaskPair], labels: LabelTable
+    experiment: str, fold: int, pairs: Iterable[MaskPair], labels: LabelTable, unlabelled: Sequence[int] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the masks of an experiment's test sessions in one fold.
 
@@ -41,6 +42,7 @@ def assess_experiment(
         fold: number of the fold.
         pairs: the masks of the fold's test sessions.
         labels: the label table; distances are measured for all classes but the background.
+        unlabelled: ids of the classes that true masks do not hold; predictions of them count as background.
 
     Returns:
         Rows of the tables `metrics/surface_distances.csv` (see `slice_distances`) and `metrics/confusion.csv` (see
@@ -52,7 +54,7 @@ def assess_experiment(
     distances, confusion = [], np.zeros((len(labels), len(labels)), np.int64)
     for pair in pairs:
         truth, spacing = read_view(pair.truth)
-        predicted, _ = read_view(pair.predicted)
+        predicted = merge_labels(read_view(pair.predicted)[0], unlabelled, labels.background)
         confusion += confusion_per_slice(truth, predicted, len(labels)).sum(axis=0)
         identity = {"participant_id": pair.participant_id, "session_id": pair.session_id}
         distances.append(

@@ -20,6 +20,7 @@ from lumbarseg.config.study import Model
 from lumbarseg.evaluation.calibration import SUMS, calibration_rows, calibration_sums
 from lumbarseg.evaluation.labelling import BINS, label_by_threshold, maximum_a_posteriori, score_histogram
 from lumbarseg.evaluation.metrics import slice_counts
+from lumbarseg.evaluation.partial_labels import merge_labels, merge_scores
 from lumbarseg.geometry import codes_of, from_sagittal_view, volume
 from lumbarseg.inference.session_files import SessionFiles, read_truth, require_matching_patches
 from lumbarseg.inference.sliding_window import RowBlock, SlidingWindowPredictor, host_threads
@@ -29,13 +30,19 @@ logger = logging.getLogger("lumbarseg")
 
 
 def score_histograms(
-    predictor: SlidingWindowPredictor, sessions: Sequence[SessionFiles]
+    predictor: SlidingWindowPredictor,
+    sessions: Sequence[SessionFiles],
+    *,
+    background: int,
+    unlabelled: Sequence[int] = (),
 ) -> dict[str, NDArray[np.int64]]:
     """Compute the score histograms of every model over all validation slices, for the tuning of thresholds (Section 4.3.2).
 
     Args:
         predictor: predictor of the fold's ensemble.
         sessions: the fold's validation sessions.
+        background: id of the background.
+        unlabelled: ids of the classes that masks do not hold; their scores count as the background's.
 
     Returns:
         By model name, counts (classes, 2, 20) int64; see `labelling.score_histogram`.
@@ -46,17 +53,17 @@ def score_histograms(
     ensemble = predictor.ensemble
     require_matching_patches(ensemble, sessions)
     histograms = {model.name: np.zeros((ensemble.classes, 2, BINS), np.int64) for model in ensemble.models}
+
+    def add(block: RowBlock, truth: NDArray[np.uint8], model: str) -> None:
+        scores = merge_scores(block.scores(model), unlabelled, background)
+        score_histogram(scores, truth, out=histograms[model])
+
     with host_threads() as threads:
         for session in _log_progress(sessions):
             truth, _ = read_truth(session.mask)
             for block in predictor.row_blocks(session.patches):
-                list(threads.map(partial(_add_scores, block, truth[block.number, block.rows]), histograms.items()))
+                list(threads.map(partial(add, block, truth[block.number, block.rows]), histograms))
     return histograms
-
-
-def _add_scores(block: RowBlock, truth: NDArray[np.uint8], counted: tuple[str, NDArray[np.int64]]) -> None:
-    model, histogram = counted
-    score_histogram(block.scores(model), truth, out=histogram)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ def label_sessions(
     labellings: Sequence[str],
     background: int,
     fold: int,
+    unlabelled: Sequence[int] = (),
     uncertain_model: str | None = None,
     uncertainty_folder: Path | None = None,
 ) -> LabellingResult:
@@ -96,6 +104,8 @@ def label_sessions(
         labellings: labellings to apply, of `MAP` and `TH`.
         background: id of the class of pixels where no score reaches its threshold.
         fold: number of the fold.
+        unlabelled: ids of the classes that true masks do not hold; in counts and calibration, but not in the masks that are
+            written, they are background.
         uncertain_model: name of the model whose uncertainty is mapped, if any.
         uncertainty_folder: folder of its maps, `<session label>_desc-<measure>_uncertainty.nii.gz` for each of
             `uncertainty.MEASURES`.
@@ -110,7 +120,7 @@ def label_sessions(
 
     def label(block: RowBlock, truth: NDArray[np.uint8], model: str) -> dict[str, bytes]:
         scores = block.scores(model)
-        sums[model] += calibration_sums(scores, truth)
+        sums[model] += calibration_sums(merge_scores(scores, unlabelled, background), truth)
         return {
             f"{model}+{labelling}": _compressed(
                 maximum_a_posteriori(scores)
@@ -136,7 +146,8 @@ def label_sessions(
             predicted = _joined(labels[experiment], truth.shape)
             write_labels(mask_folders[experiment] / f"{session.label}_dseg.nii.gz", predicted, reference)
             identity = {"participant_id": session.participant_id, "session_id": session.session_id}
-            return slice_counts(truth, predicted, ensemble.classes, experiment=experiment, fold=fold, **identity)
+            counted = merge_labels(predicted, unlabelled, background)
+            return slice_counts(truth, counted, ensemble.classes, experiment=experiment, fold=fold, **identity)
 
         for measure, row_blocks in maps.items():
             assert uncertainty_folder is not None

@@ -69,8 +69,7 @@ def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
         InputError: the file is not a network of this workflow, or it belongs to another topology, fold, channels or classes.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = json.loads(archive.read(_MEMBER))
+        found = read_metadata(path)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a network trained by this workflow ({error}); train it again") from error
     for key, value in expected.items():
@@ -80,6 +79,16 @@ def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
                 "in its place, or train it again"
             )
     return keras.models.load_model(path, compile=False)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read the metadata of a network's file.
+
+    Raises:
+        OSError, KeyError, ValueError, zipfile.BadZipFile: the file is no archive, or has no metadata.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return dict(json.loads(archive.read(_MEMBER)))
 
 
 _NAMES = {"name": "model", "fold": "fold", "channels": "list of channels", "classes": "list of classes"}

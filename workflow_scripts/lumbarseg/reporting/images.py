@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbarseg.data.tiling import window_starts
+from lumbarseg.evaluation.partial_labels import merge_labels
 from lumbarseg.geometry import read_plane, read_view, sagittal_view
 from lumbarseg.imaging.registration.transforms import resample
 from lumbarseg.reporting.slices import Case, LabelledSlice, Preprocessing, SessionImages, UncertainSlice
@@ -28,6 +29,9 @@ class SliceReader:
         t1w: Sequence[str],
         truth: Sequence[str],
         masks: Mapping[tuple[str, int], str],
+        *,
+        background: int,
+        unlabelled: Sequence[int] = (),
     ) -> None:
         """Take the paths.
 
@@ -37,9 +41,13 @@ class SliceReader:
             t1w: their registered T1w images; empty in a study without T1w.
             truth: their masks.
             masks: by experiment and fold, the folder of the predicted masks.
+            background: id of the background.
+            unlabelled: ids of the classes that true masks do not hold; predictions of them are shown as they are counted, as
+                background.
         """
         self._places = {tuple(session): place for place, session in enumerate(sessions)}
         self._t2w, self._t1w, self._truth, self._masks = t2w, t1w, truth, masks
+        self._background, self._unlabelled = background, unlabelled
 
     def case(self, name: str, slice_: Any, experiments: Sequence[str]) -> Case:
         """Read a slice with the predictions of some experiments.
@@ -79,7 +87,7 @@ class SliceReader:
     def _prediction(self, experiment: str, slice_: Any) -> NDArray[np.uint8]:
         folder = Path(self._masks[experiment, int(slice_.fold)])
         file = folder / f"sub-{slice_.participant_id}_ses-{slice_.session_id}_dseg.nii.gz"
-        return read_plane(file, int(slice_.slice))[0]
+        return merge_labels(read_plane(file, int(slice_.slice))[0], self._unlabelled, self._background)
 
 
 def worst_slices(worst_cases: pd.DataFrame, experiment: str, most: int) -> list[tuple[str, Any]]:

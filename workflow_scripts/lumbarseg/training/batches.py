@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lumbarseg.data.augmentation import draw_warps
+from lumbarseg.data.augmentation import draw_warps, randomise_channels
 from lumbarseg.data.dataset import PatchSource
 from lumbarseg.errors import InputError
 from lumbarseg.training.options import TrainingOptions
@@ -73,7 +73,10 @@ class ValidationBatches(Batches):
 
 
 class TrainingBatches(Batches):
-    """All patches in random order, with a random warp for each; both depend only on the seed and the epoch's number."""
+    """All patches in random order, with a random warp for each; both depend only on the seed and the epoch's number.
+
+    If appearances are changed at random, the reader does it, from the seed, the epoch and the patch's number.
+    """
 
     def __init__(self, patches: PatchSource, options: TrainingOptions) -> None:
         """Make the batches of the first epoch."""
@@ -83,6 +86,7 @@ class TrainingBatches(Batches):
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the order and the warps of an epoch, counted from 1."""
+        self._epoch = epoch
         generator = np.random.default_rng([self._options.seed, epoch])
         self._batches = _shuffled(generator, self._patches.groups, self._options.batch_size)
         self._warps = [
@@ -98,6 +102,20 @@ class TrainingBatches(Batches):
         batch = super().__getitem__(index) | {"warps": self._warps[index]}
         self._read_from_to[index] = started, time.perf_counter()
         return batch
+
+    def _read(self, index: int) -> Future[Any]:
+        return self._reader.submit(self._content, self._epoch, index, self._batches[index])
+
+    def _content(self, epoch: int, index: int, patches: Indices) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return images and labels of some patches of a batch of an epoch."""
+        images, labels = self._patches.read(patches)
+        contrast = self._options.augmentation.contrast
+        if contrast:
+            for place, patch in enumerate(patches):
+                # Three numbers alone are those of phantoms.
+                generator = np.random.default_rng([self._options.seed, epoch, int(patch), 1])
+                images[place] = randomise_channels(images[place], contrast, generator)
+        return images, labels
 
     def ask(self, index: int) -> None:
         """Note that the loop needs a batch now."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def fit(
     identity: Mapping[str, Any],
     forward: Forward = forward_images,
     events: Path | None = None,
-    batches_of: type[TrainingBatches] = TrainingBatches,
+    batches_of: Callable[[Any, TrainingOptions], TrainingBatches] = TrainingBatches,
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
     """Train tasks side by side on the same batches and keep each one's best epoch (Sections 5.3 and 5.4).
 
@@ -76,7 +76,7 @@ def fit(
         DivergedError: a loss is not finite; epochs before are kept.
     """
     checkpoint = Checkpoint(state_folder, {**identity, "patches": [training.digest, validation.digest]}, tasks)
-    _warn_of_absent_classes(training, validation, options.class_names)
+    _check_classes(training, validation, options)
     finished = checkpoint.restore()
     if finished:
         logger.info("continuing from epoch %d, found in %s", finished, checkpoint.folder)
@@ -185,13 +185,20 @@ def _require_finite(
         )
 
 
-def _warn_of_absent_classes(training: PatchSource, validation: PatchSource, class_names: Sequence[str]) -> None:
+def _check_classes(training: PatchSource, validation: PatchSource, options: TrainingOptions) -> None:
+    """Warn of classes without pixels; refuse pixels of classes that masks are said not to hold."""
     for patches, subset, consequence in (
         (training, "training", "no network can learn it"),
         (validation, "validation", "it counts neither in the choice of the best epoch nor in that of thresholds"),
     ):
-        pixels = patches.pixels(len(class_names))
-        absent = [name for name, count in zip(class_names, pixels, strict=True) if not count]
+        pixels = dict(enumerate(patches.pixels(len(options.class_names))))
+        unlabelled = {number: pixels.pop(number) for number in options.unlabelled}
+        if found := [options.class_names[number] for number, count in unlabelled.items() if count]:
+            raise InputError(
+                f"config: the masks hold pixels of {', '.join(found)}, which `partial_labels` does not name; add it there, or "
+                "remove it from the masks (`values` of `classes`)"
+            )
+        absent = [options.class_names[number] for number, count in pixels.items() if not count]
         if absent:
             logger.warning(
                 "%s patches of the fold: no pixel of %s in %d patches; %s; check the masks, or split the patients differently "

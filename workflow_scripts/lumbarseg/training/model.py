@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lumbarseg.data.augmentation import warp
 from lumbarseg.evaluation.metrics import iou
+from lumbarseg.evaluation.partial_labels import merging_matrix
 from lumbarseg.training.options import TrainingOptions
 from lumbarseg.training.task import Features, TrainTask
 
@@ -41,6 +42,7 @@ class MultiTaskModel(keras.Model):
         self._options = options
         self._forward = forward
         classes = len(options.class_names)
+        self._known = PartialLabels(classes, options.unlabelled, options.background)
         self._mean_loss = TaskMean(len(tasks))
         self._mean_accuracy = TaskMean(len(tasks))
         self._mean_val_loss = TaskMean(len(tasks))
@@ -65,10 +67,11 @@ class MultiTaskModel(keras.Model):
         """Change all tasks' weights once."""
         images, labels = self.augment(batch)
         group = batch["groups"][0]
+        complete = batch.get("complete", tf.zeros(tf.shape(labels)[:1], tf.bool))
         if self._options.gradient_accumulation_steps == 1:
-            gradients = self._part(images, labels, group, tf.constant(1.0))
+            gradients = self._part(images, labels, complete, group, tf.constant(1.0))
         else:
-            gradients = self._accumulated(images, labels, group)
+            gradients = self._accumulated(images, labels, complete, group)
         self._apply(gradients)
         return {"step": tf.constant(0)}
 
@@ -83,7 +86,7 @@ class MultiTaskModel(keras.Model):
         for task, own in zip(self.tasks, gradients, strict=True):
             task.optimiser.apply(own, task.network.trainable_variables)
 
-    def _accumulated(self, images: Any, labels: Any, group: Any) -> Any:
+    def _accumulated(self, images: Any, labels: Any, complete: Any, group: Any) -> Any:
         """Return gradients of a batch whose parts are computed one after the other."""
         size = tf.shape(images)[0]
         parts = tf.minimum(self._options.gradient_accumulation_steps, size)
@@ -94,19 +97,21 @@ class MultiTaskModel(keras.Model):
         def add_part(part: Any, sums: Any) -> Any:
             some = slice(start(part), start(part + 1))
             share = tf.cast(some.stop - some.start, tf.float32) / tf.cast(size, tf.float32)
-            own = self._part(images[some], labels[some], group, share)
+            own = self._part(images[some], labels[some], complete[some], group, share)
             return part + 1, tf.nest.map_structure(tf.add, sums, own)
 
         zeros = [[tf.zeros_like(variable) for variable in task.trainable] for task in self.tasks]
         return tf.while_loop(lambda part, _: part < parts, add_part, (0, zeros), parallel_iterations=1)[1]
 
-    def _part(self, images: Any, labels: Any, group: Any, share: Any) -> Any:
-        losses, accuracies, gradients = self._gradients(images, labels, group, share)
+    def _part(self, images: Any, labels: Any, complete: Any, group: Any, share: Any) -> Any:
+        losses, accuracies, gradients = self._gradients(images, labels, complete, group, share)
         self._mean_loss.update_state(losses, tf.shape(images)[0])
         self._mean_accuracy.update_state(accuracies, tf.shape(images)[0])
         return gradients
 
-    def _gradients_of_part(self, images: Any, labels: Any, group: Any, share: Any) -> tuple[Any, Any, Any]:
+    def _gradients_of_part(
+        self, images: Any, labels: Any, complete: Any, group: Any, share: Any
+    ) -> tuple[Any, Any, Any]:
         """Return losses (tasks,), accuracies (tasks,) and each task's gradients of its loss times `share`."""
         features = self._forward(images, group)
         losses, accuracies, gradients = [], [], []
@@ -114,13 +119,13 @@ class MultiTaskModel(keras.Model):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(task.trainable)
                 logits = task.logits(features, training=True)
-                loss = cross_entropy(labels, logits)
+                loss = self._known.cross_entropy(labels, logits, complete)
                 if self._options.dice_weight:
-                    loss += self._options.dice_weight * soft_dice_loss(labels, logits)
+                    loss += self._options.dice_weight * self._known.soft_dice_loss(labels, logits, complete)
                 scaled = task.optimiser.scale_loss(loss * share)
             gradients.append(tape.gradient(scaled, task.trainable))
             losses.append(loss)
-            hits = keras.ops.equal(keras.ops.argmax(logits, axis=-1), keras.ops.cast(labels, "int64"))
+            hits = keras.ops.equal(self._known.predicted(logits, complete), keras.ops.cast(labels, "int64"))
             accuracies.append(keras.ops.mean(keras.ops.cast(hits, "float32")))
         return tf.stack(losses), tf.stack(accuracies), gradients
 
@@ -129,8 +134,10 @@ class MultiTaskModel(keras.Model):
         labels = keras.ops.cast(batch["labels"], "int32")
         features = self._forward(batch["images"], batch["groups"][0])
         logits = [task.logits(features, training=False) for task in self.tasks]
-        self._mean_val_loss.update_state(tf.stack([cross_entropy(labels, one) for one in logits]), tf.shape(labels)[0])
-        self._confusion.update_state(labels, [keras.ops.argmax(one, axis=-1) for one in logits])
+        complete = tf.zeros(tf.shape(labels)[:1], tf.bool)
+        losses = [self._known.cross_entropy(labels, one, complete) for one in logits]
+        self._mean_val_loss.update_state(tf.stack(losses), tf.shape(labels)[0])
+        self._confusion.update_state(labels, [self._known.predicted(one, complete) for one in logits])
         return {"step": tf.constant(0)}
 
     def rows(self) -> list[dict[str, float]]:
@@ -161,19 +168,59 @@ class MultiTaskModel(keras.Model):
         return rows
 
 
-def cross_entropy(labels: Any, logits: Any) -> Any:
-    """Return the mean cross-entropy over pixels, a float32 scalar."""
-    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+class PartialLabels:
+    """Loss and predictions where masks hold some classes only; those of complete masks if they hold all.
 
+    A pixel that such a mask leaves unlabelled may be background or any class that the mask does not hold. The loss there is the
+    negative logarithm of the summed probability of all of them (target adaptive loss: Fang X, Yan P, Multi-organ segmentation over
+    partially labeled datasets with multi-scale feature abstraction, IEEE Transactions on Medical Imaging, 2020, doi
+    10.1109/TMI.2020.3001036; marginal loss: Shi G et al., Marginal loss and exclusion loss for partially supervised multi-organ
+    segmentation, Medical Image Analysis 70:101979, 2021).
 
-def soft_dice_loss(labels: Any, logits: Any) -> Any:
-    """Return 1 minus the mean soft Dice over the classes in the batch, a float32 scalar (Milletari F et al., V-Net, 3DV 2016)."""
-    scores = keras.ops.softmax(logits)
-    truth = keras.ops.one_hot(labels, logits.shape[-1], dtype="float32")
-    common, true, found = (keras.ops.sum(one, axis=(0, 1, 2)) for one in (scores * truth, truth, scores))
-    present = keras.ops.cast(true > 0, "float32")
-    dice = (2.0 * common + 1.0) / (true + found + 1.0)
-    return 1.0 - keras.ops.sum(dice * present) / keras.ops.maximum(keras.ops.sum(present), 1.0)
+    In all methods `labels` are (n, side, side) int32, `logits` (n, side, side, classes) float32, and `complete` (n,) bool marks
+    patches whose labels hold all classes whatever the masks hold.
+    """
+
+    def __init__(self, classes: int, unlabelled: Sequence[int], background: int) -> None:
+        """Note which classes masks hold.
+
+        Args:
+            classes: number of classes.
+            unlabelled: ids of the classes that masks do not hold.
+            background: id of the background.
+        """
+        self._partial, self._background = bool(unlabelled), background
+        self._merging = merging_matrix(classes, unlabelled, background)
+        self._merged_ids = self._merging.argmax(axis=1)
+        self._merged = np.flatnonzero(self._merged_ids == background)
+
+    def cross_entropy(self, labels: Any, logits: Any, complete: Any) -> Any:
+        """Return the mean cross-entropy over pixels, a float32 scalar."""
+        losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        if self._partial:
+            of_any = keras.ops.logsumexp(keras.ops.take(logits, self._merged, axis=-1), axis=-1)
+            unlabelled = keras.ops.equal(labels, self._background) & ~complete[:, None, None]
+            losses = keras.ops.where(unlabelled, keras.ops.logsumexp(logits, axis=-1) - of_any, losses)
+        return keras.ops.mean(losses)
+
+    def soft_dice_loss(self, labels: Any, logits: Any, complete: Any) -> Any:
+        """Return 1 minus the mean soft Dice over the classes in the batch, a float32 scalar (Milletari F et al., V-Net, 3DV 2016)."""
+        scores = keras.ops.softmax(logits)
+        if self._partial:
+            merged = keras.ops.matmul(scores, self._merging)
+            scores = keras.ops.where(complete[:, None, None, None], scores, merged)
+        truth = keras.ops.one_hot(labels, logits.shape[-1], dtype="float32")
+        common, true, found = (keras.ops.sum(one, axis=(0, 1, 2)) for one in (scores * truth, truth, scores))
+        present = keras.ops.cast(true > 0, "float32")
+        dice = (2.0 * common + 1.0) / (true + found + 1.0)
+        return 1.0 - keras.ops.sum(dice * present) / keras.ops.maximum(keras.ops.sum(present), 1.0)
+
+    def predicted(self, logits: Any, complete: Any) -> Any:
+        """Return the predicted classes, (n, side, side) int64; classes that masks do not hold count as background."""
+        found = keras.ops.cast(keras.ops.argmax(logits, axis=-1), "int64")
+        if not self._partial:
+            return found
+        return keras.ops.where(complete[:, None, None], found, keras.ops.take(self._merged_ids, found))
 
 
 class TaskMean(keras.metrics.Metric):

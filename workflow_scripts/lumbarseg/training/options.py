@@ -25,6 +25,7 @@ class TrainingOptions:
         xla: compile the steps with XLA.
         batch_statistics: `moving` or `recomputed`; see `batch_statistics`.
         dice_weight: weight of the soft Dice loss beside cross-entropy.
+        unlabelled: ids of the classes that masks do not hold; see `model.PartialLabels`.
     """
 
     epochs: int
@@ -38,10 +39,16 @@ class TrainingOptions:
     xla: bool = False
     batch_statistics: str = "moving"
     dice_weight: float = 0.0
+    unlabelled: Sequence[int] = ()
 
     @classmethod
     def from_settings(
-        cls, training: Mapping[str, Any], epochs: int, class_names: Sequence[str], background: int
+        cls,
+        training: Mapping[str, Any],
+        epochs: int,
+        class_names: Sequence[str],
+        background: int,
+        unlabelled: Sequence[int] = (),
     ) -> "TrainingOptions":
         """Make options from the config's `training`; meta-learners have a number of epochs of their own."""
         keys = (
@@ -55,7 +62,9 @@ class TrainingOptions:
         )
         chosen = {key: training[key] for key in keys}
         chosen["augmentation"] = Augmentation.model_validate(chosen["augmentation"])
-        return cls(epochs=epochs, class_names=class_names, background=background, **chosen)
+        return cls(
+            epochs=epochs, class_names=class_names, background=background, unlabelled=tuple(unlabelled), **chosen
+        )
 
     @property
     def monitored_column(self) -> str:

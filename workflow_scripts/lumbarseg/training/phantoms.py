@@ -1,16 +1,18 @@
-"""Batches of phantoms: every sample is drawn while the network trains, easy ones first, randomised ones later."""
+"""Phantoms to train on: every sample is drawn while the network trains, easy ones first, randomised ones later."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.data.dataset import PatchSet
+from lumbarseg.errors import InputError
 from lumbarseg.synthesis.samples import SampleShape, draw_sample
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.options import TrainingOptions
@@ -28,7 +30,7 @@ class PhantomSet:
 
     def __init__(
         self, phantoms: Sequence[Path], slices: int, shape: SampleShape, *, samples: int, seed: int,
-        easy_epochs: int = 0, strength: float = 1.0,
+        easy_epochs: int = 0, strength: float = 1.0, pixel_sizes: tuple[float, float] | None = None,
     ) -> None:  # fmt: skip
         """Describe the samples.
 
@@ -40,9 +42,11 @@ class PhantomSet:
             seed: of the samples.
             easy_epochs: epochs of phantoms as they are, after which randomisation grows over as many epochs to its full strength.
             strength: of the randomisation in the end, 0 … 1.
+            pixel_sizes: least and greatest pixel size (mm) of samples, drawn for each; by default that of `shape`.
         """
         self._stems, self._slices, self._shape = list(phantoms), slices, shape
         self._seed, self._easy, self._strength = seed, easy_epochs, strength
+        self._pixel_sizes = pixel_sizes
         self.side, self.channels = shape.side, len(shape.contrasts)
         self.groups = np.zeros(samples, np.int64)
         described = [
@@ -53,6 +57,7 @@ class PhantomSet:
             seed,
             easy_epochs,
             strength,
+            pixel_sizes,
         ]
         self.digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._epoch = 0
@@ -71,16 +76,20 @@ class PhantomSet:
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Draw some samples of the epoch: images (n, side, side, channels) float32, labels (n, side, side) uint8."""
-        drawn = [self._draw(self._epoch, int(index)) for index in indices]
+        drawn = [self.draw(self._epoch, int(index)) for index in indices]
         return np.stack([images for images, _ in drawn]), np.stack([labels for _, labels in drawn])
 
-    def _draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Draw a sample of an epoch: images (side, side, channels) float32, labels (side, side) uint8."""
         generator = np.random.default_rng([self._seed, epoch, index])
         stem = self._stems[int(generator.integers(len(self._stems)))]
         slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
-        return draw_sample(stem, slice_index, self._shape, strength, generator)
+        shape = self._shape
+        if self._pixel_sizes:
+            shape = replace(shape, pixel=float(generator.uniform(*self._pixel_sizes)))
+        return draw_sample(stem, slice_index, shape, strength, generator)
 
 
 class PhantomBatches(TrainingBatches):
@@ -111,3 +120,32 @@ class PhantomBatches(TrainingBatches):
             return np.concatenate(images), np.concatenate(labels)
 
         return self._reader.submit(join)
+
+
+def phantoms_of_study(
+    folders: Sequence[Path], patches: PatchSet, channels: Sequence[str], settings: Mapping[str, Any], seed: int
+) -> PhantomSet:
+    """Return the phantoms to mix into the patches of a study, at its patch size and its pixel sizes.
+
+    Args:
+        folders: of stored phantoms, see `tissue_slices.write_phantom`.
+        patches: of training.
+        channels: contrasts of the images, in their order.
+        settings: of the config's `starter`: slices, and pixel_size_mm, that of the stored slices, and of samples if the patches'
+            descriptions do not state theirs.
+        seed: of the samples.
+
+    Raises:
+        InputError: there are no phantoms.
+    """
+    ending = "_weights.b2nd"
+    stems = [
+        path.with_name(path.name.removesuffix(ending)) for one in folders for path in sorted(one.glob(f"*{ending}"))
+    ]
+    if not stems:
+        raise InputError(f"{', '.join(map(str, folders))}: no phantoms found; run `snakemake starter_phantoms` again")
+    pixel = settings["pixel_size_mm"]
+    shape = SampleShape(tuple(channels), patches.side, pixel, pixel)
+    return PhantomSet(
+        stems, settings["slices"], shape, samples=len(patches), seed=seed, pixel_sizes=patches.pixel_sizes
+    )

@@ -35,6 +35,7 @@ def train_meta_learners(
     channels: Sequence[str],
     class_names: Sequence[str],
     background: int,
+    unlabelled: Sequence[int] = (),
     meta_learner_files: Sequence[Path],
     history_file: Path,
 ) -> None:
@@ -56,6 +57,7 @@ def train_meta_learners(
         channels: contrasts of the images, in their order.
         class_names: in the order of their ids.
         background: id of the class left out of the mean IoU.
+        unlabelled: ids of the classes that masks do not hold; see `model.PartialLabels`.
         meta_learner_files: the meta-learners to be written, in the order of `models`.
         history_file: the histories to be written, CSV; those of `loop.fit` with a column `model`.
 
@@ -96,7 +98,7 @@ def train_meta_learners(
             tasks,
             patches,
             PatchSet(validation, [fold] * len(validation)),
-            TrainingOptions.from_settings(settings, stacking["epochs"], class_names, background),
+            TrainingOptions.from_settings(settings, stacking["epochs"], class_names, background, unlabelled),
             lock.folder,
             identity={
                 "networks": [digest(path) for files in network_files.values() for path in files.values()],
@@ -105,6 +107,7 @@ def train_meta_learners(
                 "training": dict(settings),
                 "classes": list(class_names),
                 "background": background,
+                "unlabelled": list(unlabelled),
             },
             forward=forward_ensembles(ensembles),
         )

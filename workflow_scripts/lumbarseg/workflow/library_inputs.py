@@ -75,7 +75,9 @@ def _exists(module: str) -> bool:
 @cache
 def _file(module: str) -> Path:
     place = LIBRARY.joinpath(*module.split(".")[1:])
-    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    package = place / "__init__.py"
+    # A module may have a folder of data with its name.
+    return package if package.is_file() else place.with_suffix(".py")
 
 
 def _data(path: Path) -> list[Path]:

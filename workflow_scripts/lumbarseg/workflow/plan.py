@@ -4,6 +4,7 @@ The rules ask a `Plan`; it knows no Snakemake. This module is read each time Sna
 heavy. Functions that Snakemake calls with wildcards are named in the docstrings as input or params functions.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
-from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.bundle import Bundle, network_entry
 from lumbarseg.deployment.starter import STARTER, starter_bundle
 from lumbarseg.errors import InputError
 from lumbarseg.phantom.cohort import participant_ids
@@ -28,6 +29,9 @@ PHANTOMS_PER_PART = 40
 
 RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
+
+PHANTOMS_IN_A_PART = 50
+"""Phantoms in a folder of the starter's."""
 
 
 class Plan:
@@ -138,6 +142,16 @@ class Plan:
         except InputError as error:
             # Images of too few patients for folds can still be converted and cut into patches.
             return str(error), []
+
+    @property
+    def selection_criteria(self) -> dict[str, Any]:
+        """The criteria of selection; classes that masks do not hold are not looked for in them."""
+        criteria = self.study.config.selection.model_dump(mode="json")
+        held = self.study.config.partial_labels
+        if held is not None:
+            coverage = criteria["coverage"]
+            coverage["classes"] = [name for name in coverage["classes"] if name in held]
+        return criteria
 
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
@@ -253,6 +267,57 @@ class Plan:
     def training(self) -> dict[str, Any]:
         """The settings of training that change its result."""
         return self.study.config.training.model_dump(mode="json", exclude=RUN_SETTINGS)
+
+    def start_file(self, wildcards: Any) -> list[str]:
+        """Input function: the file whose weights networks start from; nothing if they are drawn at random.
+
+        Raises:
+            InputError: the file does not exist, or is no bundle although its name says so.
+        """
+        chosen = self.study.config.training.start_from
+        if not chosen:
+            return []
+        # Relative to where the run is, so that a moved folder is as done as it was.
+        path = os.path.relpath(starter_bundle(self.channels)) if chosen == "starter" else chosen
+        if not Path(path).is_file():
+            raise InputError(f"{path}: file not found; fix the path in `training.start_from`, or set it to null")
+        if path.endswith(".zip"):
+            Bundle(path)
+        return [path]
+
+    def start_member(self, topology: InputFunction) -> InputFunction:
+        """Return a params function: the bundle's network that a training starts from; None if it does not start from a bundle.
+
+        This is the network of the same topology if the bundle has it, otherwise its first.
+
+        Args:
+            topology: params function that gives the name of the topology that is trained.
+        """
+
+        def member(wildcards: Any) -> str | None:
+            files = self.start_file(wildcards)
+            if not files or not files[0].endswith(".zip"):
+                return None
+            names = Bundle(files[0]).model.networks
+            name = topology(wildcards)
+            return network_entry(name if name in names else names[0])
+
+        return member
+
+    def starter_phantom_folders(self) -> list[str]:
+        """Return the folders of the starter's phantoms to train on."""
+        parts = -(-self.study.config.starter.phantoms // PHANTOMS_IN_A_PART)
+        return [self.paths.result(f"starter/phantoms/part-{part}") for part in range(1, parts + 1)]
+
+    def phantoms_of_training(self) -> list[str]:
+        """Return the folders of phantoms that are mixed into the batches of networks; nothing if there are none."""
+        return self.starter_phantom_folders() if self.study.config.training.phantom_share else []
+
+    @property
+    def phantom_samples(self) -> dict[str, Any] | None:
+        """The settings of samples that are drawn of `phantoms_of_training`; None if there are none."""
+        shared = self.study.config.training.phantom_share
+        return self.study.config.starter.model_dump(include={"slices", "pixel_size_mm"}) if shared else None
 
     @property
     def topologies(self) -> dict[str, Any]:
