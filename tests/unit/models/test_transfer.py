@@ -82,6 +82,16 @@ def test_copy_weights_carries_over_what_two_topologies_have_in_common(source, ta
         assert all(np.array_equal(a, b) for a, b in zip(values, expected[name], strict=True)), name
 
 
+def test_copy_weights_of_a_network_of_t2w_makes_one_of_both_contrasts_that_ignores_t1w_at_first():
+    source, target = trained("UD", channels=1), network(2, "UD", channels=2)
+    assert copy_weights(source, target) == []
+    images = np.random.default_rng(1).normal(size=(2, 32, 32, 2)).astype(np.float32)
+    assert np.array_equal(source(images[..., :1]), target(images))
+    back = network(4, "UD", channels=1)
+    copy_weights(target, back)
+    assert np.array_equal(source(images[..., :1]), back(images[..., :1]))
+
+
 def test_copy_weights_of_dense_blocks_leaves_layers_of_the_same_name_and_shape_that_do_something_else():
     # decoder_2_normalisation_1 follows a convolution in UD and goes before one in UQD; both have 4 channels.
     source, target = trained("UD"), network(2, "UQD")
@@ -108,7 +118,7 @@ def test_copy_weights_reads_half_precision(tmp_path):
     [
         ("UD", {}, "45 of 45 layers start from {}; fresh: none"),
         ("UD", {"classes": 5}, "44 of 45 layers start from {}; fresh: classifier"),
-        ("UD", {"channels": 1}, "44 of 45 layers start from {}; fresh: encoder_1_conv_1"),
+        ("UD", {"channels": 1}, "45 of 45 layers start from {}; fresh: none"),
         ("U1", {}, "40 of 41 layers start from {}; fresh: classifier"),
         (
             "UMD",

@@ -184,11 +184,11 @@ def test_plan_starts_trainings_from_a_network_or_from_nothing(folder):
 def test_plan_starts_trainings_from_the_starter_of_the_channels(folder, monkeypatch):
     monkeypatch.setattr(starter, "FOLDER", folder / "starters")
     plan = plan_of(training={"start_from": "starter"}, channels=["T2w", "T1w"])
-    with pytest.raises(InputError, match=r"starters/T2w_T1w\.zip: starter bundle not found"):
+    with pytest.raises(InputError, match=r"starters/starter_T2w_T1w\.zip: starter bundle not found"):
         plan.start_file(wildcards())
     (folder / "starters").mkdir()
-    write_ensemble(folder / "starters/T2w_T1w.zip")
-    assert plan.start_file(wildcards()) == ["starters/T2w_T1w.zip"]
+    write_ensemble(folder / "starters/starter_T2w_T1w.zip")
+    assert plan.start_file(wildcards()) == ["starters/starter_T2w_T1w.zip"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_plan_refuses_a_start_that_cannot_be_used(folder, name, message):
 def test_plan_trains_on_phantoms_only_if_they_have_a_share(folder):
     plain, mixed = plan_of(), plan_of(training={"phantom_share": 0.25}, starter={"phantoms": 120, "slices": 6})
     assert (plain.phantoms_of_training(), plain.phantom_samples) == ([], None)
-    assert mixed.phantoms_of_training() == [f"results/small/starter/phantoms/part-{part}" for part in (1, 2, 3)]
+    assert mixed.phantoms_of_training() == [f"results/small/starter/phantoms/train-{part}" for part in (1, 2, 3)]
     assert mixed.phantom_samples == {"slices": 6, "pixel_size_mm": 1.0}
 
 
@@ -284,8 +284,8 @@ def test_plan_refuses_bundles_of_other_channels_or_classes(folder):
 
 
 def test_plan_takes_the_starter_of_the_channels_if_no_bundle_is_named(folder, monkeypatch):
-    monkeypatch.setattr(starter, "_FOLDER", folder)
+    monkeypatch.setattr(starter, "FOLDER", folder)
     with pytest.raises(InputError, match=r"T2w\.zip: starter bundle not found"):
         plan_of(classes=CLASSES).draft_bundle(None)
-    small_bundle(folder, NETWORK, name="T2w.zip", channels=("T2w",))
-    assert plan_of(classes=CLASSES).draft_bundle(None) == str(folder / "T2w.zip")
+    small_bundle(folder, NETWORK, name="starter_T2w.zip", channels=("T2w",))
+    assert plan_of(classes=CLASSES).draft_bundle(None) == str(folder / "starter_T2w.zip")

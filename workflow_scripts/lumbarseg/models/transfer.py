@@ -48,8 +48,9 @@ def start_from(target: keras.Model, path: Path, member: str | None, class_names:
 def copy_weights(source: keras.Model, target: keras.Model, leave: Collection[str] = ()) -> list[str]:
     """Copy the weights of all layers that both networks have at the same place and with the same shapes.
 
-    Names of layers say where in a network they are, so networks of one topology share all layers but the first convolution (other
-    channels) or the classifier (other classes), and networks of different topologies the blocks that are the same. A name alone is
+    Names of layers say where in a network they are, so networks of one topology share all layers but the classifier (other classes),
+    and networks of different topologies the blocks that are the same. Of convolutions of the images, the kernels of the channels
+    that both have are copied (T2w comes first); those of a new channel start at zero, so that the network starts as it was. A name alone is
     not enough: the classifier of UD takes the output of deep supervision, that of U1 the decoder's; convolutions of VGG blocks have
     no batch normalisation. Layers therefore also need inputs of the same names, and normalisation after them in both networks or in
     neither.
@@ -66,12 +67,11 @@ def copy_weights(source: keras.Model, target: keras.Model, leave: Collection[str
     fresh = []
     for layer in _layers_with_weights(target):
         other = known.get(layer.name)
-        if layer.name not in leave and other is not None and _fits(other, layer):
-            layer.set_weights(
-                [np.asarray(one, like.dtype) for one, like in zip(other.get_weights(), layer.weights, strict=True)]
-            )
-        else:
+        weights = _fitting_weights(other, layer) if layer.name not in leave and other is not None else None
+        if weights is None:
             fresh.append(layer.name)
+        else:
+            layer.set_weights(weights)
     return fresh
 
 
@@ -79,9 +79,26 @@ def _layers_with_weights(network: keras.Model) -> list[Any]:
     return [layer for layer in network.layers if layer.weights]
 
 
-def _fits(source: Any, target: Any) -> bool:
-    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (source, target)]
-    return shapes[0] == shapes[1] and _place(source) == _place(target)
+def _fitting_weights(source: Any, target: Any) -> list[Any] | None:
+    """Return the source's weights in the target's shapes and dtypes; None if the layers do not fit."""
+    if _place(source) != _place(target):
+        return None
+    weights = [np.asarray(one, like.dtype) for one, like in zip(source.get_weights(), target.weights, strict=False)]
+    if weights and _takes_images(target) and weights[0].ndim == 4:
+        weights[0] = _with_channels(weights[0], target.weights[0].shape[2])
+    shapes = [[tuple(one.shape) for one in several] for several in (weights, target.weights)]
+    return weights if shapes[0] == shapes[1] else None
+
+
+def _takes_images(layer: Any) -> bool:
+    inputs = [tensor._keras_history.operation for node in layer._inbound_nodes for tensor in node.input_tensors]
+    return any(isinstance(one, keras.layers.InputLayer) for one in inputs)
+
+
+def _with_channels(kernel: Any, channels: int) -> Any:
+    """Return a kernel of the first channels (T2w is the first of every network), with zeros for channels that the source lacks."""
+    kept = kernel[:, :, :channels]
+    return np.pad(kept, ((0, 0), (0, 0), (0, channels - kept.shape[2]), (0, 0)))
 
 
 def _place(layer: Any) -> tuple[list[str], bool]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
 from lumbarseg.synthesis.samples import SampleShape, draw_sample
+from lumbarseg.synthesis.tissue_slices import STORED_PIXEL_MM, stems
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.options import TrainingOptions
 
@@ -131,21 +132,17 @@ def phantoms_of_study(
         folders: of stored phantoms, see `tissue_slices.write_phantom`.
         patches: of training.
         channels: contrasts of the images, in their order.
-        settings: of the config's `starter`: slices, and pixel_size_mm, that of the stored slices, and of samples if the patches'
-            descriptions do not state theirs.
+        settings: of the config's `starter`: slices, and pixel_size_mm, that of samples if the patches' descriptions do not state
+            theirs.
         seed: of the samples.
 
     Raises:
         InputError: there are no phantoms.
     """
-    ending = "_weights.b2nd"
-    stems = [
-        path.with_name(path.name.removesuffix(ending)) for one in folders for path in sorted(one.glob(f"*{ending}"))
-    ]
-    if not stems:
-        raise InputError(f"{', '.join(map(str, folders))}: no phantoms found; run `snakemake starter_phantoms` again")
-    pixel = settings["pixel_size_mm"]
-    shape = SampleShape(tuple(channels), patches.side, pixel, pixel)
+    found = stems(folders)
+    if not found:
+        raise InputError(f"{', '.join(map(str, folders))}: no phantoms found; delete these folders and run again")
+    shape = SampleShape(tuple(channels), patches.side, settings["pixel_size_mm"], STORED_PIXEL_MM)
     return PhantomSet(
-        stems, settings["slices"], shape, samples=len(patches), seed=seed, pixel_sizes=patches.pixel_sizes
+        found, settings["slices"], shape, samples=len(patches), seed=seed, pixel_sizes=patches.pixel_sizes
     )

@@ -30,9 +30,6 @@ PHANTOMS_PER_PART = 40
 RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
 
-PHANTOMS_IN_A_PART = 50
-"""Phantoms in a folder of the starter's."""
-
 
 class Plan:
     """A run's study, sessions and folds.
@@ -304,14 +301,9 @@ class Plan:
 
         return member
 
-    def starter_phantom_folders(self) -> list[str]:
-        """Return the folders of the starter's phantoms to train on."""
-        parts = -(-self.study.config.starter.phantoms // PHANTOMS_IN_A_PART)
-        return [self.paths.result(f"starter/phantoms/part-{part}") for part in range(1, parts + 1)]
-
     def phantoms_of_training(self) -> list[str]:
         """Return the folders of phantoms that are mixed into the batches of networks; nothing if there are none."""
-        return self.starter_phantom_folders() if self.study.config.training.phantom_share else []
+        return self.of_starter_parts("train") if self.study.config.training.phantom_share else []
 
     @property
     def phantom_samples(self) -> dict[str, Any] | None:
