@@ -44,6 +44,9 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
     radius = np.float32(bone.depth / 2) + np.float32(bone.taper) * z
     lip = bone.osteophyte * np.maximum(np.abs(level) - 0.72, 0.0) / 0.28
     front = radius * side - np.float32(0.055 * bone.depth) * waist + lip
+    if bone.recess and not bone.sacral:
+        # Deepest towards the sides, where the psoas arises and segmental vessels run.
+        front = front - np.float32(bone.recess) * waist * (np.float32(0.4) + 2.0 * n2)
     rear = radius * np.sqrt(side) - np.float32(0.035 * bone.depth) * waist + 0.4 * lip
     hollow = np.float32(0.0 if bone.sacral else bone.hollow) * np.maximum(1.0 - (q / radius) ** 2, 0.0)
     walls = np.maximum(q - front, -rear - q)
@@ -180,11 +183,14 @@ def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | No
 def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
     """Paint body and arch of a vertebra as one bone: first the cortex, then the marrow, last the basivertebral vein."""
     arch, body = _arch(raster, bone), _body(raster, bone)
+    if raster.is_label_image:
+        for part, label, inset in ((arch, ARCH, 0.0), (body, VERTEBRA, bone.inset)):
+            if part is not None:
+                part[0].paint(part[-1] + np.float32(inset), 0.0, label)
+        return
     for part, label in ((arch, ARCH), (body, VERTEBRA)):
         if part is not None:
             part[0].paint(part[-1], raster.signal("bone"), label)
-    if raster.is_label_image:
-        return
     for part, cortex in ((arch, 0.9), (body, 1.0)):
         if part is not None:
             part[0].paint(part[-1] + np.float32(cortex), marrow(part[0]), None)

@@ -14,6 +14,7 @@ from lumbarseg.phantom.soft_tissue import (
     paint_back,
     paint_belly,
     paint_epidural_fat,
+    paint_ligament,
     paint_retroperitoneum,
     paint_roots,
     paint_sac,
@@ -33,6 +34,7 @@ def _paint(raster: PlaneRaster) -> None:
         paint_vessels(band)
         paint_back(band)
         paint_epidural_fat(band)
+        paint_ligament(band)
     paint_bones(raster)
     for band in bands:
         paint_sac(band)

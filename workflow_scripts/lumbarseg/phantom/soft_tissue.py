@@ -122,6 +122,21 @@ def paint_retroperitoneum(raster: PlaneRaster) -> None:
         raster.paint(np.maximum(crus, crus_end - raster.s), raster.signal("muscle"), MUSCLE)
 
 
+def paint_ligament(raster: PlaneRaster) -> None:
+    """Paint the anterior longitudinal ligament, a dark band before bodies and discs; background, like all ligaments."""
+    thickness = raster.spine.ligament
+    region = raster.between(raster.extremes("front")[0] - 4.0, raster.extremes("front")[1] + 6.0)
+    if not thickness or region is None:
+        return
+    ahead = (region.a - region.curve("front")) * region.curve("cosine")
+    lateral = np.abs(region.p)
+    # Thinner towards its edges, about a centimetre from the middle.
+    edge = np.float32(thickness) * np.sqrt(np.maximum(1.0 - (lateral / 14.0) ** 2, 0.0))
+    region.paint(
+        np.maximum(ahead - edge, np.maximum(-2.0 - ahead, lateral - 14.0)), region.signal("ligament"), BACKGROUND
+    )
+
+
 def paint_vessels(raster: PlaneRaster) -> None:
     """Paint the aorta on the left, the vena cava on the right, and the common iliac vessels."""
     bones, size = raster.spine.vertebrae, raster.spine.body.size

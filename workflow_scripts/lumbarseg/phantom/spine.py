@@ -137,7 +137,11 @@ class Variety:
 
 @dataclass(frozen=True)
 class Vertebra:
-    """A vertebra or a sacral segment in the plane of the spine; lengths in mm, `tilt` in radians (front end down)."""
+    """A vertebra or a sacral segment in the plane of the spine; lengths in mm, `tilt` in radians (front end down).
+
+    `waist` and `recess` are how far the side and front walls lie behind the end plates' edges at mid-height, `hollow` is the depth of the
+    end plates, `squareness` the exponent of the outline from above, `inset` how far within the cortex's outer surface its label ends.
+    """
 
     name: str
     level: int
@@ -157,6 +161,8 @@ class Vertebra:
     waist: float = 2.6
     hollow: float = 1.7
     squareness: float = 6.0
+    recess: float = 0.0
+    inset: float = 0.0
 
     @property
     def sacral(self) -> bool:
@@ -219,7 +225,14 @@ class Curves:
 
 @dataclass(frozen=True)
 class Spine:
-    """A person's anatomy, which can be painted on any plane."""
+    """A person's anatomy, which can be painted on any plane.
+
+    Attributes:
+        body, vertebrae, discs, curves: see there.
+        lattice: noise of which textures are made.
+        vessel: scale of the vessels' radii.
+        ligament: thickness of the anterior longitudinal ligament, mm.
+    """
 
     body: Body
     vertebrae: tuple[Vertebra, ...]
@@ -227,6 +240,7 @@ class Spine:
     curves: Curves
     lattice: Array
     vessel: float = 1.0
+    ligament: float = 0.0
 
 
 def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
@@ -246,7 +260,7 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
     collapsed = np.where(variety.happens(0.04, count) & (np.arange(count) < S1), variety.factor(0.25, mean=-0.25), 1.0)
     heights = heights * variety.factor(0.06) * variety.factor(0.03, count) * np.minimum(collapsed, 1.0)
     gaps = gaps * variety.factor(0.18) * variety.factor(0.08, count)
-    depths, widths = depths * variety.factor(0.09, mean=0.04), widths * variety.factor(0.08)
+    depths, widths = depths * variety.factor(0.09, mean=0.04), widths * variety.factor(0.08, mean=0.16)
 
     def down(tilt: float) -> NDArray[np.float64]:
         return np.array([-np.sin(tilt), -np.cos(tilt)])
@@ -274,10 +288,11 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
     canal = variety.factor(0.10) * variety.factor(0.04, count)
     pedicle, waist, hollow = (
         variety.factor(0.08),
-        variety.factor(0.35),
+        variety.factor(0.35, mean=0.3),
         variety.factor(0.4) * variety.factor(0.2, count),
     )
     square = variety.factor(0.25, mean=-0.6)
+    recess = body.variety * np.abs(variety.factor(0.5, count))
     spinous, spinous_height = (
         variety.factor(0.18) * variety.factor(0.1, count),
         variety.factor(0.2) * variety.factor(0.12, count),
@@ -302,8 +317,10 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
             osteophyte=float(max(0.0, 4.5 * (wear[k] - 0.35) + random.normal(0.0, 0.5))) if k < S1 else 0.0,
             waist=float(2.6 * waist),
             hollow=float(1.7 * hollow[k]),
-            # The bodies of patients end less abruptly at their sides: exponents of about 3 match real masks.
+            # The bodies of patients end less abruptly at their sides, and annotators stop within the dark cortex.
             squareness=float(6.0 * square),
+            recess=float(1.2 * recess[k]),
+            inset=0.5 * body.variety,
         )
         for k in range(count)
     ]
@@ -410,4 +427,5 @@ def build_spine(body: Body) -> Spine:
     vertebrae, discs = _chain(body, variety)
     curves = _curves(body, variety, vertebrae, discs)
     vessel = float(variety.factor(0.25, mean=-0.2))
-    return Spine(body, tuple(vertebrae), tuple(discs), curves, _lattice(body.seed), vessel)
+    ligament = float(1.4 * body.variety * variety.factor(0.3))
+    return Spine(body, tuple(vertebrae), tuple(discs), curves, _lattice(body.seed), vessel, ligament)
