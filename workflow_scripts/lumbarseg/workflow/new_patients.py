@@ -12,14 +12,16 @@ _FAILED = "stopped: "  # how `joblog` marks the sentence that ends a job
 
 
 def session_outcomes(plan: Plan) -> Iterator[str]:
-    """Yield a line for each new session: segmented, with its flags, or not segmented, and why."""
+    """Yield a line for each new session: segmented, with its flags; segmented in part, or not segmented, and why."""
     for session in plan.sessions if plan.study.config.bundle else []:
-        record, *results = of_sessions(
-            [session], plan.paths.segmentation_record, plan.paths.segmented, plan.paths.measures
+        labels, flags, *results = of_sessions(
+            [session], plan.paths.segmented, plan.paths.session_flags, plan.paths.measures, *plan.paths.session_page
         )
-        if all(Path(path).exists() for path in (record, *results)):
-            flags = json.loads(Path(record).read_text(encoding="utf-8"))["flags"]
-            yield f"{session.label}: {'; '.join(['segmented', *flags])}"
+        if all(Path(path).exists() for path in (labels, flags, *results)):
+            listed = json.loads(Path(flags).read_text(encoding="utf-8"))
+            yield f"{session.label}: {'; '.join(['segmented', *listed])}"
+        elif Path(labels).exists():
+            yield f"{session.label}: segmented, but NOT measured: {_last_message(plan, session)}"
         else:
             yield f"{session.label}: NOT segmented: {_last_message(plan, session)}"
 

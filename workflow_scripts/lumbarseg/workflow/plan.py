@@ -405,13 +405,16 @@ class Plan:
 
         return files
 
+    def t2w_series(self, wildcards: Any) -> list[str]:
+        """Input function: the folder of a session's T2w series, or nothing if it did not come as DICOM."""
+        source = self.source_by_contrast(wildcards)["T2w"]
+        return [source] if Path(source).is_dir() else []
+
     def segmentations(self) -> list[str]:
-        """Return everything that is made of new sessions; DICOM-SEG if the T2w came as DICOM."""
+        """Return everything that is made of new sessions, but for DICOM-SEG, which comes with the flags where it can be made."""
         paths = self.paths
-        of_dicom = [session for session in self.sessions if Path(session.t2w).is_dir()]
         return [
-            *of_sessions(self.sessions, paths.segmented, paths.measures, *paths.session_page),
-            *of_sessions(of_dicom, paths.segmented_dicom),
+            *of_sessions(self.sessions, paths.segmented, paths.measures, *paths.session_page, paths.session_flags),
             paths.label_descriptions,
             paths.measures_key,
         ]
