@@ -105,7 +105,8 @@ def test_segment_of_a_session_without_any_class_or_dicomseg_ends_with_status_0_a
     run = segment(workflow, "new/one.tsv", "nothing.zip")
     assert run.status == 0, run.output[-3000:]
     assert (
-        "sub-good_ses-01: segmented; no class found, all pixels are background; check the images; DICOM-SEG not written: " in run.output
+        "sub-good_ses-01: segmented; no class found, all pixels are background; check the images; DICOM-SEG not written: "
+        in run.output
     )
     assert "the T2w series has no Frame of Reference UID" in run.output
     folder = workflow / "results/clinic/segmented/nothing/sub-good/ses-01"
