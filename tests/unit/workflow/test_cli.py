@@ -161,3 +161,15 @@ def test_export_takes_named_and_positional_paths(bundle, tmp_path, monkeypatch):
     assert main(["export", "best.zip", str(out)]) == 0
     assert main(["export", "--bundle", "best.zip", "--output", str(out)]) == 0
     assert exported == [(bundle, out)] * 2
+
+
+def test_errors_name_files_whose_names_are_not_utf8(tmp_path):
+    code = "import os, sys\nfrom lumbarseg.workflow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    arguments = [b"segment", b"--bundle", b"caf\xe9.zip", b"--t2w", b"t\xe92", b"--output", b"out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "workflow_scripts"), "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(r"caf\udce9.zip: ")
+    assert "Traceback" not in done.stderr

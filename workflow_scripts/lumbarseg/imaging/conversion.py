@@ -22,6 +22,7 @@ from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_
 from lumbarseg.imaging.dicom_series import has_preamble, read_folder
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.series_selection import Choice, choose_series
+from lumbarseg.user_files import read_text
 
 Contrast = Literal["T1w", "T2w"]
 
@@ -191,7 +192,7 @@ def _user_sidecar(source: Path) -> dict[str, Any]:
     fields: Any = {}
     if sidecar.is_file():
         try:
-            fields = json.loads(sidecar.read_text(encoding="utf-8"))
+            fields = json.loads(read_text(sidecar)[0])
         except ValueError as error:
             raise InputError(f"{sidecar}: not a JSON sidecar ({error}); fix or remove it") from error
         if not isinstance(fields, dict):

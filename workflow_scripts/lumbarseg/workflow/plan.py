@@ -13,6 +13,7 @@ import yaml
 from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
+from lumbarseg.cohort.table import encoding_warning
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.errors import InputError
@@ -134,6 +135,12 @@ class Plan:
         except InputError as error:
             # Images of too few patients for folds can still be converted and cut into patches.
             return str(error), []
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the sheet and a split made elsewhere that were read, but perhaps not as they were meant."""
+        files = [self.sheet, self.study.config.split.file] if self.all_sessions and not self.is_phantom else []
+        return [warning for file in files if file and (warning := encoding_warning(file))]
 
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""

@@ -41,12 +41,12 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
     from lumbarseg.deployment.bundle import Bundle
-    from lumbarseg.workflow.joblog import job
+    from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle)
     make_folder(arguments.output)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    terminal = os.fdopen(os.dup(2), "w")
+    terminal = open_terminal()
     with job(arguments.output / "export.log"):
         from lumbarseg.deployment.export import export_onnx
 
