@@ -79,7 +79,7 @@ def test_read_sheet_names_the_encoding_if_a_path_with_accents_is_not_found(tmp_p
     (tmp_path / "Málaga.nii.gz").touch()
     sheet = write_sheet(tmp_path, GOOD.replace("t2w.nii.gz", "Málaga.nii.gz"))
     sheet.write_bytes(sheet.read_text().encode("mac-roman"))
-    with pytest.raises(InputError, match="`t2w` not found at .*; fix the path .*, or save the sheet as UTF-8"):
+    with pytest.raises(InputError, match=r"`t2w` not found at .*; fix the path .*, or save the sheet as UTF-8"):
         read_sheet(sheet, ["T2w", "T1w"])
     sheet.write_bytes(sheet.read_bytes().decode("mac-roman").encode("cp1252"))
     assert read_sheet(sheet, ["T2w", "T1w"])[0].t2w.endswith("Málaga.nii.gz")
