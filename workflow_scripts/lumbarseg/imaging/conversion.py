@@ -22,6 +22,7 @@ from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
 from lumbarseg.imaging.dicom_series import Series, has_preamble, read_folder
 from lumbarseg.imaging.quality_control import brightness_and_noise
+from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series
 from lumbarseg.user_files import read_text
 
@@ -67,8 +68,9 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     Returns:
         A record of the conversion: source (dicom or file); for a folder taken, passed_over (the selected and the other
         series, each with the reason), other_files (number of files without MR images) and demographics of the headers
-        (age in years, sex, weight in kg); and quality, the image's brightness and noise
-        (`quality_control.brightness_and_noise`).
+        (age in years, sex, weight in kg); quality, the image's brightness and noise
+        (`quality_control.brightness_and_noise`); and voxels, a digest by which the same image is recognised in two sessions
+        (`same_patient.voxel_digest`).
 
     Raises:
         InputError: nothing to convert, a missing, duplicate or truncated slice, slices of several patients or
@@ -99,10 +101,12 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     with atomic_write(image) as temporary:
         nib.save(_storable(loaded), temporary)
     write_json(sidecar, technical_fields(fields))
-    brightness, noise = brightness_and_noise(sagittal_view(values, loaded.affine))
+    view = sagittal_view(values, loaded.affine)
+    brightness, noise = brightness_and_noise(view)
     measured = {"brightness": brightness, "noise": noise}
     return chosen | {
-        "quality": {name: None if np.isnan(value) else round(value, 5) for name, value in measured.items()}
+        "quality": {name: None if np.isnan(value) else round(value, 5) for name, value in measured.items()},
+        "voxels": voxel_digest(view),
     }
 
 

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -353,6 +353,38 @@ def find_series(folder: Path) -> list[Series]:
     return read_folder(folder).series
 
 
+def mr_headers(folder: Path, fields: Sequence[str]) -> Iterator[pydicom.Dataset]:
+    """Read some fields of all MR images of a folder, without the checks of `read_folder`.
+
+    Args:
+        folder: searched as by `read_folder`.
+        fields: keywords of the fields.
+
+    Raises:
+        InputError: a file that may be a slice is empty, damaged or not readable.
+    """
+    for file in files_below(folder):
+        if not _is_dicom(file):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                header = pydicom.dcmread(
+                    file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID", "Modality", *fields]
+                )
+                if _is_mr(header):
+                    yield header
+            except Exception as error:
+                if _may_be_slice(file):
+                    raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+
+
+def _is_mr(header: pydicom.Dataset) -> bool:
+    """Return whether a header is that of an MR image."""
+    sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+    return sop_class in _MR_CLASSES if sop_class else header.get("Modality") == "MR"
+
+
 def _may_be_slice(file: Path) -> bool:
     """Return whether a file's name is one of DICOM slices: no ending, a number, or an ending that DICOM files have."""
     ending = file.suffix.lower()
@@ -407,7 +439,7 @@ def _slices(file: Path) -> Iterator[Slice]:
             raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
         # reading stopped before tag, type and length of the pixel data
         stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
-        if (sop_class not in _MR_CLASSES) if sop_class else (header.Modality != "MR"):
+        if not _is_mr(header):
             return
         try:
             yield from _frames(file, header)

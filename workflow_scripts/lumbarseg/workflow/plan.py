@@ -222,6 +222,14 @@ class Plan:
         session = self._by_ids[wildcards.participant, wildcards.session]
         return {contrast: getattr(session, contrast.lower()) for contrast in self.channels}
 
+    @property
+    def sources_to_split(self) -> list[tuple[str, ...]]:
+        """participant_id, session_id and images of each session that is split, as the sheet names them."""
+        return [
+            (*ids_of([session])[0], *(getattr(session, contrast.lower()) for contrast in self.channels))
+            for session in self.labelled
+        ]
+
     def source_mask(self, wildcards: Any) -> str:
         """Params function: a session's mask as the sheet names it."""
         return self._by_ids[wildcards.participant, wildcards.session].mask
