@@ -96,7 +96,7 @@ def report_sessions():
 recorder = RunRecorder()
 if workflow.is_main_process:
     logger.addHandler(recorder)
-    for warning in plan.study.warnings:
+    for warning in [*plan.study.warnings, *plan.warnings]:
         logger.warning(warning)
     if changed := plan.changed_folds():
         logger.info(

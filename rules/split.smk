@@ -45,6 +45,7 @@ checkpoint split:
         library_inputs("split"),
         sheet=plan.with_split(plan.sheet),
         selection=paths.selection,
+        choices=of_sessions(plan.labelled, paths.series_selection),
     output:
         folds=paths.folds,
     log:
@@ -57,6 +58,7 @@ checkpoint split:
     params:
         left_out=plan.left_out,
         lacking=plan.missing_images,
+        sources=plan.sources_to_split,
         assignments=[(row.participant_id, row.fold, row.subset) for row in plan.assignments],
     message:
         "split: patients into test and folds"

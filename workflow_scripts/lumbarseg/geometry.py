@@ -124,10 +124,7 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
             space or axes that are not perpendicular, or has voxels that are not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: file not found; fix the path in the sheet")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty file; copy it again")
+    _require_content(path)
     if path.name.endswith(NIFTI_ENDINGS):
         voxels, affine, codes = _read_nifti(path)
     elif path.name.endswith(ITK_ENDINGS):
@@ -141,6 +138,62 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
         voxels = voxels.reshape(voxels.shape[:3])
     if voxels.ndim != 3 or voxels.size == 0:
         raise InputError(f"{path}: {_times(voxels.shape)} voxels are not one 3-D volume; extract one volume")
+    return _checked_volume(path, voxels, affine, codes)
+
+
+def load_layers(path: str | Path) -> list[nib.Nifti1Image]:
+    """Read the layers of a segmentation in MHA or NRRD: volumes on one grid, whose segments may overlap.
+
+    Args:
+        path: the file, with one number per voxel for each layer.
+
+    Returns:
+        An image as of `load_image` for each layer.
+
+    Raises:
+        InputError: as for `load_image`.
+    """
+    path = Path(path)
+    _require_content(path)
+    voxels, affine, codes = _read_itk(path, layered=True)
+    return [_checked_volume(path, voxels[..., layer], affine, codes) for layer in range(voxels.shape[3])]
+
+
+def header_fields(path: str | Path) -> dict[str, str]:
+    """Read the fields of an MHA or NRRD header that are not of the format itself; none if the file is not readable.
+
+    Raises:
+        InputError: the name of the file is not UTF-8.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(_name_for_itk(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return {}
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _name_for_itk(path: str | Path) -> str:
+    """Return a path as text that ITK accepts: it ends the process at names that are not UTF-8."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is not UTF-8; rename the file or its folder") from None
+    return name
+
+
+def _require_content(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: file not found; fix the path in the sheet")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: empty file; copy it again")
+
+
+def _checked_volume(
+    path: Path, voxels: NDArray[Any], affine: NDArray[np.floating], codes: tuple[int, int]
+) -> nib.Nifti1Image:
     if not (np.issubdtype(voxels.dtype, np.integer) or np.issubdtype(voxels.dtype, np.floating)):
         raise InputError(f"{path}: voxels are {voxels.dtype}, not single numbers; save it as a grey-scale image")
     _require_axes(path, affine)
@@ -207,14 +260,14 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
     return voxels, np.asarray(image.affine, dtype=np.float64), (sform or qform, qform or sform)
 
 
-def _read_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
+def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(_name_for_itk(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{path}: not a readable MHA or NRRD image ({reason}); copy it again") from error
     dimensions = image.GetDimension()
-    if dimensions != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+    if dimensions != 3 or (image.GetNumberOfComponentsPerPixel() != 1 and not layered):
         raise InputError(
             f"{path}: {dimensions} dimensions with {image.GetNumberOfComponentsPerPixel()} numbers per voxel are not one "
             "3-D volume; extract one volume"
@@ -222,7 +275,10 @@ def _read_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), _LPS_TO_RAS @ affine, (1, 1)
+    voxels = sitk.GetArrayFromImage(image)
+    # A list of one number per voxel is an axis of its own.
+    voxels = voxels.reshape(*voxels.shape[:3], -1).transpose(2, 1, 0, 3)
+    return voxels if layered else voxels[..., 0], _LPS_TO_RAS @ affine, (1, 1)
 
 
 def _require_axes(path: Path, affine: NDArray[np.floating]) -> None:

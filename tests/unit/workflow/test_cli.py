@@ -252,3 +252,15 @@ def test_any_arguments_end_in_usage_or_a_sentence(arguments, tmp_path_factory):
         with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()):
             status = main(arguments)
         assert (status, error.getvalue().count("\n")) == (1, 1), error.getvalue()
+
+
+def test_errors_name_files_whose_names_are_not_utf8(tmp_path):
+    code = "import os, sys\nfrom lumbarseg.workflow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    arguments = [b"segment", b"--bundle", b"caf\xe9.zip", b"--t2w", b"t\xe92", b"--output", b"out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "workflow_scripts"), "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(r"caf\udce9.zip: ")
+    assert "Traceback" not in done.stderr

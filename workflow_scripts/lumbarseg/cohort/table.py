@@ -6,17 +6,21 @@ This module is read each time Snakemake parses the workflow, so it imports nothi
 import csv
 import io
 import os
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import WINDOWS, read_text
+
+# Not removed by `str.strip`: zero-width blanks and the byte order mark, which come with text copied from web pages.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 
 
 def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
     """Read a tab-separated table with one header row.
 
-    What spreadsheets add is accepted: a byte order mark, Windows line ends, capital letters in column names, spaces
-    around cells, quotes around cells, and empty rows.
+    What spreadsheets add is accepted: UTF-16, Windows-1252, a byte order mark, line ends of Windows and of old Macs, capital
+    letters in column names, blanks around cells, quotes around cells, and empty rows, also above the header.
 
     Args:
         path: the file; it must exist.
@@ -27,15 +31,17 @@ def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> li
         missing cell is an empty text.
 
     Raises:
-        InputError: the file is not UTF-8 text, is not separated by tabs, lacks a required column or has one twice, or has
-            a cell with a line break.
+        InputError: the file is not text, is not separated by tabs, lacks a required column or has one twice, or has a cell
+            with a line break.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text; save it again as tab-separated text in UTF-8") from error
+    text, _ = read_text(path)
     reader = csv.reader(io.StringIO(text), delimiter="\t")
-    columns = [cell.strip().lower() for cell in next(reader, [])]
+    try:
+        lines = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}; save it again as tab-separated text") from error
+    filled = [(number, cells) for number, cells in lines if any(map(_bare, cells))]
+    columns = [_bare(cell).lower() for cell in filled[0][1]] if filled else []
     missing = [column for column in required if column not in columns]
     if missing:
         separator = next((mark for mark in ";," if len(columns) == 1 and mark in columns[0]), None)
@@ -48,14 +54,36 @@ def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> li
     if twice:
         raise InputError(f"{path}: column {', '.join(twice)} appears twice; remove or rename one")
     rows = []
-    for cells in reader:
+    for number, cells in filled[1:]:
         row = dict.fromkeys(columns, "") | {
-            column: cell.strip() for column, cell in zip(columns, cells, strict=False) if column
+            column: _bare(cell) for column, cell in zip(columns, cells, strict=False) if column
         }
         if any("\n" in cell for cell in cells):
-            raise InputError(
-                f"{path}, line {reader.line_num}: a cell contains a line break or an open quote; fix the cell"
-            )
+            raise InputError(f"{path}, line {number}: a cell contains a line break or an open quote; fix the cell")
         if any(row.values()):
-            rows.append((reader.line_num, row))
+            rows.append((number, row))
     return rows
+
+
+def _bare(cell: str) -> str:
+    """Return a cell without the blanks around it."""
+    bare = cell.strip()
+    while bare != (shorter := bare.strip(_INVISIBLE).strip()):
+        bare = shorter
+    return bare
+
+
+def whole_number_as_text(cell: str) -> str:
+    """Return an id without the decimals that spreadsheets add to whole numbers: 12 for 12.0 and for 12,00."""
+    return re.sub(r"(?a:^(\d+)[.,]0*$)", r"\1", cell)
+
+
+def encoding_warning(path: str | os.PathLike[str]) -> str:
+    """Return a sentence about a table whose encoding had to be guessed; empty for a table in Unicode.
+
+    Raises:
+        InputError: the file is not text.
+    """
+    if read_text(path)[1] != WINDOWS:
+        return ""
+    return f"{path}: not Unicode text, read as {WINDOWS}; if letters with accents are wrong, save it as UTF-8"

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import files_below, not_fetched
 
 _MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image
@@ -42,7 +43,8 @@ _OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile
 
 _NO_SPACING = (float("nan"), float("nan"))
 
-_ANGLE_TOLERANCE = 1e-3  # of direction cosines within a series
+_ANGLE_TOLERANCE = 1.5e-3  # of direction cosines within a series, which some headers round to three decimals
+_ECHO_TOLERANCE = 0.05  # relative; echo times of one volume may be rounded, or vary by measurement
 _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
 
@@ -53,7 +55,7 @@ class Slice:
 
     Attributes:
         file: the file.
-        series: its series and echo, the same for all slices of one volume.
+        series: its series.
         number: series number, for messages.
         patient: id and name, to distinguish patients; never written or shown.
         orientation: direction cosines of rows and columns, (6,).
@@ -72,7 +74,7 @@ class Slice:
     """
 
     file: Path
-    series: tuple[str, float]
+    series: str
     number: str
     patient: tuple[str, str]
     orientation: tuple[float, ...]
@@ -92,19 +94,30 @@ class Slice:
 
 @dataclass(frozen=True)
 class Series:
-    """The slices of one series and echo."""
+    """The slices of one series and echo.
+
+    Attributes:
+        slices: the slices.
+        kin: the other echoes of the same DICOM series.
+    """
 
     slices: tuple[Slice, ...]
+    kin: tuple["Series", ...] = field(default=(), compare=False)
 
     @cached_property
     def files(self) -> list[Path]:
         """The files, each once, sorted."""
         return sorted({one.file for one in self.slices})
 
+    @cached_property
+    def typical(self) -> Slice:
+        """The first of the slices whose headers have most times."""
+        return min(self.slices, key=lambda one: int(np.isnan([one.echo_time, one.repetition_time]).sum()))
+
     @property
     def contrast(self) -> Literal["T1w", "T2w"] | None:
         """The contrast that repetition, echo and inversion times belong to, if any."""
-        one = self.slices[0]
+        one = self.typical
         inverted = not np.isnan(one.inversion_time)
         if one.echo_time >= _T2W_SHORTEST_ECHO and not inverted:
             return "T2w"
@@ -132,12 +145,12 @@ class Series:
     @property
     def has_times(self) -> bool:
         """Whether its headers have an echo time."""
-        return not np.isnan(self.slices[0].echo_time)
+        return not np.isnan(self.typical.echo_time)
 
     @property
     def described(self) -> dict[str, Any]:
         """The series as it may be recorded: numbers and flags only, because names are typed by people."""
-        one = self.slices[0]
+        one = self.typical
         times = {
             "repetition_time_ms": one.repetition_time,
             "echo_time_ms": one.echo_time,
@@ -164,8 +177,33 @@ class Series:
     def _one_orientation(self) -> bool:
         return bool(np.ptp([one.orientation for one in self.slices], axis=0).max() <= _ANGLE_TOLERANCE)
 
+    @property
+    def _largest_angle(self) -> float:
+        """The largest angle between the normal of a slice and that of the first one, degrees."""
+        normals = [np.cross(*np.reshape(one.orientation, (2, 3))) for one in self.slices]
+        return float(np.degrees(np.arccos(np.clip(normals @ self._normal, -1, 1))).max())
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where each slice lies along the normal of the first one, mm."""
+        return np.array([float(np.dot(self._normal, one.position)) for one in self.slices])
+
+    def shares_places(self, other: "Series") -> bool:
+        """Return whether a slice of each lies at the same position."""
+        return bool(np.abs(self.places[:, None] - self._places_of(other)).min() < _SAME_PLACE)
+
+    def _places_of(self, other: "Series") -> np.ndarray:
+        return np.array([float(np.dot(self._normal, one.position)) for one in other.slices])
+
+    def _continues(self, other: "Series") -> bool:
+        """Return whether the slices of both are one stack at equal distances."""
+        together = Series((*self.slices, *other.slices))
+        gaps = np.diff(np.sort(together.places))
+        even = gaps.min() >= _SAME_PLACE and gaps.max() <= _GAP_TOLERANCE * np.median(gaps)
+        return bool(even and together.is_sagittal)
+
     def __str__(self) -> str:
-        one = self.slices[0]
+        one = self.typical
         plane = self.plane if self._one_orientation else "several planes"
         return (
             f"series {one.number}, {len(self.slices)} slices, {plane}, "
@@ -173,18 +211,26 @@ class Series:
         )
 
     def require_one_stack(self, folder: Path) -> None:
-        """Require parallel sagittal slices at equal distances, without duplicates and gaps.
+        """Require parallel sagittal slices at equal distances, without duplicates and gaps, and with one echo time.
 
         Raises:
-            InputError: names the files and distances.
+            InputError: names the files, distances, angles and echo times.
         """
         if not self.is_sagittal:
+            turned = "" if self._one_orientation else f", turned by up to {self._largest_angle:.2g} degrees"
             raise InputError(
-                f"{folder}: not a stack of parallel sagittal slices ({self}); name the folder of a sagittal series"
+                f"{folder}: not a stack of parallel sagittal slices ({self}{turned}); name the folder of a sagittal series"
             )
-        ordered = sorted(self.slices, key=lambda one: float(np.dot(self._normal, one.position)))
-        places = np.array([float(np.dot(self._normal, one.position)) for one in ordered])
-        gaps = np.diff(places)
+        for other in self.kin:
+            # Another echo has slices at the same positions. Slices between or next to those of the stack belong to it.
+            if self._continues(other):
+                times = " and ".join(f"{one.typical.echo_time:g} ms in {len(one.slices)}" for one in (self, other))
+                raise InputError(
+                    f"{folder}: the slices of series {self.typical.number} have unlike echo times, {times} of them (such as "
+                    f"{self.files[0].name} and {other.files[0].name}); export the series again"
+                )
+        ordered = [self.slices[number] for number in np.argsort(self.places, kind="stable")]
+        gaps = np.diff(np.sort(self.places))
         if gaps.size == 0:
             return
         if gaps.min() < _SAME_PLACE:
@@ -218,12 +264,12 @@ class FolderContent:
 def read_folder(folder: Path) -> FolderContent:
     """Find the MR series of one patient in a folder.
 
-    Files that are clearly something else (Thumbs.db, DICOMDIR, text, PDF, other modalities) and hidden files are counted
-    and ignored. A file that may be a slice is never ignored: if it is empty or damaged, the folder is refused, because a
-    slice lost at the end of a stack leaves no gap.
+    Files that are clearly something else (Thumbs.db, DICOMDIR, text, PDF, other modalities) are counted and ignored, hidden
+    files ignored. A file that may be a slice is never ignored: if it is empty or damaged, or was not fetched (a link without
+    its target, a pointer of git-annex or Git LFS), the folder is refused, because a slice lost at the end of a stack leaves no gap.
 
     Args:
-        folder: searched recursively. DICOM files need neither a particular name nor the 128-byte preamble.
+        folder: searched recursively, links to folders included. DICOM files need neither a particular name nor the 128-byte preamble.
 
     Returns:
         The series and the number of other files.
@@ -231,16 +277,18 @@ def read_folder(folder: Path) -> FolderContent:
     Raises:
         InputError: no MR image, a damaged or unreadable file, or images of more than one patient.
     """
-    grouped: dict[tuple[str, float], list[Slice]] = defaultdict(list)
-    other_files = 0
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if hidden or file.is_dir() or not (file.is_file() or file.is_symlink()):
+    grouped: dict[str, list[Slice]] = defaultdict(list)
+    no_dicom: list[Path] = []
+    no_image = 0
+    for file in files_below(folder):
+        if not _is_dicom(file):
+            no_dicom.append(file)
             continue
         slices = list(_slices(file))
-        other_files += not slices
+        no_image += not slices
         for one in slices:
             grouped[one.series].append(one)
+    other_files = len(no_dicom) + no_image
     if not grouped:
         raise InputError(
             f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path in the sheet"
@@ -250,15 +298,91 @@ def read_folder(folder: Path) -> FolderContent:
         raise InputError(
             f"{folder}: images of {len(patients)} patients in one folder; use a separate folder for each patient"
         )
-    series = [Series(tuple(slices)) for slices in grouped.values()]
+    _require_no_damaged_slice(no_dicom, grouped.values())
+    series = [one for slices in grouped.values() for one in _echoes(slices)]
     return FolderContent(
         sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time)), other_files
     )
 
 
+def _echoes(slices: list[Slice]) -> list[Series]:
+    """Separate the slices of a DICOM series into its echoes.
+
+    Echo times of one volume may differ a little between slices (98.8 and 98.80001, 99.94 and 99.96), or be missing in some.
+    Such slices are one echo if no two of them lie at the same position; where they do, they are volumes of their own.
+    """
+    by_time: dict[float, list[Slice]] = defaultdict(list)
+    for one in slices:
+        by_time[-1.0 if np.isnan(one.echo_time) else round(one.echo_time, 1)].append(one)
+    # Slices without a time are joined last, when it is known whether there are several echoes.
+    found: list[Series] = []
+    for time in sorted(by_time, key=lambda time: (time < 0, time)):
+        group = Series(tuple(by_time[time]))
+        near = [
+            one
+            for one in found
+            if (len(found) == 1 if time < 0 else abs(one.slices[-1].echo_time / time - 1) <= _ECHO_TOLERANCE)
+            and not one.shares_places(group)
+        ]
+        if near:
+            found[found.index(near[0])] = Series((*near[0].slices, *group.slices))
+        else:
+            found.append(group)
+    echo_of = {one: number for number, group in enumerate(found) for one in group.slices}
+    # In the order of the files, as they came.
+    series = [Series(tuple(one for one in slices if echo_of[one] == number)) for number in range(len(found))]
+    return [Series(one.slices, tuple(other for other in series if other is not one)) for one in series]
+
+
+def _require_no_damaged_slice(no_dicom: list[Path], found: Iterable[list[Slice]]) -> None:
+    """Reject a file that is not DICOM but bears a name like those of the slices in its folder.
+
+    Raises:
+        InputError: names the file.
+    """
+    names = {(one.file.parent, re.sub(r"\d+", "0", one.file.name)) for slices in found for one in slices}
+    for file in no_dicom:
+        if re.search(r"\d", file.name) and (file.parent, re.sub(r"\d+", "0", file.name)) in names:
+            raise InputError(
+                f"{file}: not DICOM, though its name is like those of the slices next to it; copy it again, or remove it if it is no slice"
+            )
+
+
 def find_series(folder: Path) -> list[Series]:
     """Return the series of `read_folder`."""
     return read_folder(folder).series
+
+
+def mr_headers(folder: Path, fields: Sequence[str]) -> Iterator[pydicom.Dataset]:
+    """Read some fields of all MR images of a folder, without the checks of `read_folder`.
+
+    Args:
+        folder: searched as by `read_folder`.
+        fields: keywords of the fields.
+
+    Raises:
+        InputError: a file that may be a slice is empty, damaged or not readable.
+    """
+    for file in files_below(folder):
+        if not _is_dicom(file):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                header = pydicom.dcmread(
+                    file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID", "Modality", *fields]
+                )
+                if _is_mr(header):
+                    yield header
+            except Exception as error:
+                if _may_be_slice(file):
+                    raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+
+
+def _is_mr(header: pydicom.Dataset) -> bool:
+    """Return whether a header is that of an MR image."""
+    sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+    return sop_class in _MR_CLASSES if sop_class else header.get("Modality") == "MR"
 
 
 def _may_be_slice(file: Path) -> bool:
@@ -282,7 +406,14 @@ def _is_dicom(file: Path) -> bool:
         with file.open("rb") as stream:
             head = stream.read(132)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
+        fetch = ", or fetch what the link leads to (`git annex get`, `datalad get`)" if file.is_symlink() else ""
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); copy it again or fix its permissions{fetch}"
+        ) from error
+    if placeholder := not_fetched(file, head):
+        raise InputError(
+            f"{file}: {placeholder} instead of the file; fetch its content, or remove it if it is no slice"
+        )
     if not head and _may_be_slice(file):
         raise InputError(f"{file}: empty file; copy it again, or remove it if it is no slice")
     # Without preamble, a file begins with an element of the file meta information or of group 0008, little endian.
@@ -294,9 +425,7 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _slices(file: Path) -> Iterator[Slice]:
-    """Yield the MR slices of a file; none if it holds no MR image."""
-    if not _is_dicom(file):
-        return
+    """Yield the MR slices of a DICOM file; none if it holds no MR image."""
     with file.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of small irregularities of vendors
         try:
@@ -310,7 +439,7 @@ def _slices(file: Path) -> Iterator[Slice]:
             raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
         # reading stopped before tag, type and length of the pixel data
         stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
-        if (sop_class not in _MR_CLASSES) if sop_class else (header.Modality != "MR"):
+        if not _is_mr(header):
             return
         try:
             yield from _frames(file, header)
@@ -338,7 +467,7 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
         repetition = _find(places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime")
         yield Slice(
             file=file,
-            series=(str(header.SeriesInstanceUID), -1.0 if np.isnan(echo_time) else round(echo_time, 1)),
+            series=str(header.SeriesInstanceUID),
             number=str(header.get("SeriesNumber", "") or "?"),
             patient=(
                 str(header.get("PatientID", "")).strip(),

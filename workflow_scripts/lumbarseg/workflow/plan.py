@@ -13,6 +13,7 @@ import yaml
 from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
+from lumbarseg.cohort.table import encoding_warning
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.errors import InputError
@@ -135,6 +136,12 @@ class Plan:
             # Images of too few patients for folds can still be converted and cut into patches.
             return str(error), []
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the sheet and a split made elsewhere that were read, but perhaps not as they were meant."""
+        files = [self.sheet, self.study.config.split.file] if self.all_sessions and not self.is_phantom else []
+        return [warning for file in files if file and (warning := encoding_warning(file))]
+
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
         return changed_folds(self.paths.folds, self.assignments)
@@ -214,6 +221,14 @@ class Plan:
         """Params function: by contrast, the DICOM folder or image file that the sheet names."""
         session = self._by_ids[wildcards.participant, wildcards.session]
         return {contrast: getattr(session, contrast.lower()) for contrast in self.channels}
+
+    @property
+    def sources_to_split(self) -> list[tuple[str, ...]]:
+        """participant_id, session_id and images of each session that is split, as the sheet names them."""
+        return [
+            (*ids_of([session])[0], *(getattr(session, contrast.lower()) for contrast in self.channels))
+            for session in self.labelled
+        ]
 
     def source_mask(self, wildcards: Any) -> str:
         """Params function: a session's mask as the sheet names it."""

@@ -47,14 +47,14 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
     from lumbarseg.deployment.bundle import CARD, MANIFEST, Bundle
-    from lumbarseg.workflow.joblog import job
+    from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle)
     names = [f"{name}.onnx" for name in (*bundle.model.networks, "meta_learner")] + [MANIFEST, CARD]
     room = arguments.output, names, [bundle.path], arguments.overwrite
     require_room(*room)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    terminal = os.fdopen(os.dup(2), "w")
+    terminal = open_terminal()
     with job(arguments.output / "export.log"), moved_together(*room) as made:
         from lumbarseg.deployment.export import export_onnx
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import lumbarseg
 from lumbarseg.errors import InputError
 from lumbarseg.workflow.cli import clear, export, segment, watch
+from lumbarseg.workflow.joblog import escape_undecodable
 
 _EXAMPLES = """\
 examples:
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (segment, export, watch, clear):
         command.add_parser(commands)
+    escape_undecodable()
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)

@@ -91,7 +91,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     forms = {3: ("bundle", "t2w", "output"), 4: ("bundle", "t2w", "t1w", "output")}
     positional_or_named(parser, arguments, ("bundle", "t2w", "output"), forms)
     from lumbarseg.deployment.bundle import Bundle
-    from lumbarseg.workflow.joblog import job
+    from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle)
     sources = _sources(bundle, arguments.t2w, arguments.t1w)
@@ -101,7 +101,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
         # Before TensorFlow is imported, so that it does not start the GPU's driver.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     threads = arguments.threads or len(os.sched_getaffinity(0))
-    terminal = os.fdopen(os.dup(2), "w")
+    terminal = open_terminal()
     inputs = [bundle.path, *sources.values()]
     room = arguments.output, RESULTS, inputs, arguments.overwrite
     require_room(*room)

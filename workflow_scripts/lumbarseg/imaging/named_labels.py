@@ -1,0 +1,202 @@
+"""Masks whose files carry the names of their labels, which say what the numbers alone do not.
+
+Read are the segments of 3D Slicer (`.seg.nrrd`), the label groups of MITK (NRRD), and the label tables in the headers of NIfTI
+files: that of Connectome Workbench and TotalSegmentator, and that of AFNI. ITK-SNAP writes names to a file of their own, read by
+`itksnap`.
+
+Sources: 3D Slicer's developer guide, “Segmentation labelmap file format”; MITK's `MultiLabelSegmentationIO`; `CaretExtension` of
+Connectome Workbench's NIfTI headers; AFNI's attribute `VALUE_LABEL_DTABLE`.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from lumbarseg.errors import InputError
+from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS, header_fields, load_image, load_layers
+from lumbarseg.itksnap import CLEAR
+from lumbarseg.labels import LabelTable
+
+_SEGMENT = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer)")
+_MITK = "org.mitk.multilabel.segmentation"
+_CARET_LABEL = re.compile(r"<Label\s[^>]*?Key\s*=\s*[\"'](-?\d+)[\"'][^>]*?(?:/>|>(.*?)</Label>)", re.DOTALL)
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_AFNI_LABEL = re.compile(r'"(-?\d+)"\s+"([^"]*)"')
+
+_SHOWN = 8  # names in a message
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label that a file describes: its name, and its value in one of the layers."""
+
+    name: str
+    value: int
+    layer: int = 0
+
+
+@dataclass(frozen=True)
+class NamedMask:
+    """A mask and the names of its labels.
+
+    Attributes:
+        layers: volumes on one grid, (i, j, k), in each of which a voxel has one label.
+        labels: the labels that the file describes.
+        may_be_cropped: whether the program that wrote the file may have left out empty margins of the grid.
+    """
+
+    layers: Sequence[nib.Nifti1Image]
+    labels: Sequence[Label]
+    may_be_cropped: bool
+
+    def to_classes(
+        self, values: Sequence[NDArray[np.integer]], table: LabelTable, path: str | Path
+    ) -> NDArray[np.uint8]:
+        """Convert the labels to class ids, by name.
+
+        A label whose name no class has is converted by its value, but only if the config says which values a class has. Letter
+        case and surrounding spaces are ignored. Voxels without a label are background.
+
+        Args:
+            values: of each layer, whole numbers, (i, j, k).
+            table: the classes.
+            path: the file, for messages.
+
+        Returns:
+            (i, j, k) uint8.
+
+        Raises:
+            InputError: a label has neither the name nor a value of a class, two labels share a value, or labels of two classes
+                overlap.
+        """
+        classes = np.full(values[0].shape, table.background, np.uint8)
+        meaning = self._meaning(values, table, path)
+        for layer, found in enumerate(values):
+            for value in np.unique(found).tolist():
+                class_id = meaning[layer, value]
+                if class_id == table.background:
+                    continue
+                places = found == value
+                overlapping = int((places & ~np.isin(classes, (table.background, class_id))).sum())
+                if overlapping:
+                    raise InputError(
+                        f"{path}: {overlapping} voxels of {table.names[class_id]} belong to another class too; let segments "
+                        "overwrite each other where they overlap, and save it again"
+                    )
+                classes[places] = class_id
+        return classes
+
+    def _meaning(
+        self, values: Sequence[NDArray[np.integer]], table: LabelTable, path: str | Path
+    ) -> dict[tuple[int, int], int]:
+        """Return the class of each value of each layer."""
+        by_name = {CLEAR.casefold(): table.background, "background": table.background} | {
+            tissue.name.strip().casefold(): tissue.id for tissue in table
+        }
+        by_value = {value: tissue.id for tissue in table if tissue.has_own_values for value in tissue.values}
+        names: dict[tuple[int, int], str] = {}
+        for label in self.labels:
+            if names.setdefault((label.layer, label.value), label.name) != label.name:
+                raise InputError(
+                    f"{path}: the labels “{names[label.layer, label.value]}” and “{label.name}” have the same value "
+                    f"{label.value}; save the segmentation again"
+                )
+        meaning: dict[tuple[int, int], int] = {}
+        unknown: dict[str, int] = {}
+        for layer, found in enumerate(values):
+            for value, count in zip(*np.unique(found, return_counts=True), strict=True):
+                name = names.get((layer, int(value)), "")
+                class_id = by_name.get(name.strip().casefold(), by_value.get(int(value)))
+                if value == 0 and (class_id is None or len(values) > 1):
+                    # Without a class of its own, 0 is where no label is.
+                    class_id = table.background
+                if class_id is None:
+                    shown = f"“{name}” ({value})" if name else f"{value} (without a name)"
+                    unknown[shown] = unknown.get(shown, 0) + int(count)
+                else:
+                    meaning[layer, int(value)] = class_id
+        if unknown:
+            raise InputError(
+                f"{path}: the labels {', '.join([*unknown][:_SHOWN])} in {sum(unknown.values())} voxels have the name of no "
+                f"class (classes: {', '.join(table.names)}); rename them in the program that wrote the file, or give their "
+                "values to classes (`values` in the config)"
+            )
+        return meaning
+
+
+def read_named_mask(path: str | Path) -> NamedMask | None:
+    """Read a mask whose file carries the names of its labels.
+
+    Args:
+        path: NIfTI, MHA or NRRD.
+
+    Returns:
+        The mask with its names; None if the file has no names, or is not readable.
+
+    Raises:
+        InputError: the file has names but not one volume of each layer, or its description of labels is damaged.
+    """
+    path = Path(path)
+    if path.name.endswith(ITK_ENDINGS) and path.is_file():
+        fields = header_fields(path)
+        try:
+            labels, is_slicer = list(_slicer(fields)) or list(_mitk(fields)), any(map(_SEGMENT.fullmatch, fields))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: damaged description of its labels ({error}); save it again") from error
+        if not labels:
+            return None
+        layers = load_layers(path)
+        if is_slicer and layers[0].shape == (1, 1, 1):
+            raise InputError(f"{path}: a segmentation without voxels; save it again, or name another file")
+        return NamedMask(layers, labels, may_be_cropped=is_slicer)
+    labels = list(_nifti(path)) if path.name.endswith(NIFTI_ENDINGS) else []
+    return NamedMask([load_image(path)], labels, may_be_cropped=False) if labels else None
+
+
+def _slicer(fields: Mapping[str, str]) -> Iterator[Label]:
+    """Yield the segments of 3D Slicer. Files before version 5 have a layer for each segment, and no numbers."""
+    segments: dict[int, dict[str, str]] = {}
+    for key, text in fields.items():
+        if found := _SEGMENT.fullmatch(key):
+            segments.setdefault(int(found[1]), {})[found[2]] = text
+    for number, segment in sorted(segments.items()):
+        layer = int(segment.get("Layer", number if "LabelValue" not in segment else 0))
+        yield Label(segment.get("Name", segment.get("ID", "")), int(segment.get("LabelValue", 1)), layer)
+
+
+def _mitk(fields: Mapping[str, str]) -> Iterator[Label]:
+    """Yield the labels of MITK, whose groups are layers."""
+    if fields.get("modality") != _MITK and f"{_MITK}.labelgroups" not in fields:
+        return
+    if f"{_MITK}.labelgroups" not in fields:
+        raise ValueError("of a version of MITK before 2023")
+    for layer, group in enumerate(json.loads(fields[f"{_MITK}.labelgroups"])):
+        for label in group["labels"] or []:
+            yield Label(str(label["name"]), int(label["value"]), layer)
+
+
+def _nifti(path: Path) -> Iterator[Label]:
+    """Yield the labels of tables in a NIfTI header."""
+    try:
+        header: Any = nib.load(path).header
+    except (ImageFileError, OSError, EOFError, ValueError):
+        return
+    for extension in getattr(header, "extensions", ()):
+        text = extension.content.decode("utf-8", "replace")
+        if "<LabelTable" in text:
+            for value, inner in _CARET_LABEL.findall(text):
+                name = _CDATA.sub(lambda part: html.escape(part[1]), inner)
+                yield Label(html.unescape(name), int(value))
+        elif "VALUE_LABEL_DTABLE" in text:
+            table = html.unescape(text.partition("VALUE_LABEL_DTABLE")[2]).partition("</AFNI_atr>")[0]
+            for value, name in _AFNI_LABEL.findall(table):
+                yield Label(name, int(value))
