@@ -128,3 +128,8 @@ def not_fetched(file: Path, head: bytes) -> str:
         return "a placeholder of iCloud"
     pointer = any(mark in head for mark in _POINTERS) and file.stat().st_size <= _LONGEST_POINTER
     return "a pointer of git-annex or Git LFS" if pointer else ""
+
+
+def printable(name: str) -> str:
+    """Return a file name as text that can be written and drawn: bytes that are not UTF-8 become escapes such as `\\udce9`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
