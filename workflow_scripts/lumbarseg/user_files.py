@@ -24,6 +24,9 @@ _MARKS = {
 # Control characters, but for tabs, line ends and the mark with which DOS ended files.
 _NO_TEXT = re.compile(r"[\0-\x08\x0e-\x19\x1b-\x1f]")
 
+# Folders of operating systems at the top of a disk, which often cannot be read.
+_SYSTEM_FOLDERS = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir"}
+
 _NOT_DOWNLOADED = ".icloud"
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/", b".git/annex/objects/")
 _LONGEST_POINTER = 2000  # bytes
@@ -71,7 +74,7 @@ def _decoded(content: bytes) -> tuple[str | None, str]:
 def files_below(folder: Path) -> list[Path]:
     """List the files below a folder, links to folders included.
 
-    Hidden files and folders are left out. Each folder is entered once, however many links lead to it, and no link leads back to a folder that contains it. A link whose
+    Hidden files and folders, and those of the operating system, are left out. Each folder is entered once, however many links lead to it, and no link leads back to a folder that contains it. A link whose
     target is missing is listed, so that a file that was not fetched (git-annex, datalad) is not lost unnoticed.
 
     Args:
@@ -100,7 +103,8 @@ def files_below(folder: Path) -> list[Path]:
             with os.scandir(place) as entries:
                 for entry in entries:
                     path = Path(entry.path)
-                    if entry.name.startswith(".") and not entry.name.endswith(_NOT_DOWNLOADED):
+                    hidden = entry.name.startswith(".") and not entry.name.endswith(_NOT_DOWNLOADED)
+                    if hidden or entry.name in _SYSTEM_FOLDERS:
                         continue
                     if path.is_dir():
                         pending.append(path)
@@ -124,3 +128,8 @@ def not_fetched(file: Path, head: bytes) -> str:
         return "a placeholder of iCloud"
     pointer = any(mark in head for mark in _POINTERS) and file.stat().st_size <= _LONGEST_POINTER
     return "a pointer of git-annex or Git LFS" if pointer else ""
+
+
+def printable(name: str) -> str:
+    """Return a file name as text that can be written and drawn: bytes that are not UTF-8 become escapes such as `\\udce9`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

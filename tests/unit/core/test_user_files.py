@@ -48,7 +48,7 @@ def test_read_text_reports_a_folder(tmp_path):
 
 def test_files_below_enters_links_to_folders_once_and_no_loop(tmp_path):
     study = tmp_path / "study"
-    for place in (study / "a", study / ".hidden", tmp_path / "elsewhere/deep"):
+    for place in (study / "a", study / ".hidden", study / "lost+found", tmp_path / "elsewhere/deep"):
         place.mkdir(parents=True)
         (place / "IM1").touch()
     (study / ".IM2").touch()

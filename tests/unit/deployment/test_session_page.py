@@ -1,5 +1,7 @@
 """The page of a session, and its table."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -26,12 +28,12 @@ def labels():
     return made
 
 
-def page(content, flags=()):
+def page(content, flags=(), title="Lumbar spine, p1"):
     t2w = 100.0 + 50 * content
     measures = measure(content, t2w, (4.0, 1.0, 1.0), TABLE)
     return session_page(
         t2w=t2w, labels=content, entropy=np.zeros(content.shape), spacing=(4.0, 1.0, 1.0), measures=measures, flags=flags,
-        title="Lumbar spine, p1", subtitle="UMD+TH, fold 1 of study small", table=TABLE,
+        title=title, subtitle="UMD+TH, fold 1 of study small", table=TABLE,
     )  # fmt: skip
 
 
@@ -61,6 +63,12 @@ def test_session_page_shows_flags_and_truncates_many(number):
     assert "Please check:" in shown
     assert "outside the training range: thing 0" in shown
     assert any("more lines" in text for text in shown) == (number > 8)
+
+
+def test_session_page_draws_the_name_of_a_folder_that_is_not_utf8():
+    figure = page(labels(), title="Lumbar spine, " + os.fsdecode(b"caf\xe9"))
+    figure.canvas.draw()
+    assert r"Lumbar spine, caf\udce9" in texts(figure)
 
 
 def test_session_page_draws_empty_and_single_slice_sessions():

@@ -319,6 +319,18 @@ def test_find_series_keeps_volumes_apart_that_have_slices_at_the_same_positions(
     ]  # fmt: skip
 
 
+def test_find_series_keeps_other_planes_of_a_series_apart(tmp_path):
+    write_series(tmp_path / "a", slices=range(4))
+    write_series(
+        tmp_path / "b", times=(4000.0, 100.2), slices=range(4, 7), orientation=(1, 0, 0, 0, 1, 0), step=(0, 0, 1)
+    )
+    write_series(tmp_path / "c", times=(4000.0, 99.8), slices=range(7, 9))
+    for file in (tmp_path / "c").iterdir():
+        edited(file, Rows=20)
+    found = sorted((len(one.slices), one.plane) for one in find_series(tmp_path))
+    assert found == [(2, "sagittal"), (3, "axial"), (4, "sagittal")]
+
+
 def test_convert_enters_links_to_folders_and_no_loop(tmp_path, out):
     write_series(tmp_path / "archive" / "t2")
     (tmp_path / "patient").mkdir()

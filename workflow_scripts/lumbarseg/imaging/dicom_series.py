@@ -192,6 +192,12 @@ class Series:
         """Return whether a slice of each lies at the same position."""
         return bool(np.abs(self.places[:, None] - self._places_of(other)).min() < _SAME_PLACE)
 
+    def could_include(self, other: "Series") -> bool:
+        """Return whether slices of another echo are parallel to those of this one, of their size, and at other positions."""
+        together = Series((*self.slices, *other.slices))
+        sizes = {one.size for one in together.slices}
+        return together._one_orientation and len(sizes) == 1 and not self.shares_places(other)
+
     def _places_of(self, other: "Series") -> np.ndarray:
         return np.array([float(np.dot(self._normal, one.position)) for one in other.slices])
 
@@ -309,7 +315,8 @@ def _echoes(slices: list[Slice]) -> list[Series]:
     """Separate the slices of a DICOM series into its echoes.
 
     Echo times of one volume may differ a little between slices (98.8 and 98.80001, 99.94 and 99.96), or be missing in some.
-    Such slices are one echo if no two of them lie at the same position; where they do, they are volumes of their own.
+    Such slices are one echo if they are parallel and of one size, and no two of them lie at the same position; otherwise they are
+    volumes of their own.
     """
     by_time: dict[float, list[Slice]] = defaultdict(list)
     for one in slices:
@@ -322,7 +329,7 @@ def _echoes(slices: list[Slice]) -> list[Series]:
             one
             for one in found
             if (len(found) == 1 if time < 0 else abs(one.slices[-1].echo_time / time - 1) <= _ECHO_TOLERANCE)
-            and not one.shares_places(group)
+            and one.could_include(group)
         ]
         if near:
             found[found.index(near[0])] = Series((*near[0].slices, *group.slices))
