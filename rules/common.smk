@@ -43,6 +43,8 @@ def read_plan():
 
 plan, results = read_plan()
 paths = plan.paths
+# What would stop planned jobs: a dry run reports it, a run does not begin.
+planning_problems = []
 if config["training"]["device"] == "cpu":
     os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
@@ -74,7 +76,9 @@ def scale_with_attempt(amount):
 
 
 def begin_run():
-    """Record this run for `watch` and `resume`; stop if an earlier one still has jobs in SLURM."""
+    """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM."""
+    for problem in planning_problems:
+        raise WorkflowError(problem)
     epochs = {
         "train_network": config["training"]["epochs"],
         "stack_fold": config["stacking"]["epochs"],

@@ -353,8 +353,8 @@ def test_draw_patient_gives_t1w_a_grid_of_its_own():
         t2w, t1w = (make_grid(patient, contrast) for contrast in ("T2w", "T1w"))
         assert not np.allclose(t2w.affine, t1w.affine, atol=0.01)
         assert 8 <= t1w.slices <= 10 and t1w.matrix in (144, 160, 168)
-    assert 0.3 < np.mean([patient.sequences["T1w"].matrix != patient.sequences["T2w"].matrix for patient in patients])
-    assert 0.3 < np.mean([patient.stacks["T1w"].slices != patient.stacks["T2w"].slices for patient in patients])
+    assert np.mean([patient.sequences["T1w"].matrix != patient.sequences["T2w"].matrix for patient in patients]) > 0.3
+    assert np.mean([patient.stacks["T1w"].slices != patient.stacks["T2w"].slices for patient in patients]) > 0.3
 
 
 def test_write_mask_uses_the_grid_of_the_converted_t2w(cohort, converted):
