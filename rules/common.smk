@@ -75,6 +75,16 @@ def scale_with_attempt(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def moving_image(wildcards):
+    """A session's T1w. A missing engine is reported once when the session is planned; `begin_run` stops then."""
+    problem = plan.registration_problem(wildcards)
+    if problem and problem not in planning_problems:
+        planning_problems.append(problem)
+        if workflow.is_main_process:
+            logger.warning(problem)
+    return paths.nifti("T1w").format(**wildcards)
+
+
 def begin_run():
     """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM."""
     for problem in planning_problems:

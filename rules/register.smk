@@ -1,16 +1,6 @@
 """T1w moved onto T2w (Section 3.1.1)."""
 
 
-def moving_image(wildcards):
-    """A session's T1w. A missing engine is reported once when the session is planned; `begin_run` stops then."""
-    problem = plan.registration_problem(wildcards)
-    if problem and problem not in planning_problems:
-        planning_problems.append(problem)
-        if workflow.is_main_process:
-            logger.warning(problem)
-    return paths.nifti("T1w").format(**wildcards)
-
-
 rule register_session:
     input:
         library_inputs("register_session"),
