@@ -16,6 +16,7 @@ rule select_sessions:
             path for session in plan.with_masks for path in of_sessions([session], *map(paths.sidecar, plan.channels))
         ],
         choices=of_sessions(plan.with_masks, paths.series_selection),
+        registrations=of_sessions(plan.with_masks, paths.registration_report) if plan.has_t1w else [],
     output:
         cohort=paths.metrics("cohort.csv"),
         selection=paths.selection,

@@ -17,6 +17,7 @@ from lumbarseg.cohort.table import encoding_warning
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.errors import InputError
+from lumbarseg.imaging.registration.fsl_installation import require_flirt
 from lumbarseg.phantom.cohort import participant_ids
 from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_sessions
 
@@ -256,6 +257,17 @@ class Plan:
         registration = self.study.config.registration
         unused = set() if registration.engine == "flirt" else {"flirt"}
         return registration.model_dump(mode="json", exclude=unused)
+
+    def registration_problem(self, wildcards: Any) -> str:
+        """Return why a session whose T1w is not registered yet cannot be registered; empty if it can be."""
+        registered = self.paths.registered.format(participant=wildcards.participant, session=wildcards.session)
+        if self.study.config.registration.engine != "flirt" or Path(registered).exists():
+            return ""
+        try:
+            require_flirt()
+        except InputError as error:
+            return str(error)
+        return ""
 
     # ---- networks and models ----------------------------------------------------------------------------------------------
 
