@@ -186,7 +186,7 @@ def _name_for_itk(path: str | Path) -> str:
 
 def _require_content(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"{path}: file not found; fix the path in the sheet")
+        raise InputError(f"{path}: file not found; fix the path")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file; copy it again")
 

@@ -71,6 +71,11 @@ def _decoded(content: bytes) -> tuple[str | None, str]:
     return None, UNICODE
 
 
+def user_sidecar(image: Path) -> Path:
+    """Return where the JSON sidecar of an image file lies, if there is one."""
+    return image.with_name(re.sub(r"(\.nii)?\.\w+$", "", image.name) + ".json")
+
+
 def files_below(folder: Path) -> list[Path]:
     """List the files below a folder, links to folders included.
 

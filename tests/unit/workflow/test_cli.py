@@ -98,9 +98,9 @@ def test_the_installed_command_and_the_module_are_the_same():
 )
 def test_segment_takes_named_and_positional_paths(bundle, paths, tmp_path):
     paths = [str(tmp_path / "out") if path == "OUT" else path for path in paths]
-    assert main(["segment", *paths, "--device", "cpu", "--threads", "3"]) == 0
+    assert main(["segment", *paths, "--device", "cpu", "--threads", "1"]) == 0
     sources = {"T2w": Path("dicom/T2"), "T1w": Path("dicom/T1")}
-    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 3))]
+    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 1))]
 
 
 def test_segment_takes_t2w_alone_for_a_bundle_of_t2w(bundle, tmp_path):
@@ -133,6 +133,12 @@ def test_segment_refuses_images_that_do_not_match_the_bundle(bundle, channels, i
         (["segment", "best.zip", "t2.mha", "out", "--t1w", "t1.mha"], "name every path by its option, or give"),
         (["segment", "best.zip", "t2.mha", "out", "--threads", "0"], "invalid whole number above 0 value: '0'"),
         (["segment", "best.zip", "t2.mha", "out", "--device", "tpu"], "invalid choice: 'tpu'"),
+        (["segment", "best.zip", "t2.mha", ""], "invalid path value: ''"),
+        (["segment", "--bundle", "best.zip", "--t2w", " ", "--output", "out"], "invalid path value: ' '"),
+        (
+            ["segment", "best.zip", "t2.mha", "t1.mha", "out", "--threads", "200000"],
+            "--threads 200000: this process may use",
+        ),
         (["export", "best.zip"], "give the paths alone in the order of the second usage line"),
         (["forget"], "invalid choice: 'forget'"),
         ([], "the following arguments are required: COMMAND"),
@@ -208,7 +214,24 @@ def test_segment_replaces_earlier_results_only_if_asked_and_then_all_of_them(bun
     )
     assert texts(out) == earlier
     assert main([*arguments, "--overwrite"]) == 0
-    assert texts(out) == {"labels.nii.gz": "new", "page.pdf": "new", "notes.txt": "mine"}
+    assert texts(out) == {"labels.nii.gz": "new", "page.pdf": "new", "notes.txt": "mine", "segment.log": ""}
+
+
+def test_segment_never_replaces_a_log_or_the_sidecar_of_an_image(bundle, tmp_path, capsys):
+    bundle.manifest["channels"] = ["T2w"]
+    notes, out = tmp_path / "notes.txt", tmp_path / "out"
+    out.mkdir()
+    notes.write_text("mine")
+    (out / "segment.log").symlink_to(notes)
+    (out / "segment-2.log").mkdir()
+    assert main(["segment", "best.zip", "t2.mha", str(out)]) == 0
+    assert notes.read_text() == "mine"
+    assert {path.name for path in out.iterdir()} == {"segment.log", "segment-2.log", "segment-3.log"}
+    for name in ("session.nii.gz", "session.json"):
+        (out / name).write_text(name)
+    assert main(["segment", "--overwrite", "best.zip", str(out / "session.nii.gz"), str(out)]) == 1
+    assert capsys.readouterr().err.startswith(f"{out}/session.json: read, and would be replaced by a result")
+    assert (out / "session.json").read_text() == "session.json"
 
 
 def test_segment_leaves_nothing_of_a_session_that_fails(bundle, tmp_path, monkeypatch):
@@ -223,7 +246,7 @@ def test_segment_leaves_nothing_of_a_session_that_fails(bundle, tmp_path, monkey
     (out / "labels.nii.gz").write_text("old")
     with pytest.raises(RuntimeError):
         main(["segment", "--overwrite", "best.zip", "t2.mha", "t1.mha", str(out)])
-    assert texts(out) == {"labels.nii.gz": "old"}
+    assert texts(out) == {"labels.nii.gz": "old", "segment.log": ""}
 
 
 @pytest.mark.parametrize("command", [["segment", "best.zip", "t2.mha", "t1.mha"], ["export", "best.zip"]])

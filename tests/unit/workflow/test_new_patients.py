@@ -34,8 +34,14 @@ def test_session_outcomes_say_what_became_of_a_session(plan, tmp_path):
     )
     assert list(session_outcomes(plan)) == ["sub-p1_ses-01: NOT segmented: t2.nii.gz: damaged; copy it again"]
     write(plan, tmp_path, paths.segmented)
+    write(plan, tmp_path, paths.log("convert_session", LABEL), text="12:00 done\n")
     write(plan, tmp_path, paths.log("measure_session", LABEL), text="12:01 stopped: out of memory\n")
     assert list(session_outcomes(plan)) == ["sub-p1_ses-01: segmented, but NOT measured: out of memory"]
+    write(plan, tmp_path, paths.log("convert_session", LABEL), paths.log("measure_session", LABEL), text="12:02 done\n")
     write(plan, tmp_path, paths.measures, *paths.session_page)
     write(plan, tmp_path, paths.session_flags, text='["DICOM-SEG not written: reason"]')
     assert list(session_outcomes(plan)) == ["sub-p1_ses-01: segmented; DICOM-SEG not written: reason"]
+    write(plan, tmp_path, paths.log("convert_session", LABEL), text="12:03 stopped: t2.nii.gz: damaged\n")
+    assert list(session_outcomes(plan)) == [
+        "sub-p1_ses-01: NOT segmented: t2.nii.gz: damaged (results of an earlier run are still there)"
+    ]

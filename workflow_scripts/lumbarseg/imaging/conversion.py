@@ -24,7 +24,7 @@ from lumbarseg.imaging.dicom_series import Series, has_preamble, read_folder
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series
-from lumbarseg.user_files import read_text
+from lumbarseg.user_files import read_text, user_sidecar
 
 Contrast = Literal["T1w", "T2w"]
 
@@ -92,7 +92,7 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
         loaded, fields = load_image(source), _user_sidecar(source)
         _require_sagittal(source, loaded)
     else:
-        raise InputError(f"{source}: neither a DICOM folder nor an image; fix the path in the sheet")
+        raise InputError(f"{source}: neither a DICOM folder nor an image; fix the path")
     values = np.asanyarray(loaded.dataobj)
     if values.min() == values.max():
         raise InputError(
@@ -234,7 +234,7 @@ def _with_original_names(output: str, inbox: Path, files: list[Path]) -> list[st
 
 
 def _user_sidecar(source: Path) -> dict[str, Any]:
-    sidecar = source.with_name(re.sub(r"(\.nii)?\.\w+$", "", source.name) + ".json")
+    sidecar = user_sidecar(source)
     fields: Any = {}
     if sidecar.is_file():
         try:

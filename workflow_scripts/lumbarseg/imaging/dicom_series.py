@@ -296,9 +296,7 @@ def read_folder(folder: Path) -> FolderContent:
             grouped[one.series].append(one)
     other_files = len(no_dicom) + no_image
     if not grouped:
-        raise InputError(
-            f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path in the sheet"
-        )
+        raise InputError(f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path")
     patients = {one.patient for slices in grouped.values() for one in slices}
     if len(patients) > 1:
         raise InputError(

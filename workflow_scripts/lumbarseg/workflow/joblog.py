@@ -89,6 +89,10 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
         os.write(terminal, f"{sentence}\n".encode(errors="backslashreplace"))
         sys.stderr.flush()
         os._exit(1)
+    except KeyboardInterrupt:
+        logger.info("stopped by Ctrl-C")
+        os.write(terminal, b"stopped by Ctrl-C; finished work is kept\n")
+        os._exit(130)
 
 
 def _handle_termination() -> None:

@@ -1,6 +1,7 @@
 """Arguments that commands share."""
 
 import argparse
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +61,16 @@ def positive_int(text: str) -> int:
     return number
 
 
+def path(text: str) -> Path:
+    """Parse a path; empty text, as of a variable of the shell that is not set, would mean this folder."""
+    if not text.strip():
+        raise ValueError(text)
+    return Path(text)
+
+
+path.__name__ = "path"
+
+
 def positive_seconds(text: str) -> float:
     """Parse a number of seconds above 0."""
     number = float(text)
@@ -74,7 +85,7 @@ positive_int.__name__ = "whole number above 0"  # argparse shows it: "invalid â€
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the folder of the results."""
-    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the results; created if missing")
+    parser.add_argument("--output", type=path, metavar="OUT", help="folder of the results; created if missing")
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -108,6 +119,26 @@ def require_room(folder: Path, names: Sequence[str], inputs: Sequence[Path], ove
         raise InputError(
             f"{folder}: has {shown} already; name another folder as --output, or replace them with --overwrite"
         )
+
+
+def new_log(folder: Path, name: str) -> Path:
+    """Create a log that replaces none: `<name>.log`, or with a number if there is one.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    for number in itertools.count(1):
+        log = folder / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
+        try:
+            log.open("x").close()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot write to the folder ({error.strerror}); name another one as --output"
+            ) from error
+        return log
+    raise AssertionError("numbers do not end")
 
 
 def _same(one: Path, other: Path) -> bool:

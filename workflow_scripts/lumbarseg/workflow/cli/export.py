@@ -2,13 +2,14 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 from lumbarseg.workflow.cli.arguments import (
     add_command,
     add_output,
     moved_together,
+    new_log,
+    path,
     positional_or_named,
     require_room,
 )
@@ -32,9 +33,9 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands, "export", "write the networks of a bundle as ONNX", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
     )
-    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
+    parser.add_argument("--bundle", type=path, metavar="BUNDLE", help="file made by `snakemake bundle`")
     add_output(parser)
-    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("positional", type=path, nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
@@ -55,7 +56,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     require_room(*room)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = open_terminal()
-    with job(arguments.output / "export.log"), moved_together(*room) as made:
+    with job(new_log(arguments.output, "export")), moved_together(*room) as made:
         from lumbarseg.deployment.export import export_onnx
 
         export_onnx(bundle, made, lambda name: print(arguments.output / name, file=terminal, flush=True))

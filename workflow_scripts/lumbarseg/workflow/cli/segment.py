@@ -12,6 +12,8 @@ from lumbarseg.workflow.cli.arguments import (
     add_command,
     add_output,
     moved_together,
+    new_log,
+    path,
     positional_or_named,
     positive_int,
     require_room,
@@ -54,13 +56,13 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands, "segment", "segment one patient with a bundle", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
     )
-    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
+    parser.add_argument("--bundle", type=path, metavar="BUNDLE", help="file made by `snakemake bundle`")
     parser.add_argument(
-        "--t2w", type=Path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
+        "--t2w", type=path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
     )
     parser.add_argument(
         "--t1w",
-        type=Path,
+        type=path,
         metavar="T1W",
         help="sagittal T1w series of the same session, if the bundle was trained with T1w",
     )
@@ -77,7 +79,7 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="CPU threads of the networks (default: all that this process may use)",
     )
-    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("positional", type=path, nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
@@ -90,7 +92,11 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     forms = {3: ("bundle", "t2w", "output"), 4: ("bundle", "t2w", "t1w", "output")}
     positional_or_named(parser, arguments, ("bundle", "t2w", "output"), forms)
+    available = len(os.sched_getaffinity(0))
+    if (threads := arguments.threads or available) > available:
+        parser.error(f"--threads {threads}: this process may use {available} processors")
     from lumbarseg.deployment.bundle import Bundle
+    from lumbarseg.user_files import user_sidecar
     from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle)
@@ -100,12 +106,11 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.device == "cpu":
         # Before TensorFlow is imported, so that it does not start the GPU's driver.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    threads = arguments.threads or len(os.sched_getaffinity(0))
     terminal = open_terminal()
-    inputs = [bundle.path, *sources.values()]
+    inputs = [bundle.path, *sources.values(), *map(user_sidecar, sources.values())]
     room = arguments.output, RESULTS, inputs, arguments.overwrite
     require_room(*room)
-    with job(arguments.output / "segment.log"), moved_together(*room) as out:
+    with job(new_log(arguments.output, "segment")), moved_together(*room) as out:
         title = f"Lumbar spine, {arguments.output.resolve().name}"
         flags = _segment(bundle, sources, (out, title), (arguments.device, threads), terminal)
     for flag in flags:
