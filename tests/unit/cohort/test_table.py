@@ -66,7 +66,18 @@ def test_read_table_reads_one_table_in_every_encoding_and_line_end(tmp_path, enc
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [("12.0", "12"), ("012,00", "012"), ("3.", "3"), ("7", "7"), ("1.5", "1.5"), ("p1.0", "p1.0"), ("", "")],
+    [
+        ("12.0", "12"),
+        ("012,00", "012"),
+        ("3.", "3"),
+        ("7", "7"),
+        ("1.5", "1.5"),
+        ("p1.0", "p1.0"),
+        ("", ""),
+        ("1.000", "1.000"),
+        ("12,000", "12,000"),
+        ("5.0000", "5"),
+    ],
 )
 def test_whole_number_as_text_drops_the_decimals_of_whole_numbers_only(cell, text):
     assert whole_number_as_text(cell) == text

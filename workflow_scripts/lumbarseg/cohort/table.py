@@ -102,8 +102,11 @@ def _bare(cell: str) -> str:
 
 
 def whole_number_as_text(cell: str) -> str:
-    """Return an id without the decimals that spreadsheets add to whole numbers: 12 for 12.0 and for 12,00."""
-    return re.sub(r"(?a:^(\d+)[.,]0*$)", r"\1", cell)
+    """Return an id without the decimals that spreadsheets add to whole numbers: 12 for 12.0 and for 12,00.
+
+    Exactly three zeros are kept, because 1.000 and 1,000 may be 1 or 1000.
+    """
+    return re.sub(r"(?a:^(\d+)[.,](?!000$)0*$)", r"\1", cell)
 
 
 def encoding_warning(path: str | os.PathLike[str]) -> str:
