@@ -258,7 +258,7 @@ def test_dicom_takes_no_system_folder_for_a_patient(tmp_path, name):
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\x01b", "a ", "a\u00a0"])
 def test_write_sheet_rejects_names_that_a_sheet_cannot_hold(tmp_path, name):
     touch(tmp_path / "data", f"{name}/IM1")
-    with pytest.raises(InputError, match="a name with a control character .* or a blank at its end") as caught:
+    with pytest.raises(InputError, match=r"a name with a control character .* or a blank at its end") as caught:
         write_sheet(tmp_path / "sessions.tsv", "dicom", tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sessions.tsv").exists()
