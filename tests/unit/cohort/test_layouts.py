@@ -164,9 +164,11 @@ def test_mids_lists_images_whose_names_miss_the_layout(tmp_path, caplog):
         "sub-1/sub-1_T2w.img", "sub-1/sub-1_T2w_defaced.nii.gz", "sub-1/sub-1_t2w.nii.gz",
     ]  # fmt: skip
     touch(tmp_path / "data", *missed, "sub-3/sub-3_T2w.nii.gz", "sub-3/sub-3_T2w.json", "sub-3/sub-3_bold.nii.gz")
+    touch(tmp_path / "data", "sub-4/sub-4_T2w/1.dcm", "sub-4/sub-4_T2w/2.dcm")
     touch(tmp_path / "masks", "sub-3_T2w.nii.gz", "3.mgz", "labels.txt", "README")
     assert rows_of(tmp_path, "mids", tmp_path / "masks") == [("3", "01", "data/sub-3/sub-3_T2w.nii.gz", "", "")]
-    assert listed(caplog) == [*missed, f"{tmp_path / 'masks/3.mgz'}", f"{tmp_path / 'masks/sub-3_T2w.nii.gz'}"]
+    of_masks = [str(tmp_path / "masks" / name) for name in ("3.mgz", "sub-3_T2w.nii.gz")]
+    assert listed(caplog) == [*missed, "sub-4/sub-4_T2w", *of_masks]
 
 
 def test_mids_takes_no_image_from_a_masks_folder_inside(tmp_path, caplog):

@@ -146,6 +146,8 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
             of_session.setdefault("mask" if is_mask else stem[-3:].lower(), []).append(path)
         elif _may_be_image(path) and (apart or _LIKE_IMAGE.search(path.name)):
             found.passed_over.append(path)
+        elif not stem and path.parent.name.endswith(("_T2w", "_T1w")):  # a folder of DICOM files
+            found.passed_over.append(path.parent)
     # Files without a session are not joined with those of session 01: they are the patient's session 01 if no T2w is.
     for (participant, named), images in sorted(
         sessions.items(), key=lambda item: (item[0][0], item[0][1] or _ONLY_SESSION)
@@ -171,7 +173,7 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
             row[column] = str(sagittal[0])
             found.passed_over += [path for path in paths if path != sagittal[0]]
         found.rows.append(row)
-    found.passed_over.sort()
+    found.passed_over = sorted(set(found.passed_over))
     return found
 
 
