@@ -24,7 +24,7 @@ _HEAD = """################################################
 #  LABEL:   Label description
 ################################################
 """
-_LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"([^"]*)"\s*')
+_LINE = re.compile(r'\s*(\d{1,9})\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"([^"]*)"\s*')
 CLEAR = "Clear Label"
 """ITK-SNAP's name of label 0, the background."""
 

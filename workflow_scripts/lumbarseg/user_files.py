@@ -24,8 +24,11 @@ _MARKS = {
 # Control characters, but for tabs, line ends and the mark with which DOS ended files.
 _NO_TEXT = re.compile(r"[\0-\x08\x0e-\x19\x1b-\x1f]")
 
-# Folders of operating systems at the top of a disk, which often cannot be read.
-_SYSTEM_FOLDERS = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir"}
+# Folders of operating systems and of network storage, which often cannot be read; in lower case.
+_SYSTEM_FOLDERS = {
+    "lost+found", "system volume information", "$recycle.bin", "recycler", "@eadir", "@recycle", "#recycle", "#snapshot",
+    "__macosx",
+}  # fmt: skip
 
 _NOT_DOWNLOADED = ".icloud"
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/", b".git/annex/objects/")
@@ -43,19 +46,28 @@ def read_text(path: str | os.PathLike[str]) -> tuple[str, str]:
         path: the file; it must exist.
 
     Returns:
-        The text with line ends as `\\n`, whatever they are in the file, and its encoding: `UNICODE` or `WINDOWS`.
+        The text with line ends as `\\n`, whatever they are in the file, and without the end mark of DOS; its encoding:
+        `UNICODE` or `WINDOWS`.
 
     Raises:
-        InputError: the file cannot be read, or is no text.
+        InputError: the file cannot be read, is no text, or is in another encoding.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
     text, encoding = _decoded(content)
-    if text is None or _NO_TEXT.search(text):
+    if _NO_TEXT.search(content.decode("latin-1") if text is None else text):
         raise InputError(f"{path}: not a text file; save it again as text in UTF-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
+    if text is None:
+        raise InputError(f"{path}: text is not in UTF-8, UTF-16 or Windows-1252; save it as UTF-8")
+    return _without_end_mark(text.replace("\r\n", "\n").replace("\r", "\n")), encoding
+
+
+def _without_end_mark(text: str) -> str:
+    """Return a text without the marks (`\\x1a`) with which DOS ended and filled files."""
+    body = text.rstrip("\x1a\n")
+    return text if "\x1a" not in text[len(body) :] else f"{body}\n"
 
 
 def _decoded(content: bytes) -> tuple[str | None, str]:
@@ -76,11 +88,17 @@ def user_sidecar(image: Path) -> Path:
     return image.with_name(re.sub(r"(\.nii)?\.\w+$", "", image.name) + ".json")
 
 
+def is_system_folder(name: str) -> bool:
+    """Return whether a folder of this name belongs to the operating system or the network storage, not to the user."""
+    return name.lower() in _SYSTEM_FOLDERS
+
+
 def files_below(folder: Path) -> list[Path]:
     """List the files below a folder, links to folders included.
 
-    Hidden files and folders, and those of the operating system, are left out. Each folder is entered once, however many links lead to it, and no link leads back to a folder that contains it. A link whose
-    target is missing is listed, so that a file that was not fetched (git-annex, datalad) is not lost unnoticed.
+    Hidden files and folders, and those of the operating system, are left out. Each folder is entered once, however many
+    links lead to it, and no link leads back to a folder that contains it. A link whose target is missing is listed, so that
+    a file that was not fetched (git-annex, datalad) is not lost unnoticed.
 
     Args:
         folder: a folder, or a link to one.
@@ -109,7 +127,7 @@ def files_below(folder: Path) -> list[Path]:
                 for entry in entries:
                     path = Path(entry.path)
                     hidden = entry.name.startswith(".") and not entry.name.endswith(_NOT_DOWNLOADED)
-                    if hidden or entry.name in _SYSTEM_FOLDERS:
+                    if hidden or is_system_folder(entry.name):
                         continue
                     if path.is_dir():
                         pending.append(path)

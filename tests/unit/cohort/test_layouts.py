@@ -150,3 +150,117 @@ def test_write_sheet_rejects_names_that_are_not_utf8_but_ignores_those_it_does_n
     patient.rename(tmp_path / "data/case0")
     touch(tmp_path / "data", f"case0/{patient.name}", patient.name)
     assert write_sheet(sheet, "dicom", tmp_path / "data") == 1
+
+
+def listed(caplog):
+    """The names in the warning of files that are not in the sheet."""
+    found = [message.partition(" are not in the sheet: ")[2] for message in caplog.messages]
+    return [name for names in found if names for name in names.split(", ")]
+
+
+def test_mids_lists_images_whose_names_miss_the_layout(tmp_path, caplog):
+    missed = [
+        "derivatives/sub-3_T2w_seg-manual.nii.gz", "sub-1/sub-1_T2W.nii.gz", "sub-1/sub-1_T2w.NII.GZ",
+        "sub-1/sub-1_T2w.img", "sub-1/sub-1_T2w_defaced.nii.gz", "sub-1/sub-1_t2w.nii.gz",
+    ]  # fmt: skip
+    touch(tmp_path / "data", *missed, "sub-3/sub-3_T2w.nii.gz", "sub-3/sub-3_T2w.json", "sub-3/sub-3_bold.nii.gz")
+    touch(tmp_path / "data", "sub-4/sub-4_T2w/1.dcm", "sub-4/sub-4_T2w/2.dcm")
+    touch(tmp_path / "masks", "sub-3_T2w.nii.gz", "3.mgz", "labels.txt", "README")
+    assert rows_of(tmp_path, "mids", tmp_path / "masks") == [("3", "01", "data/sub-3/sub-3_T2w.nii.gz", "", "")]
+    of_masks = [str(tmp_path / "masks" / name) for name in ("3.mgz", "sub-3_T2w.nii.gz")]
+    assert listed(caplog) == [*missed, "sub-4/sub-4_T2w", *of_masks]
+
+
+def test_mids_takes_no_image_from_a_masks_folder_inside(tmp_path, caplog):
+    touch(tmp_path / "data", "sub-3/sub-3_T2w.nii.gz", "masks/sub-3_T2w.nii.gz")
+    rows = rows_of(tmp_path, "mids", tmp_path / "data/masks")
+    assert rows == [("3", "01", "data/sub-3/sub-3_T2w.nii.gz", "", "")]
+    assert listed(caplog) == ["masks/sub-3_T2w.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (("_T2w", "_ses-01_T1w", "_ses-01_dseg"), [("01", "_T2w", "", "")]),
+        (("_T2w", "_T1w", "_ses-01_T2w"), [("01", "_ses-01_T2w", "", "")]),
+        (("_T1w", "_dseg", "_ses-01_T2w"), [("01", "_ses-01_T2w", "", "")]),
+        (("_T2w", "_T1w", "_ses-02_T2w"), [("01", "_T2w", "_T1w", ""), ("02", "_ses-02_T2w", "", "")]),
+    ],
+)
+def test_mids_does_not_join_files_with_and_without_a_session(tmp_path, caplog, names, rows):
+    touch(tmp_path / "data", *(f"sub-1{name}.nii.gz" for name in names))
+    expected = [("1", session, *(name and f"data/sub-1{name}.nii.gz" for name in images)) for session, *images in rows]
+    assert rows_of(tmp_path, "mids") == expected
+    used = {name for _, *images in rows for name in images}
+    assert set(listed(caplog)) == {f"sub-1{name}.nii.gz" for name in names if name not in used}
+
+
+@pytest.mark.parametrize(
+    ("t2w", "masks", "chosen", "warned"),
+    [
+        ("_T2w", ("_T1w_dseg", "_T2w_dseg"), "_T2w_dseg", False),
+        ("_acq-sag_T2w", ("_acq-ax_dseg", "_acq-sag_dseg"), "_acq-sag_dseg", False),
+        ("_acq-sag_run-1_T2w", ("_acq-sag_run-2_T2w_dseg", "_dseg"), "_dseg", False),
+        ("_acq-sag_T2w", ("_acq-sag_dseg", "_acq-sag_T2w_desc-x_dseg"), "_acq-sag_T2w_desc-x_dseg", False),
+        ("_acq-sag_T2w", ("_acq-ax_dseg",), "_acq-ax_dseg", True),
+        ("_T2w", ("_T1w_dseg",), "_T1w_dseg", True),
+        ("_T2w", ("_space-T2w_label-spine_dseg",), "_space-T2w_label-spine_dseg", False),
+    ],
+)
+def test_mids_prefers_the_mask_named_like_the_t2w(tmp_path, caplog, t2w, masks, chosen, warned):
+    touch(tmp_path / "data", f"sub-1{t2w}.nii.gz", *(f"derivatives/sub-1{mask}.nii.gz" for mask in masks))
+    assert [row[4] for row in rows_of(tmp_path, "mids")] == [f"data/derivatives/sub-1{chosen}.nii.gz"]
+    assert listed(caplog) == [f"derivatives/sub-1{mask}.nii.gz" for mask in masks if mask != chosen]
+    message = f"the name of the mask sub-1{chosen}.nii.gz is that of another image than sub-1{t2w}.nii.gz, please check"
+    assert (message in caplog.text) == warned
+
+
+def test_mids_warns_of_participants_whose_number_is_ambiguous(tmp_path, caplog):
+    touch(tmp_path / "data", "sub-1/sub-1_T2w.nii.gz")
+    (tmp_path / "data/participants.tsv").write_text("participant_id\tage\n1.000\t61\n")
+    write_sheet(tmp_path / "sessions.tsv", "mids", tmp_path / "data")
+    assert "participants.tsv, line 2: participant_id “1.000” is not made of letters and digits alone" in caplog.text
+
+
+def test_spider_lists_files_of_a_patient_that_are_not_taken(tmp_path, caplog):
+    missed = ["images/1_t1.nii.gz", "images/2_T1.mha", "masks/2_t2.nii.gz"]
+    left_out = ["images/1_t2_SPACE.mha", "masks/1_t1.mha", "masks/1_t2_SPACE.mha", "images/@eaDir/1_t2.mha"]
+    touch(tmp_path / "data", "images/1_t2.mha", "masks/1_t2.mha", "images/2_t2.mha", *missed, *left_out)
+    assert len(rows_of(tmp_path, "spider")) == 2
+    assert listed(caplog) == missed
+
+
+def test_dicom_lists_masks_that_are_not_taken(tmp_path, caplog):
+    touch(tmp_path / "data", *(f"{name}/IM1" for name in "abcdef"))
+    touch(
+        tmp_path / "masks",
+        "a.nii.gz", "a.seg.nrrd", "b.NII.GZ", "c.dcm", "d.img", "e/mask.nii.gz", "f.mhd", "f.raw", "@eaDir/x",
+    )  # fmt: skip
+    rows = rows_of(tmp_path, "dicom", tmp_path / "masks")
+    assert [row[4] for row in rows] == ["masks/a.seg.nrrd", "", "", "", "", "masks/f.mhd"]
+    assert listed(caplog) == [
+        str(tmp_path / "masks" / name) for name in ("a.nii.gz", "b.NII.GZ", "c.dcm", "d.img", "e")
+    ]
+    assert "data/a: 2 files could be the mask; the sheet names a.seg.nrrd, please check" in caplog.text
+
+
+def test_dicom_takes_masks_next_to_the_folders(tmp_path, caplog):
+    touch(tmp_path / "data", "a/IM1", "a.nii.gz", "b.nii.gz")
+    rows = rows_of(tmp_path, "dicom", tmp_path / "data")
+    assert rows == [("p001", "01", "data/a", "data/a", "data/a.nii.gz")]
+    assert listed(caplog) == ["b.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "lost+found", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information"])
+def test_dicom_takes_no_system_folder_for_a_patient(tmp_path, name):
+    touch(tmp_path / "data", f"{name}/IM1", "case0/IM1")
+    assert rows_of(tmp_path, "dicom") == [("p001", "01", "data/case0", "data/case0", "")]
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\x01b", "a ", "a\u00a0"])
+def test_write_sheet_rejects_names_that_a_sheet_cannot_hold(tmp_path, name):
+    touch(tmp_path / "data", f"{name}/IM1")
+    with pytest.raises(InputError, match=r"a name with a control character .* or a blank at its end") as caught:
+        write_sheet(tmp_path / "sessions.tsv", "dicom", tmp_path / "data")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sessions.tsv").exists()

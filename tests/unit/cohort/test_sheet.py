@@ -40,6 +40,11 @@ def test_read_sheet_needs_no_t1w_column_for_t2w_studies(tmp_path):
         ([GOOD.replace("mask.nii.gz", "gone.nii.gz")], HEADER, r"line 2: `mask` not found at .*gone\.nii\.gz"),
         ([GOOD, "", GOOD], HEADER, "line 4: sub-A1_ses-01 is already in line 2"),
         ([GOOD.replace("sub-A1", "A_1")], HEADER, "participant_id “A_1” is not made of letters and digits"),
+        (
+            [GOOD.replace("sub-A1", "12,000")],
+            HEADER,
+            r"“12,000” is not .*; rename it \(as 12 or 12000, whichever is meant\)",
+        ),
     ],
 )
 def test_read_sheet_reports_mistakes_in_one_sentence(tmp_path, rows, header, message):

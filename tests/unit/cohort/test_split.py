@@ -141,6 +141,8 @@ def test_read_folds_accepts_numbers_as_patients(tmp_path):
         (lambda lines: ["p0\tone\ttrain", *lines], "line 2: fold “one” is not a whole number"),
         (lambda lines: ["p0\t1.5\ttrain", *lines], "line 2: fold “1.5” is not a whole number"),
         (lambda lines: ["p0\t\ttrain", *lines], "line 2: fold “” is not a whole number"),
+        (lambda lines: [f"p0\t{'9' * 5000}\ttrain", *lines], "line 2: fold “9{40}…” is not a whole number"),
+        (lambda lines: ["p0\t1.000\ttrain", *lines], "line 2: fold “1.000” is not a whole number"),
         (lambda lines: [*lines, "p0\t4\ttrain"], "line 32: fold 4 is not one of 1 to 3; .*`split.folds`"),
         (lambda lines: [*lines, "p0\t0\ttrain"], "line 32: fold 0 is not one of 1 to 3"),
         (

@@ -26,7 +26,16 @@ def test_read_table_accepts_what_spreadsheets_add(tmp_path):
         (b"participant_id\tfold\tfold\np1\t1\t2\n", "column fold appears twice"),
         (b"PK\x03\x04\x14\0\x06\0", "not a text file"),
         (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: field larger than field limit"),
-        (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "line 3: a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\t"site\np1\t1\tX\np2\t2\t"Y"\np3\t3\tX\n', "line 1: a cell contains a line break"),
+        (b'participant_id\t"fold\tsite"\np1\t1\tX\n', "line 1: a cell contains a tab or an open quote"),
+        (b'participant_id\tfold\tsite\np1\t"1\tX', "line 2: a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\tsite\np1\t"1\tX"\n', "line 2: a cell contains a tab or an open quote"),
+        (
+            b"participant_id\tfold\np1\t\t1\n",
+            "line 2: cell “1” is beyond the 2 columns of the header; remove the surplus tab",
+        ),
+        (b"participant_id\tfold\t\np1\t\t1\n", "line 2: cell “1” is beyond the 2 columns"),
     ],
 )
 def test_read_table_rejects_other_formats_in_one_sentence(tmp_path, content, message):
@@ -57,7 +66,18 @@ def test_read_table_reads_one_table_in_every_encoding_and_line_end(tmp_path, enc
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [("12.0", "12"), ("012,00", "012"), ("3.", "3"), ("7", "7"), ("1.5", "1.5"), ("p1.0", "p1.0"), ("", "")],
+    [
+        ("12.0", "12"),
+        ("012,00", "012"),
+        ("3.", "3"),
+        ("7", "7"),
+        ("1.5", "1.5"),
+        ("p1.0", "p1.0"),
+        ("", ""),
+        ("1.000", "1.000"),
+        ("12,000", "12,000"),
+        ("5.0000", "5"),
+    ],
 )
 def test_whole_number_as_text_drops_the_decimals_of_whole_numbers_only(cell, text):
     assert whole_number_as_text(cell) == text

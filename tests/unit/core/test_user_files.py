@@ -23,6 +23,9 @@ TEXT = "Málaga\tŒuvre €\nsecond line\n"
         (TEXT.encode("cp1252"), WINDOWS),
         (TEXT.replace("\n", "\r\n").encode("utf-16"), UNICODE),
         (TEXT.replace("\n", "\r").encode("cp1252"), WINDOWS),
+        (TEXT.replace("\n", "\r\n").encode("cp1252") + b"\x1a", WINDOWS),  # the end mark of DOS
+        (TEXT.encode() + b"\x1a\x1a\r\n", UNICODE),
+        (f"{TEXT.strip()}\x1a".encode("utf-16"), UNICODE),
     ],
 )
 def test_read_text_reads_what_spreadsheets_save(tmp_path, content, encoding):
@@ -32,13 +35,33 @@ def test_read_text_reads_what_spreadsheets_save(tmp_path, content, encoding):
 
 @pytest.mark.parametrize(
     "content",
-    [b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(256)), b"a\tb\n\x81\n", TEXT.encode("utf-16")[:-1], b"ab\0cd"],
-    ids=["a spreadsheet", "no letter of Windows-1252", "cut", "a zero"],
+    [b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(256)), TEXT.encode("utf-16")[:-1], b"ab\0cd", b"\x1a\0\x1a"],
+    ids=["a spreadsheet", "cut", "a zero", "end marks around a zero"],
 )
 def test_read_text_rejects_what_is_no_text(tmp_path, content):
     (tmp_path / "table.xlsx").write_bytes(content)
     with pytest.raises(InputError, match=r"table\.xlsx: not a text file; save it again"):
         read_text(tmp_path / "table.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Hôpital ê å", "mac_roman"), ("Špitál ťŤ", "cp1250"), ("助手", "shift-jis")]
+)
+def test_read_text_names_the_encodings_that_it_reads(tmp_path, text, encoding):
+    (tmp_path / "table.tsv").write_bytes(f"site\n{text}\n".encode(encoding))
+    message = r"table\.tsv: text is not in UTF-8, UTF-16 or Windows-1252; save it as UTF-8"
+    with pytest.raises(InputError, match=message):
+        read_text(tmp_path / "table.tsv")
+
+
+@pytest.mark.parametrize(
+    "name", ["lost+found", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information", "@eaDir", "#recycle"]
+)
+def test_files_below_leaves_out_system_folders(tmp_path, name):
+    for place in (name, "case1"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "IM1").touch()
+    assert files_below(tmp_path) == [tmp_path / "case1/IM1"]
 
 
 def test_read_text_reports_a_folder(tmp_path):

@@ -12,9 +12,10 @@ from lumbarseg.cohort.sheet import DEMOGRAPHICS
 from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS
-from lumbarseg.user_files import files_below
+from lumbarseg.user_files import files_below, is_system_folder
 
-COLUMNS = ("participant_id", "session_id", "t2w", "t1w", "mask", *DEMOGRAPHICS)
+_PATHS = ("t2w", "t1w", "mask")
+COLUMNS = ("participant_id", "session_id", *_PATHS, *DEMOGRAPHICS)
 
 Row = dict[str, str]
 
@@ -25,6 +26,17 @@ _IMAGE = re.compile(r"sub-(?P<participant>[A-Za-z0-9]+)_(?:ses-(?P<session>[A-Za
 _ONLY_SESSION = "01"
 _MASKS = re.compile(r"(^|_)(dseg|seg|mask|label[s]?)$")
 _SLICER_ENDINGS = (".seg.nrrd", ".seg.nhdr")
+
+# Files that may be meant as an image or a mask, although their names do not follow the layout.
+_LIKE_IMAGE = re.compile(r"t[12]w|seg|mask|label", re.IGNORECASE)
+_SIDECARS = (
+    ".json", ".tsv", ".csv", ".txt", ".label", ".html", ".md", ".pdf", ".png", ".jpg", ".svg", ".bval", ".bvec", ".raw", ".raw.gz",
+    ".zraw",
+)  # fmt: skip
+
+# Parts of a name (`desc-manual`) that a mask has in addition to those of its image.
+_OF_MASKS = ("atlas", "den", "desc", "label", "mode", "res", "seg", "space")
+_SAME_STEM, _SAME_ENTITIES, _OTHER_IMAGE = range(3)
 
 _SHOWN = 20  # files that a warning lists; the log has all
 
@@ -52,8 +64,8 @@ def write_sheet(path: str | Path, layout: str, folder: str | Path, masks: str | 
         The number of sessions.
 
     Raises:
-        InputError: the sheet exists already, the folder does not, it holds nothing in this layout, or a name in it is not
-            UTF-8.
+        InputError: the sheet exists already, the folder does not, it holds nothing in this layout, or a name in it cannot be
+            written to a sheet.
     """
     sheet, folder = Path(path), Path(folder)
     if sheet.exists():
@@ -68,6 +80,7 @@ def write_sheet(path: str | Path, layout: str, folder: str | Path, masks: str | 
             "the sheet by hand"
         )
     _require_utf8(found.rows)
+    _require_plain_names(found.rows)
     with atomic_write(sheet) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
         writer.writeheader()
@@ -91,6 +104,20 @@ def _require_utf8(rows: list[Row]) -> None:
         )
 
 
+def _require_plain_names(rows: list[Row]) -> None:
+    """Require paths that are read from a sheet as they are written to it.
+
+    Raises:
+        InputError: names the first that is not, with escapes.
+    """
+    for path in (row.get(column, "") for row in rows for column in _PATHS):
+        if path != path.strip() or re.search(r"[\0-\x1f]", path):
+            raise InputError(
+                f"{path!r}: a name with a control character (tab, line break) or a blank at its end, which a sheet cannot hold; rename the folder "
+                "or file"
+            )
+
+
 def _report_passed_over(folder: Path, paths: list[Path]) -> None:
     names = [str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path) for path in paths]
     for name in names:
@@ -107,33 +134,68 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
     demographics = _participants(folder)
     found = _Found()
     sessions: dict[tuple[str, str], dict[str, list[Path]]] = {}
+    masks_inside = masks if masks and masks != folder and masks.is_relative_to(folder) else None
     for path in dict.fromkeys([*files_below(folder), *(files_below(masks) if masks else [])]):
         stem, name = _stem(path), _IMAGE.match(path.name)
         is_mask = bool(_MASKS.search(stem)) or path.name.endswith(_SLICER_ENDINGS)
-        derived = not path.is_relative_to(folder) or path.relative_to(folder).parts[0] == "derivatives"
+        apart = not path.is_relative_to(folder) or bool(masks_inside and path.is_relative_to(masks_inside))
+        derived = apart or path.relative_to(folder).parts[0] == "derivatives"
         is_image = not is_mask and not derived and stem.endswith(("_T2w", "_T1w"))
         if name and (is_mask or is_image):
-            of_session = sessions.setdefault((name["participant"], name["session"] or _ONLY_SESSION), {})
+            of_session = sessions.setdefault((name["participant"], name["session"] or ""), {})
             of_session.setdefault("mask" if is_mask else stem[-3:].lower(), []).append(path)
-        elif stem and (is_image or (is_mask and path.name.startswith("sub-"))):
+        elif _may_be_image(path) and (apart or _LIKE_IMAGE.search(path.name)):
             found.passed_over.append(path)
-    for (participant, session), images in sorted(sessions.items()):
-        if "t2w" not in images:
+        elif not stem and path.parent.name.endswith(("_T2w", "_T1w")):  # a folder of DICOM files
+            found.passed_over.append(path.parent)
+    # Files without a session are not joined with those of session 01: they are the patient's session 01 if no T2w is.
+    for (participant, named), images in sorted(
+        sessions.items(), key=lambda item: (item[0][0], item[0][1] or _ONLY_SESSION)
+    ):
+        session = named or _ONLY_SESSION
+        if "t2w" not in images or (not named and "t2w" in sessions.get((participant, session), {})):
             found.passed_over += [path for paths in images.values() for path in paths]
             continue
         row = {"participant_id": participant, "session_id": session, **demographics.get(participant, {})}
-        for column, paths in images.items():
-            sagittal = [path for path in paths if "sag" in path.name.lower()] or paths
+        for column, paths in ((column, images[column]) for column in _PATHS if column in images):
+            likely = _likely_masks(paths, row["t2w"]) if column == "mask" else paths
+            sagittal = [path for path in likely if "sag" in path.name.lower()] or likely
             if len(sagittal) > 1:
                 logger.warning(
                     "sub-%s ses-%s: %d files could be the %s; the sheet names %s, please check",
                     participant, session, len(sagittal), column, sagittal[0].name,
                 )  # fmt: skip
+            if column == "mask" and _relation(sagittal[0], row["t2w"]) == _OTHER_IMAGE:
+                logger.warning(
+                    "sub-%s ses-%s: the name of the mask %s is that of another image than %s, please check",
+                    participant, session, sagittal[0].name, Path(row["t2w"]).name,
+                )  # fmt: skip
             row[column] = str(sagittal[0])
             found.passed_over += [path for path in paths if path != sagittal[0]]
         found.rows.append(row)
-    found.passed_over.sort()
+    found.passed_over = sorted(set(found.passed_over))
     return found
+
+
+def _may_be_image(path: Path) -> bool:
+    return bool(path.suffix) and not path.name.lower().endswith(_SIDECARS)
+
+
+def _likely_masks(masks: list[Path], t2w: str) -> list[Path]:
+    """Return the masks whose names agree best with that of the T2w."""
+    best = min(_relation(mask, t2w) for mask in masks)
+    return [mask for mask in masks if _relation(mask, t2w) == best]
+
+
+def _relation(mask: Path, t2w: str) -> int:
+    """Return how the name of a mask is related to that of a T2w: the same stem, nothing that differs, or another image's."""
+    of_mask, of_t2w = _stem(mask), _stem(Path(t2w))
+    if re.match(rf"{re.escape(of_t2w)}(?![A-Za-z0-9])", of_mask):
+        return _SAME_STEM
+    added = {part for part in of_mask.split("_") if "-" in part} - set(of_t2w.split("_"))
+    differs = any(not part.startswith(tuple(f"{key}-" for key in _OF_MASKS)) for part in added)
+    of_t1w = "t1w" in of_mask.lower() and "t2w" not in of_mask.lower()
+    return _OTHER_IMAGE if differs or of_t1w else _SAME_ENTITIES
 
 
 def _participants(folder: Path) -> dict[str, Row]:
@@ -143,12 +205,17 @@ def _participants(folder: Path) -> dict[str, Row]:
         return {}
     if warning := encoding_warning(table):
         logger.warning("%s", warning)
-    return {
-        whole_number_as_text(row["participant_id"].removeprefix("sub-")): {
-            name: row[name] for name in DEMOGRAPHICS if row.get(name, "n/a") != "n/a"
-        }
-        for _, row in read_table(table, ["participant_id"])
-    }
+    demographics = {}
+    for line, row in read_table(table, ["participant_id"]):
+        participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
+        if not re.fullmatch("[A-Za-z0-9]+", participant):
+            logger.warning(
+                "%s, line %d: participant_id “%s” is not made of letters and digits alone; its age, sex, weight and site are not "
+                "in the sheet",
+                table, line, row["participant_id"],
+            )  # fmt: skip
+        demographics[participant] = {name: row[name] for name in DEMOGRAPHICS if row.get(name, "n/a") != "n/a"}
+    return demographics
 
 
 def _spider(folder: Path, masks: Path | None) -> _Found:
@@ -156,7 +223,7 @@ def _spider(folder: Path, masks: Path | None) -> _Found:
     images, masks = folder / "images", masks or folder / "masks"
     found = _Found()
     # A link without its target has its place in the sheet, whose reader names it.
-    there = {path for place in (images, masks) if place.is_dir() for path in place.iterdir() if path.name[0] != "."}
+    there = {path for place in (images, masks) if place.is_dir() for path in place.iterdir() if not _is_hidden(path)}
     numbers = {path.name.removesuffix("_t2.mha") for path in there if path.parent == images and _is_spider_t2(path)}
     for number in sorted(numbers, key=lambda text: (not text.isdigit(), text.zfill(9))):
         row = {"participant_id": number, "session_id": "01", "t2w": str(images / f"{number}_t2.mha")}
@@ -164,7 +231,10 @@ def _spider(folder: Path, masks: Path | None) -> _Found:
             row[column] = str(path) if path in there else ""
         found.rows.append(row)
     # Of a patient in the sheet, T2-SPACE and the other masks are left out by the layout.
-    found.passed_over = sorted(path for path in there if path.name.split("_")[0] not in numbers)
+    left_out = {images / f"{number}_t2_SPACE.mha" for number in numbers}
+    left_out |= {masks / f"{number}_{other}.mha" for number in numbers for other in ("t1", "t2_SPACE")}
+    used = {Path(row[column]) for row in found.rows for column in _PATHS}
+    found.passed_over = sorted(there - left_out - used)
     return found
 
 
@@ -175,22 +245,36 @@ def _is_spider_t2(path: Path) -> bool:
 def _dicom(folder: Path, masks: Path | None) -> _Found:
     """Find one patient per folder, masks named like the folders. Patients get numbers instead of folder names."""
     found = _Found()
-    places = sorted(path for path in folder.iterdir() if path != masks and not path.name.startswith("."))
+    places = sorted(path for path in folder.iterdir() if path != masks and not _is_hidden(path))
     patients = [path for path in places if path.is_dir()]
-    by_stem: dict[str, Path] = {}
-    for path in sorted(masks.iterdir()) if masks else []:
-        if _stem(path):
-            by_stem[_stem(path)] = path
+    masks_there = sorted(path for path in masks.iterdir() if not _is_hidden(path)) if masks else []
+    by_stem: dict[str, list[Path]] = {}
+    for path in masks_there:
+        if _stem(path) and not path.is_dir():
+            by_stem.setdefault(_stem(path), []).append(path)
     for number, patient in enumerate(patients, start=1):
+        of_patient = by_stem.get(patient.name, [])
+        if len(of_patient) > 1:
+            logger.warning(
+                "%s: %d files could be the mask; the sheet names %s, please check",
+                patient, len(of_patient), of_patient[-1].name,
+            )  # fmt: skip
         found.rows.append({
             "participant_id": f"p{number:0{max(3, len(str(len(patients))))}d}", "session_id": "01",
-            "t2w": str(patient), "t1w": str(patient), "mask": str(by_stem.pop(patient.name, "")),
+            "t2w": str(patient), "t1w": str(patient), "mask": str(of_patient[-1]) if of_patient else "",
         })  # fmt: skip
-    found.passed_over = [*(path for path in places if not path.is_dir()), *by_stem.values()]
+    used = {Path(row[column]) for row in found.rows for column in _PATHS} | {folder}
+    files = (path for path in places if not path.is_dir())
+    others = (path for path in masks_there if not path.name.lower().endswith(_SIDECARS))
+    found.passed_over = [path for path in dict.fromkeys([*files, *others]) if path not in used]
     return found
 
 
 _LAYOUTS: dict[str, Callable[[Path, Path | None], _Found]] = {"mids": _mids, "spider": _spider, "dicom": _dicom}
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or is_system_folder(path.name)
 
 
 def _stem(path: Path) -> str:

@@ -89,7 +89,11 @@ def _session(sheet: Path, line: int, row: dict[str, str], channels: Sequence[str
     for column in ("participant_id", "session_id"):
         identity[column] = whole_number_as_text(row[column].removeprefix("sub-").removeprefix("ses-"))
         if not re.fullmatch("[A-Za-z0-9]+", identity[column]):
-            raise InputError(f"{place}: {column} “{row[column]}” is not made of letters and digits alone; rename it")
+            thousand = re.fullmatch(r"(?a:(\d+)[.,]000)", identity[column])
+            number = f" (as {thousand[1]} or {thousand[1]}000, whichever is meant)" if thousand else ""
+            raise InputError(
+                f"{place}: {column} “{row[column]}” is not made of letters and digits alone; rename it{number}"
+            )
     for contrast in channels:
         if not row[contrast.lower()]:
             raise InputError(

@@ -18,6 +18,7 @@ from lumbarseg.errors import InputError
 SUBSETS = ("train", "validation", "test")
 
 _COLUMNS = ("participant_id", "fold", "subset")
+_SHOWN = 40  # characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,9 @@ def _assignments(file: Path) -> Iterable[tuple[str, Assignment]]:
     for line, row in rows:
         place = f"{file}, line {line}"
         fold = whole_number_as_text(row["fold"])
-        if not re.fullmatch(r"(?a:\d+)", fold):
-            raise InputError(f"{place}: fold “{row['fold']}” is not a whole number; write 1, 2, 3 …")
+        if not re.fullmatch(r"(?a:\d{1,9})", fold):
+            shown = row["fold"] if len(row["fold"]) <= _SHOWN else f"{row['fold'][:_SHOWN]}…"
+            raise InputError(f"{place}: fold “{shown}” is not a whole number below a billion; write 1, 2, 3 …")
         subset = row["subset"].lower()
         if subset not in SUBSETS:
             raise InputError(f"{place}: subset “{row['subset']}” is not one of {', '.join(SUBSETS)}; rename it")
