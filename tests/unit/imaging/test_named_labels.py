@@ -1,5 +1,6 @@
 """Masks whose files carry the names of their labels."""
 
+import gzip
 import json
 
 import nibabel as nib
@@ -211,6 +212,46 @@ def test_read_mask_reads_label_tables_of_nifti_headers(tmp_path, drawn, t2w, cod
     save(drawn, {1: "vertebrae_L1", 2: "Sacrum"})
     with pytest.raises(InputError, match=r"“vertebrae_L1” \(1\)"):
         read_mask(tmp_path / "mask.nii.gz", t2w, LABELS)
+
+
+def test_read_mask_rejects_damaged_nifti_files_in_one_sentence(tmp_path, drawn, t2w):
+    image = volume(drawn, AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(30, CARET.encode()))
+    nib.save(image, tmp_path / "mask.nii")
+    content = (tmp_path / "mask.nii").read_bytes()
+    packed = bytearray(gzip.compress(content))
+    packed[len(packed) // 2 :] = bytes(len(packed) - len(packed) // 2)
+
+    def with_number(at, number, size):
+        return content[:at] + number.to_bytes(size, "little") + content[at + size :]
+
+    damaged = {
+        "datatype.nii": with_number(70, 999, 2),
+        "large.nii": with_number(352, 10**6, 4),
+        "small.nii": with_number(352, 7, 4),
+        "offset.nii": content[:108] + np.float32(np.inf).tobytes() + content[112:],
+        "stream.nii.gz": bytes(packed),
+        "cut.nii.gz": gzip.compress(content)[:80],
+    }
+    for name, damage in damaged.items():
+        (tmp_path / name).write_bytes(damage)
+        with pytest.raises(InputError, match=rf"{name}: not a readable NIfTI image \(.*\); copy it again"):
+            read_mask(tmp_path / name, t2w, LABELS)
+
+
+@pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nii", "mask.seg.nrrd", "mask.mha"])
+def test_read_mask_rejects_files_that_were_not_fetched(tmp_path, t2w, name):
+    path = tmp_path / name
+    for pointer in ("/annex/objects/MD5E-s9--0.nii.gz\n", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"):
+        path.write_text(pointer)
+        with pytest.raises(
+            InputError, match="a pointer of git-annex or Git LFS instead of the file; fetch its content"
+        ):
+            read_mask(path, t2w, LABELS)
+    path.unlink()
+    path.symlink_to(tmp_path / ".git/annex/objects/none")
+    with pytest.raises(InputError, match="the file that the link leads to is missing; fetch it"):
+        read_mask(path, t2w, LABELS)
 
 
 def test_read_mask_reads_numbers_where_a_file_has_no_names(tmp_path, drawn, t2w):

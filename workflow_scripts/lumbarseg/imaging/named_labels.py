@@ -18,11 +18,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS, header_fields, load_image, load_layers
+from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS, NIFTI_ERRORS, header_fields, load_image, load_layers
 from lumbarseg.itksnap import CLEAR
 from lumbarseg.labels import LabelTable
 
@@ -188,7 +187,7 @@ def _nifti(path: Path) -> Iterator[Label]:
     """Yield the labels of tables in a NIfTI header."""
     try:
         header: Any = nib.load(path).header
-    except (ImageFileError, OSError, EOFError, ValueError):
+    except NIFTI_ERRORS:
         return
     for extension in getattr(header, "extensions", ()):
         text = extension.content.decode("utf-8", "replace")
