@@ -37,6 +37,7 @@ _HEAVIEST = 650.0  # kg; more is impossible
 _FIRST_MR_YEAR = 1980  # an earlier study date is a dummy
 # Written by anonymisers and by the null dates of databases and spreadsheets.
 _DUMMY_BIRTH_DATES = {date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31)}
+_FIRST_BIRTH_YEAR = 1850  # an earlier birth date is a dummy; nobody of that age has had MR
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 # An ending of DICOM files and more behind it, as of archives, unfinished downloads and copies.
@@ -588,13 +589,19 @@ def _age(header: pydicom.Dataset) -> int | None:
     if stated and int(stated[1]) > 0:
         age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
     if age is None or age > _OLDEST:
-        born, scanned = (_date(header.get(name)) for name in ("PatientBirthDate", "StudyDate"))
+        born, scanned = birth_date(header.get("PatientBirthDate")), _date(header.get("StudyDate"))
         age = None
-        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR and born not in _DUMMY_BIRTH_DATES:
+        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR:
             age = scanned.year - born.year - ((scanned.month, scanned.day) < (born.month, born.day))
     if age is None or age > _OLDEST:
         return None
     return min(age, _OLDEST_REPORTED + 1)
+
+
+def birth_date(value: Any) -> date | None:
+    """Return a PatientBirthDate; None for a dummy or what is no date."""
+    born = _date(value)
+    return None if born is None or born in _DUMMY_BIRTH_DATES or born.year < _FIRST_BIRTH_YEAR else born
 
 
 def _date(value: Any) -> date | None:
