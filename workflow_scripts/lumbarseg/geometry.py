@@ -18,9 +18,12 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import not_fetched
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 ITK_ENDINGS = (".mha", ".mhd", ".nrrd", ".nhdr")
+# what nibabel raises for damaged files: a header that is none, sizes that are negative or beyond the file, broken compression
+NIFTI_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 
 # the directions in which the view's three indices grow: left, inferior, posterior
 _SAGITTAL = axcodes2ornt(("L", "I", "P"))
@@ -186,9 +189,19 @@ def _name_for_itk(path: str | Path) -> str:
 
 def _require_content(path: Path) -> None:
     if not path.is_file():
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: the file that the link leads to is missing; fetch it (`git annex get`, `datalad get`) or fix the link"
+            )
         raise InputError(f"{path}: file not found; fix the path")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file; copy it again")
+    with path.open("rb") as stream:
+        placeholder = not_fetched(path, stream.read(200))
+    if placeholder:
+        raise InputError(
+            f"{path}: {placeholder} instead of the file; fetch its content (`git annex get`, `git lfs pull`)"
+        )
 
 
 def _checked_volume(
@@ -248,7 +261,7 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
     try:
         image: Any = nib.load(path)
         voxels = np.asanyarray(image.dataobj).copy()  # a copy, because nibabel maps uncompressed files
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+    except NIFTI_ERRORS as error:
         raise InputError(f"{path}: not a readable NIfTI image ({error}); copy it again") from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path}: {type(image).__name__} instead of NIfTI; convert it to NIfTI")

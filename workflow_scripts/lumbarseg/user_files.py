@@ -149,6 +149,7 @@ def not_fetched(file: Path, head: bytes) -> str:
     """
     if file.name.endswith(_NOT_DOWNLOADED):
         return "a placeholder of iCloud"
+    head = head.replace(b"\\", b"/")  # as Windows writes paths
     pointer = any(mark in head for mark in _POINTERS) and file.stat().st_size <= _LONGEST_POINTER
     return "a pointer of git-annex or Git LFS" if pointer else ""
 

@@ -111,6 +111,7 @@ def test_not_fetched_recognises_pointers_but_no_ordinary_file(tmp_path):
     pointers = {
         "IM1": "/annex/objects/MD5E-s100--abc.dcm\n",
         "IM2": "../../.git/annex/objects/a/b/c/c",
+        "IM6": r"..\..\.git\annex\objects\a\b\c\c",  # Windows
         "IM3": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
         ".IM4.icloud": "bplist00",
     }

@@ -243,6 +243,10 @@ def test_convert_ignores_and_counts_files_that_are_not_dicom(tmp_path, out):
         (folder / name).touch()
     (folder / "Thumbs.db").rename(folder / "thumbs.db")
     (folder / "report.pdf").write_bytes(b"%PDF" + bytes(500))
+    (folder / "IM020001.gz").write_bytes(b"the slice again")
+    (folder / "IM020001.dcm.txt").touch()
+    (folder / "IM020099.jpg").touch()
+    (folder / "2019.tar.gz").touch()
     (folder / "autorun.inf").write_bytes(b"\x08\x00\x08\x00 begins like DICOM without preamble")
     (folder / "INDEX").write_text("a list of files")
     (folder / ".DS_Store").touch()
@@ -250,7 +254,18 @@ def test_convert_ignores_and_counts_files_that_are_not_dicom(tmp_path, out):
     (folder / ".trash" / "IM1").touch()
     image, _ = out.convert(folder)
     assert image.shape[2] == 6
-    assert out.chosen["other_files"] == 8  # hidden files are not counted
+    assert out.chosen["other_files"] == 12  # hidden files are not counted
+
+
+def test_convert_accepts_other_dicom_objects_named_like_slices(tmp_path, out):
+    report = write_series(tmp_path / "dicom", slices=range(7))[6]
+    edited(report, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+    data = pydicom.dcmread(report)
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.save_as(report)
+    for file in (tmp_path / "dicom").iterdir():
+        file.rename(file.with_name(f"{file.name}.img"))
+    assert out.convert(tmp_path / "dicom")[0].shape[2] == 6
 
 
 def edited(file, **fields):
@@ -285,6 +300,7 @@ JITTER = {
     "measured echo times": [{"EchoTime": 99.1 + 0.3 * index} for index in range(6)],
     "a missing echo time": [{"EchoTime": "" if index == 3 else 100} for index in range(6)],
     "a missing echo time at the start": [{"EchoTime": "" if index == 0 else 100} for index in range(6)],
+    "pixel spacing": [{"PixelSpacing": [0.8 + 1e-5 * (index % 2), 0.8]} for index in range(6)],
     "repetition time": [{"RepetitionTime": 4000 + index / 7} for index in range(6)],
     "flip angle": [{"FlipAngle": 150 - index / 100} for index in range(6)],
     "cosines of four decimals": rounded_cosines(4),
@@ -400,6 +416,37 @@ def broken_folders(root):
     ):
         write_series(root / name)[5].write_bytes(content)
         yield root / name, "IM020006: not DICOM, though its name is like those of the slices next to it"
+    packed = {
+        ".dcm.gz": b"\x1f\x8b",
+        ".gz": b"\x1f\x8b",
+        ".dcm.zst": b"\x28\xb5",
+        ".bz2": b"BZ",
+        ".DCM.part": b"",
+        ".dcm.cloud": b"x",
+    }
+    packed |= dict.fromkeys((".dcm.crdownload", ".dcm~", ".dcm.1", ".dcm.txt"), b"half")
+    for number, (ending, content) in enumerate(packed.items()):
+        for file in write_series(root / f"packed{number}"):
+            file.rename(file.with_name(f"{file.name}.dcm"))
+        (root / f"packed{number}/IM020006.dcm").unlink()
+        (root / f"packed{number}/IM020006{ending}").write_bytes(content)
+        yield root / f"packed{number}", f"IM020006{ending}: not DICOM, though its name is like those of the slices"
+    part = write_series(root / "part")[5]
+    part.with_name("IM020006.part").write_bytes(part.read_bytes()[:160])  # begins like DICOM
+    part.unlink()
+    yield root / "part", "IM020006.part: not DICOM, though its name is like those of the slices"
+    hashed = dict(zip(write_series(root / "hashed"), ("a1f", "b2.3c", "0d", "e", "f00", "9a"), strict=True))
+    for file, name in hashed.items():
+        file.rename(file.with_name(f"{name}.dcm" + ".gz" * (name == "9a")))
+    (root / "hashed/9a.dcm.gz").write_bytes(b"\x1f\x8b")
+    yield root / "hashed", "9a.dcm.gz: not DICOM, though its name is like those of the slices"
+    write_series(root / "windows")[5].write_text(r"..\..\.git\annex\objects\0\1\MD5E-s960--0.dcm")
+    yield root / "windows", "IM020006: a pointer of git-annex or Git LFS instead of the file; fetch its content"
+    edited(write_series(root / "pixels")[5], PixelSpacing=[0.96, 0.8])
+    yield root / "pixels", "IM020006 has pixels of 0.96 × 0.8 mm, other slices of series 2 of 0.8 × 0.8 mm"
+    for number in (0, 5):
+        edited(write_series(root / f"unspaced{number}")[number], PixelSpacing=None)
+        yield root / f"unspaced{number}", f"IM02000{number + 1} has no PixelSpacing, unlike other slices of series 2"
     bare = write_series(root / "bare")
     for file in bare:
         file.write_bytes(without_preamble(file))

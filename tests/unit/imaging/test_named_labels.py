@@ -1,5 +1,6 @@
 """Masks whose files carry the names of their labels."""
 
+import gzip
 import json
 
 import nibabel as nib
@@ -164,13 +165,53 @@ def test_read_mask_takes_values_of_unknown_names_only_if_the_config_gives_them(t
     [
         ({"Segment0_Name": "Vert", "Segment0_LabelValue": "one"}, "damaged description of its labels"),
         (segments(NAMES, values=(1, 1)), "the labels “Sacrum” and “Vert” have the same value 1"),
-        ({"modality": "org.mitk.multilabel.segmentation"}, "of a version of MITK before 2023"),
+        (segments(NAMES | {0: "Vert"}), "the label “Vert” has the value 0, which voxels without a label have"),
     ],
 )
 def test_read_mask_rejects_damaged_descriptions(tmp_path, drawn, t2w, fields, message):
     write_nrrd(tmp_path / "mask.nrrd", numbered(drawn), AFFINE, fields)
     with pytest.raises(InputError, match=message):
         read_mask(tmp_path / "mask.nrrd", t2w, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        (
+            "mask.nrrd",
+            {"modality": "org.mitk.multilabel.segmentation"},
+            "names written by MITK before 2023 are not read; ",
+        ),
+        (
+            "mask.nrrd",
+            {"modality": "org.mitk.image.multilabel", "layers": "1"},
+            "names written by MITK before 2023 are not read; ",
+        ),
+        ("mask.nrrd", {"org.mitk.multilabel.segmentation.labelgroups": "[]"}, "the file has no names of labels; "),
+        (
+            "mask.nrrd",
+            {"org.mitk.multilabel.segmentation.labelgroups": '[{"name": "g"}]'},
+            "the file has no names of labels; ",
+        ),
+        (
+            "mask.nrrd",
+            {"org.mitk.multilabel.segmentation.labelgroups": '[{"labels": []}]'},
+            "the file has no names of labels; ",
+        ),
+        ("mask.seg.nrrd", {}, "the file has no names of labels; "),
+        ("mask.seg.nrrd", {"Segment0_Color": "0 1 0", "Segment0_Tags": "x"}, "the file has no names of labels; "),
+        ("mask.nrrd", {"Segmentation_MasterRepresentation": "Binary labelmap"}, "the file has no names of labels; "),
+        ("mask.seg.nrrd", {"Segment0_LabelValue": "1", "Segment1_LabelValue": "2"}, ""),
+    ],
+)
+def test_read_mask_takes_values_of_segmentations_without_names_only_if_the_config_gives_them(
+    tmp_path, drawn, t2w, name, fields, reason
+):
+    write_nrrd(tmp_path / name, drawn, AFFINE, fields)
+    with pytest.raises(InputError, match=rf"{name}: {reason}the labels 1 \(without a name\), 2 \(without a name\) in"):
+        read_mask(tmp_path / name, t2w, LABELS)
+    given = LabelTable([entry | {"values": [entry["id"]]} for entry in ENTRIES])
+    np.testing.assert_array_equal(read_mask(tmp_path / name, t2w, given), drawn)
 
 
 def test_read_mask_reads_label_groups_of_mitk(tmp_path, drawn, t2w):
@@ -211,6 +252,78 @@ def test_read_mask_reads_label_tables_of_nifti_headers(tmp_path, drawn, t2w, cod
     save(drawn, {1: "vertebrae_L1", 2: "Sacrum"})
     with pytest.raises(InputError, match=r"“vertebrae_L1” \(1\)"):
         read_mask(tmp_path / "mask.nii.gz", t2w, LABELS)
+
+
+NAMED_CARET = CARET.replace("{1}", "Sacrum").replace("{2}", "Vert")
+
+
+@pytest.mark.parametrize(
+    ("code", "content"),
+    [
+        (30, NAMED_CARET.encode("utf-16")),
+        (30, NAMED_CARET.encode("utf-16-be")),
+        (30, NAMED_CARET.replace("<Label", "<c:Label").replace("</Label", "</c:Label").encode()),
+        (30, NAMED_CARET.replace("<Label ", "<c:Label ").replace("</Label>", "</c:Label>").encode()),
+        (4, b'<AFNI_atr atr_name="ATLAS_LABEL_TABLE">"<ATLAS_POINT STRUCT="Sacrum" VAL="1"></ATLAS_POINT>"</AFNI_atr>'),
+        (4, b'<AFNI_atr atr_name="VALUE_LABEL_DTABLE">"1 Sacrum 2 Vert"</AFNI_atr>'),
+    ],
+)
+def test_read_mask_rejects_label_tables_that_it_does_not_understand(tmp_path, drawn, t2w, code, content):
+    image = volume(numbered(drawn), AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(code, content))
+    nib.save(image, tmp_path / "mask.nii.gz")
+    with pytest.raises(
+        InputError, match=r"mask\.nii\.gz: its header has a label table that cannot be read; the labels 1"
+    ):
+        read_mask(tmp_path / "mask.nii.gz", t2w, LABELS)
+
+
+def test_read_mask_reads_numbers_where_the_label_table_is_empty(tmp_path, drawn, t2w):
+    for number, table in enumerate(("<LabelTable/>", "<LabelTable>\n</LabelTable>")):
+        image = volume(drawn, AFFINE)
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(30, table.encode()))
+        nib.save(image, tmp_path / f"{number}.nii")
+        np.testing.assert_array_equal(read_mask(tmp_path / f"{number}.nii", t2w, LABELS), drawn)
+
+
+def test_read_mask_rejects_damaged_nifti_files_in_one_sentence(tmp_path, drawn, t2w):
+    image = volume(drawn, AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(30, CARET.encode()))
+    nib.save(image, tmp_path / "mask.nii")
+    content = (tmp_path / "mask.nii").read_bytes()
+    packed = bytearray(gzip.compress(content))
+    packed[len(packed) // 2 :] = bytes(len(packed) - len(packed) // 2)
+
+    def with_number(at, number, size):
+        return content[:at] + number.to_bytes(size, "little") + content[at + size :]
+
+    damaged = {
+        "datatype.nii": with_number(70, 999, 2),
+        "large.nii": with_number(352, 10**6, 4),
+        "small.nii": with_number(352, 7, 4),
+        "offset.nii": content[:108] + np.float32(np.inf).tobytes() + content[112:],
+        "stream.nii.gz": bytes(packed),
+        "cut.nii.gz": gzip.compress(content)[:80],
+    }
+    for name, damage in damaged.items():
+        (tmp_path / name).write_bytes(damage)
+        with pytest.raises(InputError, match=rf"{name}: not a readable NIfTI image \(.*\); copy it again"):
+            read_mask(tmp_path / name, t2w, LABELS)
+
+
+@pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nii", "mask.seg.nrrd", "mask.mha"])
+def test_read_mask_rejects_files_that_were_not_fetched(tmp_path, t2w, name):
+    path = tmp_path / name
+    for pointer in ("/annex/objects/MD5E-s9--0.nii.gz\n", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"):
+        path.write_text(pointer)
+        with pytest.raises(
+            InputError, match="a pointer of git-annex or Git LFS instead of the file; fetch its content"
+        ):
+            read_mask(path, t2w, LABELS)
+    path.unlink()
+    path.symlink_to(tmp_path / ".git/annex/objects/none")
+    with pytest.raises(InputError, match="the file that the link leads to is missing; fetch it"):
+        read_mask(path, t2w, LABELS)
 
 
 def test_read_mask_reads_numbers_where_a_file_has_no_names(tmp_path, drawn, t2w):

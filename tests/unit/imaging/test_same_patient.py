@@ -61,13 +61,53 @@ def test_repetitions_are_not_taken_from_placeholders_and_contradictions(tmp_path
             dicom(tmp_path / f"{number}{name}", patient, f"9{number}{name}", f"9{number}{name}") for name in (1, 2)
         ]
         assert shared(folders) == [], patient
-    born = [dicom(tmp_path / f"b{name}", "P1", 1, 1, PatientBirthDate=f"195{name}0101") for name in (1, 2)]
+    born = [dicom(tmp_path / f"b{name}", "P1", 1, f"4{name}", PatientBirthDate=f"195{name}0101") for name in (1, 2)]
     assert shared(born) == []  # two patients, says the birth date
     constant = [dicom(tmp_path / f"c{name}", "P1", f"3{name}", f"3{name}") for name in (1, 2, 3)]
     assert shared(constant, "abc") == []  # what every participant has says nothing
     assert shared([*constant[:2], dicom(tmp_path / "c4", "P4", 34, 34)], "abc") == [
         ("a", "b", "the same patient (PatientID)")
     ]
+
+
+def test_repetitions_take_an_equal_image_for_one_whatever_else_differs(tmp_path):
+    first = dicom(tmp_path / "first", "P1", 1, 1)
+    other = dicom(tmp_path / "other", "P2", 2, 1, PatientBirthDate="19710304", PatientSex="M", IssuerOfPatientID="X")
+    assert shared([first, other]) == [("a", "b", "the same image (SOPInstanceUID)")]
+
+
+def test_repetitions_take_dummy_birth_dates_and_other_sexes_for_unknown(tmp_path):
+    same = [("a", "b", "the same patient (PatientID)")]
+    first = dicom(tmp_path / "first", "P1", 1, 1, PatientBirthDate="19600217", PatientSex="F")
+    unknown = [
+        ("PatientBirthDate", text)
+        for text in (
+            "19000101",
+            "18991230",
+            "00010101",
+            "1900",
+            "19600101",
+            "1960",
+            "19600000",
+            "1960.02.17",
+            "unknown",
+        )
+    ]
+    for number, (name, text) in enumerate([*unknown, *(("PatientSex", sex) for sex in ("O", "U", "X", ""))]):
+        fields = {"PatientBirthDate": "19600217", "PatientSex": "F"} | {name: text}
+        assert shared([first, dicom(tmp_path / f"s{number}", "P1", f"2{number}", f"2{number}", **fields)]) == same, text
+    for number, fields in enumerate(
+        ({"PatientBirthDate": "19610101"}, {"PatientBirthDate": "19600218"}, {"PatientSex": "M"})
+    ):
+        fields = {"PatientBirthDate": "19600217", "PatientSex": "F"} | fields
+        assert shared([first, dicom(tmp_path / f"o{number}", "P1", f"3{number}", f"3{number}", **fields)]) == [], fields
+
+
+def test_repetitions_never_take_a_study_or_an_image_for_a_placeholder(tmp_path):
+    study = [dicom(tmp_path / f"s{name}", "", 1, f"1{name}") for name in (1, 2, 3)]
+    assert [one[2] for one in shared(study, "abc")] == ["the same study (StudyInstanceUID)"] * 3
+    image = [dicom(tmp_path / f"i{name}", "", f"2{name}", 2) for name in (1, 2, 3)]
+    assert [one[2] for one in shared(image, "abc")] == ["the same image (SOPInstanceUID)"] * 3
 
 
 def test_repetitions_find_equal_voxels_whatever_the_format(tmp_path):

@@ -12,7 +12,7 @@ from lumbarseg.cohort.sheet import DEMOGRAPHICS
 from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS
-from lumbarseg.user_files import files_below, is_system_folder
+from lumbarseg.user_files import files_below, is_system_folder, printable
 
 _PATHS = ("t2w", "t1w", "mask")
 COLUMNS = ("participant_id", "session_id", *_PATHS, *DEMOGRAPHICS)
@@ -119,7 +119,7 @@ def _require_plain_names(rows: list[Row]) -> None:
 
 
 def _report_passed_over(folder: Path, paths: list[Path]) -> None:
-    names = [str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path) for path in paths]
+    names = [printable(str(path.relative_to(folder) if path.is_relative_to(folder) else path)) for path in paths]
     for name in names:
         logger.info("not in the sheet: %s", name)
     if names:

@@ -37,16 +37,29 @@ _HEAVIEST = 650.0  # kg; more is impossible
 _FIRST_MR_YEAR = 1980  # an earlier study date is a dummy
 # Written by anonymisers and by the null dates of databases and spreadsheets.
 _DUMMY_BIRTH_DATES = {date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31)}
+_FIRST_BIRTH_YEAR = 1850  # an earlier birth date is a dummy; nobody of that age has had MR
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+# An ending of DICOM files and more behind it, as of archives, unfinished downloads and copies.
+_INNER_DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)(?=[^a-z0-9])")
+# Of files that accompany slices and are none.
+_DOCUMENT_ENDINGS = (
+    ".txt", ".pdf", ".json", ".xml", ".csv", ".tsv", ".html", ".htm", ".md", ".log", ".doc", ".docx", ".xls", ".xlsx", ".rtf",
+    ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz", ".ini", ".inf", ".exe", ".dll", ".db", ".py",
+)  # fmt: skip
 _OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini"}
 
 _NO_SPACING = (float("nan"), float("nan"))
 
 _ANGLE_TOLERANCE = 1.5e-3  # of direction cosines within a series, which some headers round to three decimals
 _ECHO_TOLERANCE = 0.05  # relative; echo times of one volume may be rounded, or vary by measurement
+_SPACING_TOLERANCE = 1e-3  # relative; pixel spacings may be rounded
 _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
+
+
+class _NoHeaderError(InputError):
+    """A file that begins like DICOM has no readable header."""
 
 
 @dataclass(frozen=True)
@@ -217,10 +230,10 @@ class Series:
         )
 
     def require_one_stack(self, folder: Path) -> None:
-        """Require parallel sagittal slices at equal distances, without duplicates and gaps, and with one echo time.
+        """Require parallel sagittal slices at equal distances, without duplicates and gaps, with one echo time and pixel size.
 
         Raises:
-            InputError: names the files, distances, angles and echo times.
+            InputError: names the files, distances, angles, echo times and pixel spacings.
         """
         if not self.is_sagittal:
             turned = "" if self._one_orientation else f", turned by up to {self._largest_angle:.2g} degrees"
@@ -235,6 +248,7 @@ class Series:
                     f"{folder}: the slices of series {self.typical.number} have unlike echo times, {times} of them (such as "
                     f"{self.files[0].name} and {other.files[0].name}); export the series again"
                 )
+        self._require_one_pixel_spacing(folder)
         ordered = [self.slices[number] for number in np.argsort(self.places, kind="stable")]
         gaps = np.diff(np.sort(self.places))
         if gaps.size == 0:
@@ -252,6 +266,24 @@ class Series:
                 f"{folder}: {gaps[first]:.2f} mm between {ordered[first].file.name} and {ordered[first + 1].file.name}, where "
                 f"slices are {usual:.2f} mm apart; add the missing slice, or export the series again"
             )
+
+    def _require_one_pixel_spacing(self, folder: Path) -> None:
+        known = [one for one in self.slices if not np.isnan(one.pixel_spacing).any()]
+        if not known:
+            return
+        usual = np.median([one.pixel_spacing for one in known], axis=0)
+        for one in self.slices:
+            where = f"{folder}: {one.file.name}"
+            if one not in known:
+                raise InputError(
+                    f"{where} has no PixelSpacing, unlike other slices of series {one.number}; export the series again"
+                )
+            if not np.allclose(one.pixel_spacing, usual, rtol=_SPACING_TOLERANCE, atol=0):
+                found, others = (" × ".join(f"{length:g}" for length in pair) for pair in (one.pixel_spacing, usual))
+                raise InputError(
+                    f"{where} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
+                    "again"
+                )
 
 
 @dataclass(frozen=True)
@@ -290,7 +322,13 @@ def read_folder(folder: Path) -> FolderContent:
         if not _is_dicom(file):
             no_dicom.append(file)
             continue
-        slices = list(_slices(file))
+        try:
+            slices = list(_slices(file))
+        except _NoHeaderError:
+            if _may_be_slice(file):
+                raise
+            no_dicom.append(file)
+            continue
         no_image += not slices
         for one in slices:
             grouped[one.series].append(one)
@@ -342,15 +380,39 @@ def _echoes(slices: list[Slice]) -> list[Series]:
 def _require_no_damaged_slice(no_dicom: list[Path], found: Iterable[list[Slice]]) -> None:
     """Reject a file that is not DICOM but bears a name like those of the slices in its folder.
 
+    Such are slices that were damaged, compressed, or not fully downloaded (`IM0005.dcm.gz`, `IM0005.gz`, `IM0005.dcm.part`). A
+    file with a further ending may lie next to the slice that it is named after.
+
     Raises:
         InputError: names the file.
     """
-    names = {(one.file.parent, re.sub(r"\d+", "0", one.file.name)) for slices in found for one in slices}
+    slices = {one.file for group in found for one in group}
+    names = {(file.parent, _without_numbers(file.name)) for file in slices}
+    stems = {(file.parent, _stem(file.name)) for file in slices}
+    patterns = {(folder, _without_numbers(stem)) for folder, stem in stems}
+    folders = {file.parent for file in slices}
     for file in no_dicom:
-        if re.search(r"\d", file.name) and (file.parent, re.sub(r"\d+", "0", file.name)) in names:
+        name, stem = file.name.casefold(), _stem(file.name)
+        like = bool(re.search(r"\d", name)) and (file.parent, _without_numbers(name)) in names
+        if not like and (file.parent, stem) not in stems:
+            if _INNER_DICOM_ENDING.search(name):
+                like = file.parent in folders
+            elif not name.endswith(_DOCUMENT_ENDINGS):
+                like = bool(re.search(r"\d", stem)) and (file.parent, _without_numbers(stem)) in patterns
+        if like:
             raise InputError(
-                f"{file}: not DICOM, though its name is like those of the slices next to it; copy it again, or remove it if it is no slice"
+                f"{file}: not DICOM, though its name is like those of the slices next to it; copy, fetch or unpack it again, or "
+                "remove it if it is no slice"
             )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "0", name.casefold())
+
+
+def _stem(name: str) -> str:
+    """Return a file name without the endings after its last number, in lower case."""
+    return re.sub(r"(\.[a-z~_][^.]*|\.7z)+$", "", _INNER_DICOM_ENDING.split(name.casefold())[0])
 
 
 def find_series(folder: Path) -> list[Series]:
@@ -430,7 +492,12 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _slices(file: Path) -> Iterator[Slice]:
-    """Yield the MR slices of a DICOM file; none if it holds no MR image."""
+    """Yield the MR slices of a DICOM file; none if it holds no MR image.
+
+    Raises:
+        _NoHeaderError: it begins like DICOM, but has no readable header.
+        InputError: its header or its pixels are not complete.
+    """
     with file.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of small irregularities of vendors
         try:
@@ -439,9 +506,7 @@ def _slices(file: Path) -> Iterator[Slice]:
             if not sop_class and "Modality" not in header:
                 raise ValueError("its header is cut short")
         except Exception as error:
-            if not _may_be_slice(file):
-                return
-            raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+            raise _NoHeaderError(f"{file}: damaged DICOM file ({error}); copy it again") from error
         # reading stopped before tag, type and length of the pixel data
         stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
         if not _is_mr(header):
@@ -522,13 +587,19 @@ def _age(header: pydicom.Dataset) -> int | None:
     if stated and int(stated[1]) > 0:
         age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
     if age is None or age > _OLDEST:
-        born, scanned = (_date(header.get(name)) for name in ("PatientBirthDate", "StudyDate"))
+        born, scanned = birth_date(header.get("PatientBirthDate")), _date(header.get("StudyDate"))
         age = None
-        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR and born not in _DUMMY_BIRTH_DATES:
+        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR:
             age = scanned.year - born.year - ((scanned.month, scanned.day) < (born.month, born.day))
     if age is None or age > _OLDEST:
         return None
     return min(age, _OLDEST_REPORTED + 1)
+
+
+def birth_date(value: Any) -> date | None:
+    """Return a PatientBirthDate; None for a dummy or what is no date."""
+    born = _date(value)
+    return None if born is None or born in _DUMMY_BIRTH_DATES or born.year < _FIRST_BIRTH_YEAR else born
 
 
 def _date(value: Any) -> date | None:

@@ -18,17 +18,21 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS, header_fields, load_image, load_layers
+from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS, NIFTI_ERRORS, header_fields, load_image, load_layers
 from lumbarseg.itksnap import CLEAR
 from lumbarseg.labels import LabelTable
 
 _SEGMENT = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer)")
+_SLICER_FIELD = re.compile(r"Segment(?:ation|\d+)_")
+_SLICER_ENDINGS = (".seg.nrrd", ".seg.nhdr", ".seg.mha", ".seg.mhd")
 _MITK = "org.mitk.multilabel.segmentation"
+_MITK_MODALITIES = (_MITK, "org.mitk.image.multilabel")  # the latter until 2023
 _CARET_LABEL = re.compile(r"<Label\s[^>]*?Key\s*=\s*[\"'](-?\d+)[\"'][^>]*?(?:/>|>(.*?)</Label>)", re.DOTALL)
+_EMPTY_TABLE = re.compile(r"<LabelTable\b[^>]*(?:/>|>\s*</LabelTable>)")
+_TABLE = re.compile(r"<(?:[\w.-]+:)?LabelTable\b|\b(?:VALUE_LABEL_DTABLE|ATLAS_LABEL_TABLE)\b")
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _AFNI_LABEL = re.compile(r'"(-?\d+)"\s+"([^"]*)"')
 
@@ -52,11 +56,13 @@ class NamedMask:
         layers: volumes on one grid, (i, j, k), in each of which a voxel has one label.
         labels: the labels that the file describes.
         may_be_cropped: whether the program that wrote the file may have left out empty margins of the grid.
+        lacking: why labels have no names, for messages; empty if the names are read.
     """
 
     layers: Sequence[nib.Nifti1Image]
     labels: Sequence[Label]
     may_be_cropped: bool
+    lacking: str = ""
 
     def to_classes(
         self, values: Sequence[NDArray[np.integer]], table: LabelTable, path: str | Path
@@ -105,6 +111,12 @@ class NamedMask:
         by_value = {value: tissue.id for tissue in table if tissue.has_own_values for value in tissue.values}
         names: dict[tuple[int, int], str] = {}
         for label in self.labels:
+            named = by_name.get(label.name.strip().casefold(), table.background)
+            if label.value == 0 and named not in (table.background, by_value.get(0)):
+                raise InputError(
+                    f"{path}: the label “{label.name}” has the value 0, which voxels without a label have; save the "
+                    "segmentation again"
+                )
             if names.setdefault((label.layer, label.value), label.name) != label.name:
                 raise InputError(
                     f"{path}: the labels “{names[label.layer, label.value]}” and “{label.name}” have the same value "
@@ -126,7 +138,8 @@ class NamedMask:
                     meaning[layer, int(value)] = class_id
         if unknown:
             raise InputError(
-                f"{path}: the labels {', '.join([*unknown][:_SHOWN])} in {sum(unknown.values())} voxels have the name of no "
+                f"{path}: {f'{self.lacking}; ' if self.lacking else ''}the labels {', '.join([*unknown][:_SHOWN])} in "
+                f"{sum(unknown.values())} voxels have the name of no "
                 f"class (classes: {', '.join(table.names)}); rename them in the program that wrote the file, or give their "
                 "values to classes (`values` in the config)"
             )
@@ -140,7 +153,8 @@ def read_named_mask(path: str | Path) -> NamedMask | None:
         path: NIfTI, MHA or NRRD.
 
     Returns:
-        The mask with its names; None if the file has no names, or is not readable.
+        The mask with its names; None if the file is not of a kind that has names, or is not readable. A segmentation of 3D Slicer
+        or MITK and a label table have none if they are incomplete or of an unknown form: their numbers alone say nothing.
 
     Raises:
         InputError: the file has names but not one volume of each layer, or its description of labels is damaged.
@@ -148,18 +162,28 @@ def read_named_mask(path: str | Path) -> NamedMask | None:
     path = Path(path)
     if path.name.endswith(ITK_ENDINGS) and path.is_file():
         fields = header_fields(path)
+        is_slicer = path.name.casefold().endswith(_SLICER_ENDINGS) or any(map(_SLICER_FIELD.match, fields))
+        is_mitk = fields.get("modality") in _MITK_MODALITIES or f"{_MITK}.labelgroups" in fields
         try:
-            labels, is_slicer = list(_slicer(fields)) or list(_mitk(fields)), any(map(_SEGMENT.fullmatch, fields))
+            labels = list(_slicer(fields)) or list(_mitk(fields))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path}: damaged description of its labels ({error}); save it again") from error
-        if not labels:
+        if not (labels or is_slicer or is_mitk):
             return None
         layers = load_layers(path)
         if is_slicer and layers[0].shape == (1, 1, 1):
             raise InputError(f"{path}: a segmentation without voxels; save it again, or name another file")
-        return NamedMask(layers, labels, may_be_cropped=is_slicer)
-    labels = list(_nifti(path)) if path.name.endswith(NIFTI_ENDINGS) else []
-    return NamedMask([load_image(path)], labels, may_be_cropped=False) if labels else None
+        old = is_mitk and f"{_MITK}.labelgroups" not in fields
+        lacking = "names written by MITK before 2023 are not read" if old else "the file has no names of labels"
+        return NamedMask(layers, labels, may_be_cropped=is_slicer, lacking="" if labels else lacking)
+    if not path.name.endswith(NIFTI_ENDINGS):
+        return None
+    tables = [_table(text) for text in _nifti_tables(path)]
+    if not tables:
+        return None
+    labels = [label for table in tables for label in table]
+    lacking = "" if all(tables) else "its header has a label table that cannot be read"
+    return NamedMask([load_image(path)], labels, may_be_cropped=False, lacking=lacking)
 
 
 def _slicer(fields: Mapping[str, str]) -> Iterator[Label]:
@@ -174,29 +198,31 @@ def _slicer(fields: Mapping[str, str]) -> Iterator[Label]:
 
 
 def _mitk(fields: Mapping[str, str]) -> Iterator[Label]:
-    """Yield the labels of MITK, whose groups are layers."""
-    if fields.get("modality") != _MITK and f"{_MITK}.labelgroups" not in fields:
-        return
-    if f"{_MITK}.labelgroups" not in fields:
-        raise ValueError("of a version of MITK before 2023")
-    for layer, group in enumerate(json.loads(fields[f"{_MITK}.labelgroups"])):
-        for label in group["labels"] or []:
+    """Yield the labels of MITK, whose groups are layers; none of versions before 2023."""
+    for layer, group in enumerate(json.loads(fields.get(f"{_MITK}.labelgroups", "[]"))):
+        for label in group.get("labels") or []:
             yield Label(str(label["name"]), int(label["value"]), layer)
 
 
-def _nifti(path: Path) -> Iterator[Label]:
-    """Yield the labels of tables in a NIfTI header."""
+def _nifti_tables(path: Path) -> Iterator[str]:
+    """Yield the extensions of a NIfTI header with a table of labels; none of files that cannot be read."""
     try:
         header: Any = nib.load(path).header
-    except (ImageFileError, OSError, EOFError, ValueError):
+    except NIFTI_ERRORS:
         return
     for extension in getattr(header, "extensions", ()):
         text = extension.content.decode("utf-8", "replace")
-        if "<LabelTable" in text:
-            for value, inner in _CARET_LABEL.findall(text):
-                name = _CDATA.sub(lambda part: html.escape(part[1]), inner)
-                yield Label(html.unescape(name), int(value))
-        elif "VALUE_LABEL_DTABLE" in text:
-            table = html.unescape(text.partition("VALUE_LABEL_DTABLE")[2]).partition("</AFNI_atr>")[0]
-            for value, name in _AFNI_LABEL.findall(table):
-                yield Label(name, int(value))
+        # UTF-16 is recognised by its zeros, but not read.
+        if _TABLE.search(text.replace("\0", "")) and not _EMPTY_TABLE.search(text):
+            yield text
+
+
+def _table(text: str) -> list[Label]:
+    """Return the labels of a table in a NIfTI header; none if it is of no known form."""
+    if "<LabelTable" in text:
+        found = [
+            (value, _CDATA.sub(lambda part: html.escape(part[1]), inner)) for value, inner in _CARET_LABEL.findall(text)
+        ]
+        return [Label(html.unescape(name), int(value)) for value, name in found]
+    table = html.unescape(text.partition("VALUE_LABEL_DTABLE")[2]).partition("</AFNI_atr>")[0]
+    return [Label(name, int(value)) for value, name in _AFNI_LABEL.findall(table)]

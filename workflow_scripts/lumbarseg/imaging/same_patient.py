@@ -6,6 +6,7 @@ hashed with a key that ends with the process, so none is in any output.
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, sagittal_view
-from lumbarseg.imaging.dicom_series import mr_headers
+from lumbarseg.imaging.dicom_series import birth_date, mr_headers
 
 Session = tuple[str, str]
 """participant_id and session_id."""
@@ -26,7 +27,7 @@ _KEY = os.urandom(16)
 
 # What anonymisers write instead of an id.
 _PLACEHOLDERS = {"", "unknown", "none", "null", "na", "n/a", "removed", "patient", "test", "xxx", "deidentified"}
-_CONSTANT = 3  # participants; an id that so many have, and all of them, is a placeholder
+_CONSTANT = 3  # participants; a PatientID that so many have, and all of them, is a placeholder
 _FIELDS = (
     "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "SOPInstanceUID",
 )  # fmt: skip
@@ -41,14 +42,15 @@ class Identity:
         studies: StudyInstanceUID, hashed.
         images: SOPInstanceUID, hashed.
         voxels: digests of images, as of `voxel_digest`.
-        details: birth date, sex and issuer of the id; where two sessions have other ones, they are of two patients.
+        details: year and day of birth, sex (F or M) and issuer of the id, hashed; where two sessions have other ones, they are of
+            two patients.
     """
 
     patients: frozenset[str] = frozenset()
     studies: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
     voxels: frozenset[str] = frozenset()
-    details: tuple[str, str, str] = ("", "", "")
+    details: tuple[str, str, str, str] = ("", "", "", "")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def identify(sources: Iterable[str | Path], voxels: Iterable[str] = ()) -> Ident
     known: dict[str, set[str]] = defaultdict(set)
     known["voxels"] = set(voxels)
     read_voxels = not known["voxels"]
-    details = ["", "", ""]
+    details = ["", "", "", ""]
     for source in dict.fromkeys(map(Path, sources)):
         try:
             if source.is_dir():
@@ -103,7 +105,12 @@ def identify(sources: Iterable[str | Path], voxels: Iterable[str] = ()) -> Ident
                         known["patients"].add(_hashed(found["PatientID"].casefold()))
                     for kind, name in (("studies", "StudyInstanceUID"), ("images", "SOPInstanceUID")):
                         known[kind] |= {_hashed(found[name])} if found[name] else set()
-                    stated = (found["PatientBirthDate"], found["PatientSex"].upper(), found["IssuerOfPatientID"])
+                    sex = found["PatientSex"].upper()
+                    stated = (
+                        *_birth(found["PatientBirthDate"]),
+                        sex if sex in ("F", "M") else "",
+                        found["IssuerOfPatientID"],
+                    )
                     details = [old or _hashed(new) if new else old for old, new in zip(details, stated, strict=True)]
             elif read_voxels:
                 image = load_image(source)
@@ -115,8 +122,18 @@ def identify(sources: Iterable[str | Path], voxels: Iterable[str] = ()) -> Ident
         frozenset(known["studies"]),
         frozenset(known["images"]),
         frozenset(known["voxels"]),
-        (details[0], details[1], details[2]),
+        (details[0], details[1], details[2], details[3]),
     )
+
+
+def _birth(text: str) -> tuple[str, str]:
+    """Return the year and the day of birth, empty where unknown. Anonymisers keep the year alone, as 1960, 196000 or 19600101."""
+    digits = re.sub(r"\D", "", text)
+    year_alone = re.fullmatch(r"(\d{4})(00|0000|\d{2}00)?", digits)
+    born = birth_date(f"{year_alone[1]}0101" if year_alone else digits if len(digits) == 8 else None)
+    if born is None:
+        return "", ""
+    return str(born.year), "" if (born.month, born.day) == (1, 1) else born.isoformat()
 
 
 def _hashed(text: str) -> str:
@@ -132,8 +149,10 @@ def _is_placeholder(patient: str) -> bool:
 def repetitions(sessions: Mapping[Session, Identity]) -> list[Repetition]:
     """Find the sessions that share an image, a study or a patient.
 
-    Sessions of one participant_id are expected to share patient and study, so only a shared image is reported. An id that all
-    of three or more participants have is taken for a placeholder.
+    Sessions of one participant_id are expected to share patient and study, so only a shared image is reported. A PatientID that
+    all of three or more participants have is taken for a placeholder; a StudyInstanceUID or SOPInstanceUID never is. Two sessions with
+    equal PatientID or StudyInstanceUID but another birth date, sex or issuer are of two patients; an equal SOPInstanceUID is always
+    the same image.
 
     Args:
         sessions: of the sheet.
@@ -156,13 +175,13 @@ def repetitions(sessions: Mapping[Session, Identity]) -> list[Repetition]:
         having = {session[0] for session, identity in sessions.items() if getattr(identity, kind)}
         for group in owners.values():
             participants = {participant for participant, _ in group}
-            if between_participants and len(participants) >= _CONSTANT and participants == having:
+            if kind == "patients" and len(participants) >= _CONSTANT and participants == having:
                 continue
             for number, first in enumerate(group):
                 for second in group[number + 1 :]:
                     if first[0] == second[0] and between_participants:
                         continue
-                    if kind != "voxels" and _contradict(sessions[first], sessions[second]):
+                    if between_participants and _contradict(sessions[first], sessions[second]):
                         continue
                     found.setdefault((first, second), shared)
     return [Repetition(first, second, shared) for (first, second), shared in sorted(found.items())]
