@@ -467,7 +467,11 @@ def broken_folders(root):
     yield root / "pixels", "IM020006 has pixels of 0.96 × 0.8 mm, other slices of series 2 of 0.8 × 0.8 mm"
     for number in (0, 5):
         edited(write_series(root / f"unspaced{number}")[number], PixelSpacing=None)
-        yield root / f"unspaced{number}", f"IM02000{number + 1} has no PixelSpacing, unlike other slices of series 2"
+        yield root / f"unspaced{number}", f"IM02000{number + 1} has no PixelSpacing above 0, unlike other slices"
+    for name, spacing in (("none", None), ("flat", [0.8, 0]), ("negative", [-0.8, -0.8])):
+        for file in write_series(root / name):
+            edited(file, PixelSpacing=spacing)
+        yield root / name, "IM020001 has no PixelSpacing above 0, like all slices of series 2"
     bare = write_series(root / "bare")
     for file in bare:
         file.write_bytes(without_preamble(file))

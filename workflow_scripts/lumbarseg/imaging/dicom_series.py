@@ -280,20 +280,20 @@ class Series:
             )
 
     def _require_one_pixel_spacing(self, folder: Path) -> None:
-        known = [one for one in self.slices if not np.isnan(one.pixel_spacing).any()]
-        if not known:
-            return
-        usual = np.median([one.pixel_spacing for one in known], axis=0)
-        for one in self.slices:
-            where = f"{folder}: {one.file.name}"
-            if one not in known:
+        # Without it, dcm2niix writes pixels of 1 mm or any other size.
+        usable = [all(length > 0 for length in one.pixel_spacing) for one in self.slices]
+        for one, is_usable in zip(self.slices, usable, strict=True):
+            if not is_usable:
+                many = ", unlike other slices" if any(usable) else ", like all slices"
                 raise InputError(
-                    f"{where} has no PixelSpacing, unlike other slices of series {one.number}; export the series again"
+                    f"{folder}: {one.file.name} has no PixelSpacing above 0{many} of series {one.number}; export the series again"
                 )
+        usual = np.median([one.pixel_spacing for one in self.slices], axis=0)
+        for one in self.slices:
             if not np.allclose(one.pixel_spacing, usual, rtol=_SPACING_TOLERANCE, atol=0):
                 found, others = (" × ".join(f"{length:g}" for length in pair) for pair in (one.pixel_spacing, usual))
                 raise InputError(
-                    f"{where} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
+                    f"{folder}: {one.file.name} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
                     "again"
                 )
 
