@@ -196,8 +196,11 @@ def _require_content(path: Path) -> None:
         raise InputError(f"{path}: file not found; fix the path")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file; copy it again")
-    with path.open("rb") as stream:
-        placeholder = not_fetched(path, stream.read(200))
+    try:
+        with path.open("rb") as stream:
+            placeholder = not_fetched(path, stream.read(200))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
     if placeholder:
         raise InputError(
             f"{path}: {placeholder} instead of the file; fetch its content (`git annex get`, `git lfs pull`)"
@@ -262,7 +265,8 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
         image: Any = nib.load(path)
         voxels = np.asanyarray(image.dataobj).copy()  # a copy, because nibabel maps uncompressed files
     except NIFTI_ERRORS as error:
-        raise InputError(f"{path}: not a readable NIfTI image ({error}); copy it again") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable NIfTI image ({reason}); copy it again") from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path}: {type(image).__name__} instead of NIfTI; convert it to NIfTI")
     sform, qform = codes_of(image)

@@ -173,6 +173,17 @@ def test_load_image_rejects_unusable_files_in_one_sentence(tmp_path):
         assert "\n" not in message
 
 
+def test_load_image_reports_files_that_may_not_be_read(tmp_path, monkeypatch):
+    nib.save(volume(np.ones((3, 4, 5), "int16"), np.eye(4)), tmp_path / "image.nii")
+
+    def refuse(*_, **__):  # not by the file's mode, because root may read everything
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(InputError, match=r"image\.nii: cannot be read \(Permission denied\); copy it again or fix its"):
+        load_image(tmp_path / "image.nii")
+
+
 def test_load_image_rejects_names_that_are_not_utf8_where_itk_reads(tmp_path):
     name = os.fsdecode(b"caf\xe9")
     for ending in (".mha", ".nrrd"):

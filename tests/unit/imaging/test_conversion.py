@@ -257,6 +257,27 @@ def test_convert_ignores_and_counts_files_that_are_not_dicom(tmp_path, out):
     assert out.chosen["other_files"] == 12  # hidden files are not counted
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PatientName": "Quixano Dulcinea"},
+        {"PatientName": "QUIXANO^DULCINEA^^"},
+        {"PatientName": "Quixano, Dulcinea"},
+        {"PatientName": ""},
+        {"PatientName": None},
+        {"PatientID": ""},
+        {"PatientID": None, "PatientName": None},
+    ],
+)
+def test_convert_accepts_slices_of_one_study_without_id_or_with_other_separators(tmp_path, out, changes):
+    for number in (0, 3):
+        edited(write_series(tmp_path / f"{number}")[number], **changes)
+        assert out.convert(tmp_path / f"{number}")[0].shape[2] == 6
+        out.image.unlink()
+    write_series(tmp_path / "0" / "other", "T1w", number=3, PatientID="OTHER")
+    assert "images of 2 patients" in out.refusal(tmp_path / "0")
+
+
 def test_convert_accepts_other_dicom_objects_named_like_slices(tmp_path, out):
     report = write_series(tmp_path / "dicom", slices=range(7))[6]
     edited(report, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
@@ -446,7 +467,11 @@ def broken_folders(root):
     yield root / "pixels", "IM020006 has pixels of 0.96 × 0.8 mm, other slices of series 2 of 0.8 × 0.8 mm"
     for number in (0, 5):
         edited(write_series(root / f"unspaced{number}")[number], PixelSpacing=None)
-        yield root / f"unspaced{number}", f"IM02000{number + 1} has no PixelSpacing, unlike other slices of series 2"
+        yield root / f"unspaced{number}", f"IM02000{number + 1} has no PixelSpacing above 0, unlike other slices"
+    for name, spacing in (("none", None), ("flat", [0.8, 0]), ("negative", [-0.8, -0.8])):
+        for file in write_series(root / name):
+            edited(file, PixelSpacing=spacing)
+        yield root / name, "IM020001 has no PixelSpacing above 0, like all slices of series 2"
     bare = write_series(root / "bare")
     for file in bare:
         file.write_bytes(without_preamble(file))
@@ -466,6 +491,18 @@ def broken_folders(root):
     write_series(root / "echoes", slices=range(5))
     shutil.move(root / "last", root / "echoes/IM020006")
     yield root / "echoes", "unlike echo times, 100 ms in 5 and 20 ms in 1 of them (such as IM020001 and IM020006)"
+    for name, number in (("echo", 2), ("last_echo", 5), ("first_echo", 0)):
+        edited(write_series(root / name)[number], EchoTime=110)
+        others = f"IM02000{1 if number else 2} and IM02000{number + 1}"
+        yield root / name, f"unlike echo times, 100 ms in 5 and 110 ms in 1 of them (such as {others})"
+    several = write_series(root / "several")
+    for number, time in ((1, 90), (4, 120)):
+        edited(several[number], EchoTime=time)
+    yield root / "several", "unlike echo times, 90 ms in 1, 100 ms in 4 and 120 ms in 1 of them"
+    several = write_series(root / "inner")
+    for number, time in ((1, 10), (4, 20)):
+        edited(several[number], EchoTime=time)
+    yield root / "inner", "unlike echo times, 100 ms in 4, 10 ms in 1 and 20 ms in 1 of them"
     for field, value in (("ImageType", ["DERIVED", "PRIMARY"]), ("StudyTime", "140000"), ("Rows", 20)):
         edited(write_series(root / field)[3], **{field: value})
         yield root / field, f"the 6 slices differ in {field}, so dcm2niix does not make one volume of them"

@@ -31,6 +31,8 @@ _T1W_SHORTEST_INVERSION = 400.0
 _LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
 _FAT_SUPPRESSED = re.compile(r"stir|spair|dixon|\btirm|fat.?sat|(?<![a-z])fs(?![a-z])")
 
+_NAME_PART = re.compile(r"[^\s^=,.;_-]+")  # of PatientName, whose separators vary between programs
+
 _OLDEST_REPORTED = 89  # years; higher ages are reported as 90
 _OLDEST = 120  # years; higher ages are impossible
 _HEAVIEST = 650.0  # kg; more is impossible
@@ -83,6 +85,7 @@ class Slice:
         size: rows and columns.
         pixel_spacing: mm between rows and between columns; NaN if missing.
         frame: number of the frame in a multi-frame file, from 0.
+        study: its study; never written or shown.
         demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
@@ -102,6 +105,7 @@ class Slice:
     size: tuple[int, int] = (0, 0)
     pixel_spacing: tuple[float, float] = _NO_SPACING
     frame: int = 0
+    study: str = ""
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -214,9 +218,19 @@ class Series:
     def _places_of(self, other: "Series") -> np.ndarray:
         return np.array([float(np.dot(self._normal, one.position)) for one in other.slices])
 
-    def _continues(self, other: "Series") -> bool:
-        """Return whether the slices of both are one stack at equal distances."""
-        together = Series((*self.slices, *other.slices))
+    def unlike_echoes(self, folder: Path, *others: "Series") -> InputError:
+        """Return the error of one DICOM series in which slices have other echo times."""
+        parts = (self, *others)
+        times = [f"{one.typical.echo_time:g} ms in {len(one.slices)}" for one in parts]
+        names = [one.files[0].name for one in parts]
+        return InputError(
+            f"{folder}: the slices of series {self.typical.number} have unlike echo times, {_listed(times)} of them (such as "
+            f"{_listed(names)}); export the series again"
+        )
+
+    def _continues(self, *others: "Series") -> bool:
+        """Return whether the slices of all are one stack at equal distances."""
+        together = Series((*self.slices, *(one for other in others for one in other.slices)))
         gaps = np.diff(np.sort(together.places))
         even = gaps.min() >= _SAME_PLACE and gaps.max() <= _GAP_TOLERANCE * np.median(gaps)
         return bool(even and together.is_sagittal)
@@ -240,14 +254,12 @@ class Series:
             raise InputError(
                 f"{folder}: not a stack of parallel sagittal slices ({self}{turned}); name the folder of a sagittal series"
             )
+        # Another echo has slices at the same positions. Slices between or next to those of the stack belong to it.
+        if len(self.kin) > 1 and self._continues(*self.kin):
+            raise self.unlike_echoes(folder, *self.kin)
         for other in self.kin:
-            # Another echo has slices at the same positions. Slices between or next to those of the stack belong to it.
             if self._continues(other):
-                times = " and ".join(f"{one.typical.echo_time:g} ms in {len(one.slices)}" for one in (self, other))
-                raise InputError(
-                    f"{folder}: the slices of series {self.typical.number} have unlike echo times, {times} of them (such as "
-                    f"{self.files[0].name} and {other.files[0].name}); export the series again"
-                )
+                raise self.unlike_echoes(folder, other)
         self._require_one_pixel_spacing(folder)
         ordered = [self.slices[number] for number in np.argsort(self.places, kind="stable")]
         gaps = np.diff(np.sort(self.places))
@@ -268,22 +280,26 @@ class Series:
             )
 
     def _require_one_pixel_spacing(self, folder: Path) -> None:
-        known = [one for one in self.slices if not np.isnan(one.pixel_spacing).any()]
-        if not known:
-            return
-        usual = np.median([one.pixel_spacing for one in known], axis=0)
-        for one in self.slices:
-            where = f"{folder}: {one.file.name}"
-            if one not in known:
+        # Without it, dcm2niix writes pixels of 1 mm or any other size.
+        usable = [all(length > 0 for length in one.pixel_spacing) for one in self.slices]
+        for one, is_usable in zip(self.slices, usable, strict=True):
+            if not is_usable:
+                many = ", unlike other slices" if any(usable) else ", like all slices"
                 raise InputError(
-                    f"{where} has no PixelSpacing, unlike other slices of series {one.number}; export the series again"
+                    f"{folder}: {one.file.name} has no PixelSpacing above 0{many} of series {one.number}; export the series again"
                 )
+        usual = np.median([one.pixel_spacing for one in self.slices], axis=0)
+        for one in self.slices:
             if not np.allclose(one.pixel_spacing, usual, rtol=_SPACING_TOLERANCE, atol=0):
                 found, others = (" × ".join(f"{length:g}" for length in pair) for pair in (one.pixel_spacing, usual))
                 raise InputError(
-                    f"{where} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
+                    f"{folder}: {one.file.name} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
                     "again"
                 )
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(parts[:-1])] if len(parts) > 1 else []), parts[-1]])
 
 
 @dataclass(frozen=True)
@@ -335,16 +351,34 @@ def read_folder(folder: Path) -> FolderContent:
     other_files = len(no_dicom) + no_image
     if not grouped:
         raise InputError(f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path")
-    patients = {one.patient for slices in grouped.values() for one in slices}
-    if len(patients) > 1:
+    patients = _patients(one for slices in grouped.values() for one in slices)
+    if patients > 1:
         raise InputError(
-            f"{folder}: images of {len(patients)} patients in one folder; use a separate folder for each patient"
+            f"{folder}: images of {patients} patients in one folder; use a separate folder for each patient"
         )
     _require_no_damaged_slice(no_dicom, grouped.values())
     series = [one for slices in grouped.values() for one in _echoes(slices)]
     return FolderContent(
         sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time)), other_files
     )
+
+
+def _patients(slices: Iterable[Slice]) -> int:
+    """Return the number of patients. An id or a name that is missing in some slices of a study is that of the others."""
+    by_study: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for one in slices:
+        by_study[one.study or one.series].add(one.patient)
+    patients: set[tuple[str, str]] = set()
+    for found in by_study.values():
+        ids, names = ({patient[part] for patient in found} - {""} for part in (0, 1))
+        if len(ids) <= 1 and len(names) <= 1:
+            found = {("".join(ids), "".join(names))}
+        patients |= {one for one in found if not any(_is_part_of(one, other) for other in found)}
+    return len(patients)
+
+
+def _is_part_of(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one != other and all(part in ("", whole) for part, whole in zip(one, other, strict=True))
 
 
 def _echoes(slices: list[Slice]) -> list[Series]:
@@ -538,10 +572,11 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
         yield Slice(
             file=file,
             series=str(header.SeriesInstanceUID),
+            study=str(header.get("StudyInstanceUID", "") or ""),
             number=str(header.get("SeriesNumber", "") or "?"),
             patient=(
-                str(header.get("PatientID", "")).strip(),
-                str(header.get("PatientName", "")).strip(" ^").casefold(),
+                str(header.get("PatientID", "") or "").strip(),
+                " ".join(_NAME_PART.findall(str(header.get("PatientName", "") or "").casefold())),
             ),
             orientation=_vector(_find(places, header, "PlaneOrientationSequence", *["ImageOrientationPatient"] * 2), 6),
             position=_vector(_find(places, header, "PlanePositionSequence", *["ImagePositionPatient"] * 2), 3),
