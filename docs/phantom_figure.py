@@ -35,7 +35,10 @@ def cohort_figure(path: Path) -> None:
         labels = label_volume(patient, spine)
         for first, index in ((0, SLICES // 2), (3, SLICES - 3)):
             for axis, contrast in zip(row[first : first + 2], ("T2w", "T1w"), strict=True):
-                image = slice_image(patient, spine, contrast, index)
+                # Shown as a reader would see it, however the series is stored.
+                columns, rows = patient.stacks[contrast].mirrored
+                image = slice_image(patient, spine, contrast, index if columns == rows else SLICES - 1 - index)
+                image = image[:: -1 if rows else 1, :: -1 if columns else 1]
                 axis.imshow(image, cmap="gray", vmin=0, vmax=np.percentile(image, 99.3))
                 axis.set_title(contrast, fontsize=7, pad=2)
             row[first + 2].imshow(

@@ -43,6 +43,8 @@ def read_plan():
 
 plan, results = read_plan()
 paths = plan.paths
+# What would stop planned jobs: a dry run reports it, a run does not begin.
+planning_problems = []
 if config["training"]["device"] == "cpu":
     os.environ.update(CUDA_VISIBLE_DEVICES="-1")
 
@@ -75,8 +77,20 @@ def scale_with_attempt(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def moving_image(wildcards):
+    """A session's T1w. A missing engine is reported once when the session is planned; `begin_run` stops then."""
+    problem = plan.registration_problem(wildcards)
+    if problem and problem not in planning_problems:
+        planning_problems.append(problem)
+        if workflow.is_main_process:
+            logger.warning(problem)
+    return paths.nifti("T1w").format(**wildcards)
+
+
 def begin_run():
-    """Record this run for `watch` and `resume`; stop if an earlier one still has jobs in SLURM."""
+    """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM."""
+    for problem in planning_problems:
+        raise WorkflowError(problem)
     epochs = {
         "train_network": config["training"]["epochs"],
         "stack_fold": config["stacking"]["epochs"],
@@ -98,7 +112,7 @@ def report_sessions():
 recorder = RunRecorder()
 if workflow.is_main_process:
     logger.addHandler(recorder)
-    for warning in plan.study.warnings:
+    for warning in [*plan.study.warnings, *plan.warnings]:
         logger.warning(warning)
     if plan.notice:
         logger.info(plan.notice)

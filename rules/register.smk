@@ -5,7 +5,7 @@ rule register_session:
     input:
         library_inputs("register_session"),
         fixed=paths.nifti("T2w"),
-        moving=paths.nifti("T1w"),
+        moving=moving_image,
     output:
         image=paths.registered,
         matrix=paths.registration_matrix,

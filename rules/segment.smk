@@ -38,41 +38,16 @@ rule measure_session:
         entropy=paths.uncertainty_map("entropy"),
         record=paths.segmentation_record,
         t2w=paths.nifti("T2w"),
+        dicom=plan.t2w_series,
     output:
+        # The DICOM-SEG is no output: without it, which is a flag, a session is still segmented.
         measures=paths.measures,
         page=paths.session_page,
+        flags=paths.session_flags,
     log:
         paths.log("measure_session", LABEL),
     benchmark:
         paths.benchmark("measure_session", LABEL)
-    group:
-        "measures"
-    conda:
-        "../envs/lumbarseg.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(15),
-    params:
-        classes=config["classes"],
-        background=config["background"],
-    message:
-        "measure_session: areas, volumes and discs of sub-{wildcards.participant} ses-{wildcards.session}"
-    script:
-        "../workflow_scripts/measure_session.py"
-
-
-rule dicomseg_session:
-    input:
-        library_inputs("dicomseg_session"),
-        labels=paths.segmented,
-        record=paths.segmentation_record,
-        source=lambda wildcards: plan.source_by_contrast(wildcards)["T2w"],
-    output:
-        paths.segmented_dicom,
-    log:
-        paths.log("dicomseg_session", LABEL),
-    benchmark:
-        paths.benchmark("dicomseg_session", LABEL)
     group:
         "measures"
     conda:
@@ -83,10 +58,11 @@ rule dicomseg_session:
     params:
         classes=config["classes"],
         background=config["background"],
+        dicomseg=paths.segmented_dicom,
     message:
-        "dicomseg_session: labels of sub-{wildcards.participant} ses-{wildcards.session} as DICOM-SEG"
+        "measure_session: areas, volumes and discs of sub-{wildcards.participant} ses-{wildcards.session}"
     script:
-        "../workflow_scripts/dicomseg_session.py"
+        "../workflow_scripts/measure_session.py"
 
 
 rule describe_measures:

@@ -16,6 +16,7 @@ rule select_sessions:
             path for session in plan.with_masks for path in of_sessions([session], *map(paths.sidecar, plan.channels))
         ],
         choices=of_sessions(plan.with_masks, paths.series_selection),
+        registrations=of_sessions(plan.with_masks, paths.registration_report) if plan.has_t1w else [],
     output:
         cohort=paths.metrics("cohort.csv"),
         selection=paths.selection,
@@ -45,6 +46,7 @@ checkpoint split:
         library_inputs("split"),
         sheet=plan.with_split(plan.sheet),
         selection=paths.selection,
+        choices=of_sessions(plan.labelled, paths.series_selection),
     output:
         folds=paths.folds,
     log:
@@ -57,6 +59,7 @@ checkpoint split:
     params:
         left_out=plan.left_out,
         lacking=plan.missing_images,
+        sources=plan.sources_to_split,
         assignments=[(row.participant_id, row.fold, row.subset) for row in plan.assignments],
     message:
         "split: patients into test and folds"

@@ -17,9 +17,14 @@ with job(snakemake.log[0]) as logger:
     by_ids = {(session.participant_id, session.session_id): session for session in sheet}
     # images are listed session by session, one per channel
     images = zip(*[map(Path, given.images)] * len(params.channels), strict=True)
+    registrations = map(Path, given.registrations) if given.registrations else [None] * len(params.sessions)
     described = [
-        describe_session(by_ids[tuple(ids)], Path(patches), dict(zip(params.channels, own, strict=True)), Path(choice))
-        for ids, patches, own, choice in zip(params.sessions, given.patches, images, given.choices, strict=True)
+        describe_session(
+            by_ids[tuple(ids)], Path(patches), dict(zip(params.channels, own, strict=True)), Path(choice), registration
+        )
+        for ids, patches, own, choice, registration in zip(
+            params.sessions, given.patches, images, given.choices, registrations, strict=True
+        )
     ]
     rows = selection_rows(described, params.lacking, Selection.model_validate(params.criteria), params.class_names)
     write_csv(snakemake.output.selection, pd.DataFrame(rows, columns=list(COLUMNS)))

@@ -150,6 +150,7 @@ def _of_sessions() -> dict[str, pd.DataFrame]:
         "session": [f"sub-{patient}_ses-01" for patient in PATIENTS], "engine": "itk", "degrees_of_freedom": 6,
         "shift_mm": [1.0, 2.0, 9.0], "rotation_degrees": 0.5, "corner_displacement_mm": [2.0, 3.0, 12.0], "before": 0.9,
         "after": 1.2, "overlap_before": 1.0, "overlap_after": 0.97, "seconds": 3.0, "flag": ["", "", "unusual shift or rotation"],
+        "uncovered": ["", "", "left 12 mm"],
     }  # fmt: skip
     usage = {"stage": ["train_network", "all"], "jobs": [9, 9], "hours": [1.0, 1.0], "hours_with_networks": [1.0, 1.0],
              "processors": [2.0, None], "most_memory": [3.0, 3.0], "in_epochs": [90.0, None], "rate": [0.1, None]}  # fmt: skip

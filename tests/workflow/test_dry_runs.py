@@ -47,6 +47,23 @@ def test_slurm_profile_is_found_by_its_name_and_makes_tens_of_submissions(workfl
     assert len(groups) + len(single) < 80
 
 
+def test_missing_flirt_is_reported_by_a_dry_run_and_stops_a_run_before_any_job(workflow, full_cohort, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("FSLDIR", raising=False)
+    message = "config, registration.engine: flirt needs FSL, but there is no $FSLDIR/bin/flirt and no flirt in PATH"
+    run = snakemake(workflow, "register", "--dry-run", "--quiet", "rules", "--config", f"sessions={full_cohort}")
+    assert run.status == 0, run.output
+    assert run.output.count(message) == 1
+    run = snakemake(workflow, "register", "--cores", "1", "--config", f"sessions={full_cohort}")
+    assert run.status == 1
+    assert message in run.output
+    assert "Traceback" not in run.output
+    assert "rule convert_session" not in run.output
+    # what needs no registration is not stopped
+    run = snakemake(workflow, "convert", "--dry-run", "--quiet", "rules", "--config", f"sessions={full_cohort}")
+    assert run.status == 0 and message not in run.output
+
+
 STAGES = [
     "convert",
     "register",

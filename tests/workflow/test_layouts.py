@@ -144,6 +144,11 @@ def hospital(tmp_path_factory, phantoms):
         for file in [*study.glob("IM09*"), *(study / "deeper/axial").iterdir()]:
             data = pydicom.dcmread(file)
             data.PatientBirthDate = f"195{number}0217"
+            # The factory gives all patients the same ones.
+            data.StudyInstanceUID, data.SOPInstanceUID = (
+                f"{data.StudyInstanceUID}.{number}",
+                f"{data.SOPInstanceUID}.{number}",
+            )
             data.save_as(file)
         shutil.copy(phantoms / f"masks/{patient.name}_mask.nii.gz", folder / f"masks/case{number}.nii.gz")
     assert snakemake(folder, "write_sheet", *options).status == 0

@@ -7,6 +7,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from factories.bundle import NETWORK, small_bundle
@@ -84,7 +85,7 @@ def test_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_sa
     folder = workflow / "results/clinic/segmented/small/sub-good/ses-01"
     made = {path.name.removeprefix("sub-good_ses-01_") for path in folder.iterdir()}
     assert made == {
-        "dseg.nii.gz", "dseg.dcm", "dseg.json", "measures.csv", "page.pdf", "page.png", "desc-entropy_uncertainty.nii.gz",
+        "dseg.nii.gz", "dseg.dcm", "dseg.json", "flags.json", "measures.csv", "page.pdf", "page.png", "desc-entropy_uncertainty.nii.gz",
         "desc-mutualinformation_uncertainty.nii.gz",
     }  # fmt: skip
     measures = pd.read_csv(folder / "sub-good_ses-01_measures.csv")
@@ -93,16 +94,24 @@ def test_batch_goes_on_past_bad_sessions_lists_them_at_the_end_and_its_status_sa
     assert not (workflow / "results/clinic/segmented/small/sub-mixed").exists()
 
 
-def test_segment_of_a_session_without_any_class_ends_with_status_0_and_a_flag(workflow):
+def test_segment_of_a_session_without_any_class_or_dicomseg_ends_with_status_0_and_flags(workflow):
+    for path in (workflow / "new/2/T2w").iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(path)
     thresholds = {"Background": 0.05, "Int-Disc": 1.1, "Spinal-Cavity": 1.1}  # which no score reaches
     small_bundle(workflow, NETWORK, name="nothing.zip", channels=("T2w",), thresholds=thresholds)
-    (workflow / "new/one.tsv").write_text(f"{HEADER}\ngood\t01\t1/T2w\t\t\n")
+    (workflow / "new/one.tsv").write_text(f"{HEADER}\ngood\t01\t2/T2w\t\t\n")
     run = segment(workflow, "new/one.tsv", "nothing.zip")
     assert run.status == 0, run.output[-3000:]
-    assert "sub-good_ses-01: segmented; no class found, all pixels are background; check the images" in run.output
+    assert (
+        "sub-good_ses-01: segmented; no class found, all pixels are background; check the images; DICOM-SEG not written: "
+        in run.output
+    )
+    assert "the T2w series has no Frame of Reference UID" in run.output
     folder = workflow / "results/clinic/segmented/nothing/sub-good/ses-01"
     assert not np.asarray(nib.load(folder / "sub-good_ses-01_dseg.nii.gz").dataobj).any()
-    assert (folder / "sub-good_ses-01_dseg.dcm").exists()
+    assert not (folder / "sub-good_ses-01_dseg.dcm").exists()
     assert (folder / "sub-good_ses-01_page.pdf").exists()
 
 
@@ -126,6 +135,22 @@ def test_command_segments_a_patient_as_the_workflow_does(workflow, tmp_path):
     one, other = nib.load(by_workflow), nib.load(tmp_path / "out/labels.nii.gz")
     assert one.affine == pytest.approx(other.affine)
     assert (np.asarray(one.dataobj) == np.asarray(other.dataobj)).mean() >= 0.999
+
+
+@pytest.mark.usefixtures("batch")
+def test_command_leaves_nothing_of_a_patient_it_refuses(workflow, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "labels.nii.gz").write_text("corrected")
+    given = ["--bundle", "small.zip", "--t2w", "new/axial.nii.gz", "--t1w", "new/1/T1w", "--output", out]
+    refused = command("segment", *given, folder=workflow)
+    assert refused.returncode == 1
+    assert f"{out}: has labels.nii.gz already" in refused.stderr
+    refused = command("segment", *given, "--overwrite", folder=workflow)
+    assert refused.returncode == 1
+    assert "axial slices" in refused.stderr
+    assert {path.name for path in out.iterdir()} == {"labels.nii.gz", "segment.log"}
+    assert (out / "labels.nii.gz").read_text() == "corrected"
 
 
 def test_command_ends_with_one_sentence_if_images_are_not_of_one_patient(workflow, tmp_path):

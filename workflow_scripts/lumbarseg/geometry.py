@@ -18,9 +18,12 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import not_fetched
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 ITK_ENDINGS = (".mha", ".mhd", ".nrrd", ".nhdr")
+# what nibabel raises for damaged files: a header that is none, sizes that are negative or beyond the file, broken compression
+NIFTI_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 
 # the directions in which the view's three indices grow: left, inferior, posterior
 _SAGITTAL = axcodes2ornt(("L", "I", "P"))
@@ -124,10 +127,7 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
             space or axes that are not perpendicular, or has voxels that are not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: file not found; fix the path in the sheet")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty file; copy it again")
+    _require_content(path)
     if path.name.endswith(NIFTI_ENDINGS):
         voxels, affine, codes = _read_nifti(path)
     elif path.name.endswith(ITK_ENDINGS):
@@ -141,6 +141,75 @@ def load_image(path: str | Path) -> nib.Nifti1Image:
         voxels = voxels.reshape(voxels.shape[:3])
     if voxels.ndim != 3 or voxels.size == 0:
         raise InputError(f"{path}: {_times(voxels.shape)} voxels are not one 3-D volume; extract one volume")
+    return _checked_volume(path, voxels, affine, codes)
+
+
+def load_layers(path: str | Path) -> list[nib.Nifti1Image]:
+    """Read the layers of a segmentation in MHA or NRRD: volumes on one grid, whose segments may overlap.
+
+    Args:
+        path: the file, with one number per voxel for each layer.
+
+    Returns:
+        An image as of `load_image` for each layer.
+
+    Raises:
+        InputError: as for `load_image`.
+    """
+    path = Path(path)
+    _require_content(path)
+    voxels, affine, codes = _read_itk(path, layered=True)
+    return [_checked_volume(path, voxels[..., layer], affine, codes) for layer in range(voxels.shape[3])]
+
+
+def header_fields(path: str | Path) -> dict[str, str]:
+    """Read the fields of an MHA or NRRD header that are not of the format itself; none if the file is not readable.
+
+    Raises:
+        InputError: the name of the file is not UTF-8.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(_name_for_itk(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return {}
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _name_for_itk(path: str | Path) -> str:
+    """Return a path as text that ITK accepts: it ends the process at names that are not UTF-8."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is not UTF-8; rename the file or its folder") from None
+    return name
+
+
+def _require_content(path: Path) -> None:
+    if not path.is_file():
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: the file that the link leads to is missing; fetch it (`git annex get`, `datalad get`) or fix the link"
+            )
+        raise InputError(f"{path}: file not found; fix the path")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: empty file; copy it again")
+    try:
+        with path.open("rb") as stream:
+            placeholder = not_fetched(path, stream.read(200))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
+    if placeholder:
+        raise InputError(
+            f"{path}: {placeholder} instead of the file; fetch its content (`git annex get`, `git lfs pull`)"
+        )
+
+
+def _checked_volume(
+    path: Path, voxels: NDArray[Any], affine: NDArray[np.floating], codes: tuple[int, int]
+) -> nib.Nifti1Image:
     if not (np.issubdtype(voxels.dtype, np.integer) or np.issubdtype(voxels.dtype, np.floating)):
         raise InputError(f"{path}: voxels are {voxels.dtype}, not single numbers; save it as a grey-scale image")
     _require_axes(path, affine)
@@ -195,8 +264,9 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
     try:
         image: Any = nib.load(path)
         voxels = np.asanyarray(image.dataobj).copy()  # a copy, because nibabel maps uncompressed files
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: not a readable NIfTI image ({error}); copy it again") from error
+    except NIFTI_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable NIfTI image ({reason}); copy it again") from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path}: {type(image).__name__} instead of NIfTI; convert it to NIfTI")
     sform, qform = codes_of(image)
@@ -207,14 +277,14 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
     return voxels, np.asarray(image.affine, dtype=np.float64), (sform or qform, qform or sform)
 
 
-def _read_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
+def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(_name_for_itk(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{path}: not a readable MHA or NRRD image ({reason}); copy it again") from error
     dimensions = image.GetDimension()
-    if dimensions != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+    if dimensions != 3 or (image.GetNumberOfComponentsPerPixel() != 1 and not layered):
         raise InputError(
             f"{path}: {dimensions} dimensions with {image.GetNumberOfComponentsPerPixel()} numbers per voxel are not one "
             "3-D volume; extract one volume"
@@ -222,7 +292,10 @@ def _read_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), _LPS_TO_RAS @ affine, (1, 1)
+    voxels = sitk.GetArrayFromImage(image)
+    # A list of one number per voxel is an axis of its own.
+    voxels = voxels.reshape(*voxels.shape[:3], -1).transpose(2, 1, 0, 3)
+    return voxels if layered else voxels[..., 0], _LPS_TO_RAS @ affine, (1, 1)
 
 
 def _require_axes(path: Path, affine: NDArray[np.floating]) -> None:

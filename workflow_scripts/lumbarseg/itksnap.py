@@ -7,6 +7,7 @@ from pathlib import Path
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
 from lumbarseg.labels import LabelTable
+from lumbarseg.user_files import read_text
 
 _HEAD = """################################################
 # ITK-SnAP Label Description File
@@ -23,7 +24,7 @@ _HEAD = """################################################
 #  LABEL:   Label description
 ################################################
 """
-_LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"([^"]*)"\s*')
+_LINE = re.compile(r'\s*(\d{1,9})\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"([^"]*)"\s*')
 CLEAR = "Clear Label"
 """ITK-SNAP's name of label 0, the background."""
 
@@ -64,7 +65,7 @@ def read_descriptions(path: str | Path) -> dict[int, str]:
     if not file.is_file():
         raise InputError(f"{file}: ITK-SNAP label descriptions not found; fix `label_descriptions` in the config")
     names: dict[int, str] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_text(file)[0].split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = _LINE.fullmatch(line)

@@ -19,12 +19,14 @@ class TissueClass:
         name: as printed in the paper, for example `Epi-Fat`.
         colour: `#rrggbb`.
         values: the values of this class in a user's masks; `(id,)` unless the config says otherwise.
+        has_own_values: whether the config, or a file of label descriptions, says which values they are.
     """
 
     id: int
     name: str
     colour: str
     values: tuple[int, ...]
+    has_own_values: bool = False
 
 
 class LabelTable(Sequence[TissueClass]):
@@ -38,7 +40,11 @@ class LabelTable(Sequence[TissueClass]):
         """
         self._classes = tuple(
             TissueClass(
-                entry["id"], entry["name"], entry["colour"], (entry["id"],) if values is None else tuple(values)
+                entry["id"],
+                entry["name"],
+                entry["colour"],
+                (entry["id"],) if values is None else tuple(values),
+                values is not None,
             )
             for entry, values in ((entry, entry.get("values")) for entry in entries)
         )

@@ -22,7 +22,7 @@ GOOD = {
     "T2w_RepetitionTime": 4.0, "T2w_EchoTime": 0.1, "T2w_Height": 512, "T2w_Width": 512, "T2w_PixelSpacing": 0.6,
     "T2w_Slices": 12, "T2w_Brightness": 0.3, "T2w_Noise": 0.02,
     "T1w_RepetitionTime": 0.55, "T1w_EchoTime": 0.011, "T1w_Height": 512, "T1w_Width": 512, "T1w_PixelSpacing": 0.6,
-    "T1w_Brightness": 0.3, "T1w_Noise": 0.02,
+    "T1w_Brightness": 0.3, "T1w_Noise": 0.02, "T1w_Overlap": 0.96,
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def criteria(**actions):
         ({"T2w_Slices": 19}, "T2w Slices", "19", "8 to 14"),
         ({"T2w_Height": 320, "T2w_PixelSpacing": 0.5}, "T2w height", "160 mm", "at least 200 mm"),
         ({"classes": "0 1 3"}, "classes of the mask", "no Sacrum", "Vert, Sacrum"),
+        ({"T1w_Overlap": 0.52}, "T1w overlap", "0.52", "0.75 to 1"),
         ({"T1w_Brightness": 0.05}, "T1w brightness", "0.05", "0.12 to 0.8"),
         ({"T2w_Noise": 0.31}, "T2w noise", "0.31", "at most 0.1"),
     ],

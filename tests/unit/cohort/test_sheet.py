@@ -40,6 +40,11 @@ def test_read_sheet_needs_no_t1w_column_for_t2w_studies(tmp_path):
         ([GOOD.replace("mask.nii.gz", "gone.nii.gz")], HEADER, r"line 2: `mask` not found at .*gone\.nii\.gz"),
         ([GOOD, "", GOOD], HEADER, "line 4: sub-A1_ses-01 is already in line 2"),
         ([GOOD.replace("sub-A1", "A_1")], HEADER, "participant_id “A_1” is not made of letters and digits"),
+        (
+            [GOOD.replace("sub-A1", "12,000")],
+            HEADER,
+            r"“12,000” is not .*; rename it \(as 12 or 12000, whichever is meant\)",
+        ),
     ],
 )
 def test_read_sheet_reports_mistakes_in_one_sentence(tmp_path, rows, header, message):
@@ -63,3 +68,23 @@ def test_read_sheet_names_a_file_that_may_not_be_read_with_its_line(tmp_path, mo
 def test_read_sheet_reports_a_missing_sheet(tmp_path):
     with pytest.raises(InputError, match="sheet of sessions not found"):
         read_sheet(tmp_path / "sessions.tsv", ["T2w"])
+
+
+def test_read_sheet_reads_what_spreadsheets_make_of_ids_and_numbers(tmp_path):
+    sheet = write_sheet(tmp_path, "7.0\t1.0\tt2w.nii.gz\tt1w.nii.gz\tmask.nii.gz\t53.0\tF\t74,1\tMálaga")
+    text = sheet.read_text()
+    for encoding in ("utf-8", "utf-16", "cp1252"):
+        sheet.write_bytes(text.encode(encoding))
+        (session,) = read_sheet(sheet, ["T2w", "T1w"])
+        assert session.label == "sub-7_ses-1"
+        assert session.demographics == {"age": "53.0", "sex": "F", "weight": "74.1", "site": "Málaga"}
+
+
+def test_read_sheet_names_the_encoding_if_a_path_with_accents_is_not_found(tmp_path):
+    (tmp_path / "Málaga.nii.gz").touch()
+    sheet = write_sheet(tmp_path, GOOD.replace("t2w.nii.gz", "Málaga.nii.gz"))
+    sheet.write_bytes(sheet.read_text().encode("mac-roman"))
+    with pytest.raises(InputError, match=r"`t2w` not found at .*; fix the path .*, or save the sheet as UTF-8"):
+        read_sheet(sheet, ["T2w", "T1w"])
+    sheet.write_bytes(sheet.read_bytes().decode("mac-roman").encode("cp1252"))
+    assert read_sheet(sheet, ["T2w", "T1w"])[0].t2w.endswith("Málaga.nii.gz")

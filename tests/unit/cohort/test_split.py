@@ -113,11 +113,22 @@ def write_folds(folder, lines):
     ],
     ids=["byte order mark", "Windows line ends", "decimals", "capitals and spaces", "empty rows"],
 )
-def test_read_folds_accepts_what_spreadsheets_write(tmp_path, change):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_read_folds_accepts_what_spreadsheets_write(tmp_path, change, encoding):
     sessions = cohort(10)
     file = write_folds(tmp_path, folds_lines(sessions))
-    file.write_bytes(change(file.read_text()).encode())
+    file.write_bytes(change(file.read_text()).encode(encoding))
     assert read_folds(file, sessions, 3) == split_patients(sessions, 3, "auto", None, 1)
+
+
+def test_read_folds_accepts_numbers_as_patients(tmp_path):
+    sessions = [Session(f"{patient:03d}", "1", "t2w", "t1w", "mask") for patient in range(10)]
+    lines = folds_lines(sessions)
+    decimals = write_folds(tmp_path, [line.replace("\t", ".0\t", 1) for line in lines])
+    assert read_folds(decimals, sessions, 3) == split_patients(sessions, 3, "auto", None, 1)
+    shortened = write_folds(tmp_path, [line[2:] for line in lines])
+    with pytest.raises(InputError, match=r"patient 0 has no mask .* or write 000 \(spreadsheets drop leading zeros\)"):
+        read_folds(shortened, sessions, 3)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +141,8 @@ def test_read_folds_accepts_what_spreadsheets_write(tmp_path, change):
         (lambda lines: ["p0\tone\ttrain", *lines], "line 2: fold “one” is not a whole number"),
         (lambda lines: ["p0\t1.5\ttrain", *lines], "line 2: fold “1.5” is not a whole number"),
         (lambda lines: ["p0\t\ttrain", *lines], "line 2: fold “” is not a whole number"),
+        (lambda lines: [f"p0\t{'9' * 5000}\ttrain", *lines], "line 2: fold “9{40}…” is not a whole number"),
+        (lambda lines: ["p0\t1.000\ttrain", *lines], "line 2: fold “1.000” is not a whole number"),
         (lambda lines: [*lines, "p0\t4\ttrain"], "line 32: fold 4 is not one of 1 to 3; .*`split.folds`"),
         (lambda lines: [*lines, "p0\t0\ttrain"], "line 32: fold 0 is not one of 1 to 3"),
         (

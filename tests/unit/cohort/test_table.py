@@ -2,7 +2,7 @@
 
 import pytest
 
-from lumbarseg.cohort.table import read_table
+from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 
 
@@ -24,9 +24,18 @@ def test_read_table_accepts_what_spreadsheets_add(tmp_path):
         (b"participant_id\nfold\n", r"no column fold \(columns: participant_id\); add it"),
         (b"", r"no column participant_id, fold \(columns: none\)"),
         (b"participant_id\tfold\tfold\np1\t1\t2\n", "column fold appears twice"),
-        ("participant_id\tfold\np1\tMálaga\n".encode("latin-1"), "not UTF-8 text"),
-        ("participant_id\tfold\np1\t1\n".encode("utf-16"), "not UTF-8 text"),
-        (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "a cell contains a line break or an open quote"),
+        (b"PK\x03\x04\x14\0\x06\0", "not a text file"),
+        (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: field larger than field limit"),
+        (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "line 3: a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\t"site\np1\t1\tX\np2\t2\t"Y"\np3\t3\tX\n', "line 1: a cell contains a line break"),
+        (b'participant_id\t"fold\tsite"\np1\t1\tX\n', "line 1: a cell contains a tab or an open quote"),
+        (b'participant_id\tfold\tsite\np1\t"1\tX', "line 2: a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\tsite\np1\t"1\tX"\n', "line 2: a cell contains a tab or an open quote"),
+        (
+            b"participant_id\tfold\np1\t\t1\n",
+            "line 2: cell “1” is beyond the 2 columns of the header; remove the surplus tab",
+        ),
+        (b"participant_id\tfold\t\np1\t\t1\n", "line 2: cell “1” is beyond the 2 columns"),
     ],
 )
 def test_read_table_rejects_other_formats_in_one_sentence(tmp_path, content, message):
@@ -36,3 +45,39 @@ def test_read_table_rejects_other_formats_in_one_sentence(tmp_path, content, mes
         read_table(file, ["participant_id", "fold"])
     assert str(caught.value).startswith(str(file))
     assert "\n" not in str(caught.value)
+
+
+SAVED = "\n\t\t\n Participant_ID \tT2W\u00a0\tsite\n\np1\t a.nii.gz \tMálaga\u200b\n \t \t\np2\tb.nii.gz\t\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_read_table_reads_one_table_in_every_encoding_and_line_end(tmp_path, encoding, line_end):
+    file = tmp_path / "table.tsv"
+    text = SAVED.replace("\u200b", "") if encoding == "cp1252" else SAVED
+    file.write_bytes(text.replace("\n", line_end).encode(encoding))
+    assert read_table(file, ["participant_id"]) == [
+        (5, {"participant_id": "p1", "t2w": "a.nii.gz", "site": "Málaga"}),
+        (7, {"participant_id": "p2", "t2w": "b.nii.gz", "site": ""}),
+    ]
+    warning = f"{file}: not Unicode text, read as Windows-1252; if letters with accents are wrong, save it as UTF-8"
+    assert encoding_warning(file) == (warning if encoding == "cp1252" else "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("12.0", "12"),
+        ("012,00", "012"),
+        ("3.", "3"),
+        ("7", "7"),
+        ("1.5", "1.5"),
+        ("p1.0", "p1.0"),
+        ("", ""),
+        ("1.000", "1.000"),
+        ("12,000", "12,000"),
+        ("5.0000", "5"),
+    ],
+)
+def test_whole_number_as_text_drops_the_decimals_of_whole_numbers_only(cell, text):
+    assert whole_number_as_text(cell) == text

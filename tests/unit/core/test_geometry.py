@@ -1,6 +1,7 @@
 """Reading of images, the sagittal view, and comparison of grids."""
 
 import itertools
+import os
 
 import nibabel as nib
 import numpy as np
@@ -170,3 +171,34 @@ def test_load_image_rejects_unusable_files_in_one_sentence(tmp_path):
         assert message.startswith(f"{path}: ")
         assert expected in message, message
         assert "\n" not in message
+
+
+def test_load_image_reports_files_that_may_not_be_read(tmp_path, monkeypatch):
+    nib.save(volume(np.ones((3, 4, 5), "int16"), np.eye(4)), tmp_path / "image.nii")
+
+    def refuse(*_, **__):  # not by the file's mode, because root may read everything
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(InputError, match=r"image\.nii: cannot be read \(Permission denied\); copy it again or fix its"):
+        load_image(tmp_path / "image.nii")
+
+
+def test_load_image_rejects_names_that_are_not_utf8_where_itk_reads(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    for ending in (".mha", ".nrrd"):
+        sitk.WriteImage(sitk.Image(3, 4, 5, sitk.sitkUInt8), str(tmp_path / f"image{ending}"))
+        (tmp_path / f"image{ending}").rename(tmp_path / f"{name}{ending}")
+        with pytest.raises(InputError, match=rf"caf\\udce9\{ending}: the name is not UTF-8; rename the file"):
+            load_image(tmp_path / f"{name}{ending}")
+    nib.save(volume(np.ones((3, 4, 5), "int16"), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    assert load_image(tmp_path / f"{name}.nii.gz").shape == (3, 4, 5)
+
+
+def test_load_image_reads_a_list_of_one_volume_in_nrrd(tmp_path):
+    header = ["NRRD0004", "type: uchar", "dimension: 4", "space: left-posterior-superior", "sizes: 1 2 3 4"]
+    header += ["space directions: none (1,0,0) (0,1,0) (0,0,1)", "kinds: list domain domain domain"]
+    header += ["encoding: raw", "space origin: (0,0,0)", "", ""]
+    (tmp_path / "image.nrrd").write_bytes("\n".join(header).encode() + bytes(range(24)))
+    voxels = np.arange(24).reshape(2, 3, 4, order="F")
+    np.testing.assert_array_equal(load_image(tmp_path / "image.nrrd").dataobj, voxels)

@@ -52,6 +52,7 @@ def test_with_described_values_assigns_labels_by_name(tmp_path):
     ("content", "message"),
     [
         (EXPORTED + "not a label\n", r"labels\.txt, line 10: “not a label” is not a label"),
+        (EXPORTED + f'{"9" * 5000} 0 0 0 1 1 1 "x"', r"labels\.txt, line 10: “9+ .*” is not a label"),
         (EXPORTED + EXPORTED.splitlines()[-1], r"line 10: label 9 is described twice"),
         (
             EXPORTED.replace("vert", "bone").replace("Epi-Fat", "fat"),

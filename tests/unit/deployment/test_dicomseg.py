@@ -177,6 +177,16 @@ def test_write_dicomseg_rejects_slices_that_are_not_those_of_the_label_map(serie
     assert not (tmp_path / "seg.dcm").exists()
 
 
+def test_write_dicomseg_refuses_a_series_without_a_frame_of_reference(series, tmp_path):
+    folder, _, image = series
+    for path in (folder / "dicom/T2w").iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(tmp_path / path.name)
+    with pytest.raises(InputError, match="the T2w series has no Frame of Reference UID"):
+        write(tmp_path / "labels.dcm", volume(np.zeros(image.shape, np.uint8), image.affine), tmp_path)
+
+
 def test_write_dicomseg_of_background_alone_describes_all_classes_with_empty_frames(series, tmp_path):
     folder, _, t2w = series
     write(tmp_path / "seg.dcm", volume(np.zeros(t2w.shape, np.uint8), t2w.affine), folder / "dicom")

@@ -107,7 +107,7 @@ def write_session(folder, codes, seed=0):
         aligned[contrast], sidecars[contrast] = folder / f"{contrast}.nii.gz", folder / f"{contrast}.json"
         nib.save(volume(from_sagittal_view(view, affine), affine), aligned[contrast])
         write_json(sidecars[contrast], {"EchoTime": 0.1})
-    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0}
+    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0, "remarks": []}
     write_json(folder / "registration.json", report)
     return SessionImages(aligned, sidecars, folder / "registration.json")
 
@@ -144,6 +144,24 @@ def test_segment_session_flags_foreign_and_badly_registered_sessions(segmenter, 
     assert record["flags"][1].startswith("T1w registration rejected (shift of 40.0 mm), header geometry used")
     assert record["outside_training_range"] == [{"name": "slice spacing (mm)", "value": 4.4, "low": 3.0, "high": 3.5}]
     assert (tmp_path / "dseg.nii.gz").exists()
+
+
+def test_segment_session_flags_a_t1w_that_does_not_cover_t2w(segmenter, tmp_path):
+    images = write_session(tmp_path, "LPS")
+    remark = "T1w covers 52 % of T2w (not covered: left 12 mm, inferior 60 mm)"
+    report = {
+        "fell_back_to_header": False,
+        "reason": None,
+        "unusual": True,
+        "shift_length_mm": 9.0,
+        "remarks": [remark],
+    }
+    write_json(tmp_path / "registration.json", report)
+    flags = segment_session(segmenter, images, outputs(tmp_path))["flags"]
+    assert flags[:2] == [
+        "T1w was moved by 9.0 mm, more than usual; check the registration",
+        f"T1w registration: {remark}",
+    ]
 
 
 def test_segment_session_flags_results_without_any_class(segmenter, tmp_path, monkeypatch):

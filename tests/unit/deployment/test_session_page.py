@@ -1,5 +1,7 @@
 """The page of a session, and its table."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -7,9 +9,11 @@ import pytest
 
 from factories.bundle import CLASSES
 from factories.orientation import affine_of
+from lumbarseg.deployment import session_results
 from lumbarseg.deployment.morphometry import COLUMNS, measure
 from lumbarseg.deployment.session_page import session_page, shown_slices
 from lumbarseg.deployment.session_results import write_results
+from lumbarseg.errors import InputError
 from lumbarseg.geometry import from_sagittal_view, volume
 from lumbarseg.labels import LabelTable
 
@@ -24,12 +28,12 @@ def labels():
     return made
 
 
-def page(content, flags=()):
+def page(content, flags=(), title="Lumbar spine, p1"):
     t2w = 100.0 + 50 * content
     measures = measure(content, t2w, (4.0, 1.0, 1.0), TABLE)
     return session_page(
         t2w=t2w, labels=content, entropy=np.zeros(content.shape), spacing=(4.0, 1.0, 1.0), measures=measures, flags=flags,
-        title="Lumbar spine, p1", subtitle="UMD+TH, fold 1 of study small", table=TABLE,
+        title=title, subtitle="UMD+TH, fold 1 of study small", table=TABLE,
     )  # fmt: skip
 
 
@@ -61,6 +65,12 @@ def test_session_page_shows_flags_and_truncates_many(number):
     assert any("more lines" in text for text in shown) == (number > 8)
 
 
+def test_session_page_draws_the_name_of_a_folder_that_is_not_utf8():
+    figure = page(labels(), title="Lumbar spine, " + os.fsdecode(b"caf\xe9"))
+    figure.canvas.draw()
+    assert r"Lumbar spine, caf\udce9" in texts(figure)
+
+
 def test_session_page_draws_empty_and_single_slice_sessions():
     page(np.zeros((3, 20, 30), np.uint8))
     page(labels()[2:3])
@@ -88,7 +98,7 @@ def test_session_page_has_no_overlapping_or_clipped_text(flags):
             )
 
 
-def test_write_results_is_reproducible_to_the_byte(tmp_path):
+def write_images(folder):
     affine, content = affine_of("LPS"), labels()
     images = {
         "labels": content,
@@ -96,18 +106,44 @@ def test_write_results_is_reproducible_to_the_byte(tmp_path):
         "entropy": np.ones(content.shape, np.float32),
     }
     for name, view in images.items():
-        nib.save(volume(from_sagittal_view(view, affine), affine), tmp_path / f"{name}.nii.gz")
-    written = []
-    for number in (1, 2):
-        paths = {f"{name}_path": tmp_path / f"{number}.{name}" for name in ("measures", "pdf", "png")}
-        write_results(
-            labels_path=tmp_path / "labels.nii.gz", t2w_path=tmp_path / "t2w.nii.gz", entropy_path=tmp_path / "entropy.nii.gz",
-            record={"flags": [], "made_by": "UMD+TH, fold 1 of study small"}, table=TABLE,
-            identity={"participant_id": "p1", "session_id": "01"}, title="Lumbar spine, p1", **paths,
-        )  # fmt: skip
-        written.append([path.read_bytes() for path in paths.values()])
-    assert written[0] == written[1]
+        nib.save(volume(from_sagittal_view(view, affine), affine), folder / f"{name}.nii.gz")
+
+
+def write(folder, number=1, flags=(), dicom=None):
+    paths = {f"{name}_path": folder / f"{number}.{name}" for name in ("measures", "pdf", "png")}
+    found = write_results(
+        labels_path=folder / "labels.nii.gz", t2w_path=folder / "t2w.nii.gz", entropy_path=folder / "entropy.nii.gz",
+        record={"flags": list(flags), "experiment": "UMD+TH", "made_by": "UMD+TH, fold 1 of study small"}, table=TABLE,
+        identity={"participant_id": "p1", "session_id": "01"}, title="Lumbar spine, p1", dicom=dicom, **paths,
+    )  # fmt: skip
+    return found, [path.read_bytes() for path in paths.values()]
+
+
+def test_write_results_is_reproducible_to_the_byte(tmp_path):
+    write_images(tmp_path)
+    assert write(tmp_path, 1, ["a flag"]) == write(tmp_path, 2, ["a flag"])
     table = pd.read_csv(tmp_path / "1.measures", dtype={"session_id": str})
     assert list(table.columns) == ["participant_id", "session_id", *COLUMNS]
     assert set(table["session_id"]) == {"01"}
     assert table["disc"].max() == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [
+        (InputError("T2: no slices; fix the path"), "DICOM-SEG not written: T2: no slices; fix the path"),
+        (AttributeError("'Ms Doe' is no code"), "DICOM-SEG not written: AttributeError, see the log"),
+    ],
+)
+def test_write_results_flags_a_dicomseg_that_cannot_be_written(tmp_path, monkeypatch, error, flag):
+    def fail(*given):
+        raise error
+
+    write_images(tmp_path)
+    monkeypatch.setattr(session_results, "write_dicomseg", fail)
+    (tmp_path / "labels.dcm").write_text("of an earlier run")
+    flags, with_flag = write(tmp_path, 1, ["a flag"], (tmp_path, tmp_path / "labels.dcm"))
+    assert flags == ["a flag", flag]
+    assert not (tmp_path / "labels.dcm").exists()
+    # The page shows it.
+    assert with_flag[1] == write(tmp_path, 2, ["a flag", flag])[1][1]

@@ -21,12 +21,13 @@ CLASSES = LabelTable(
 )
 
 
-def report(corner=2.0, after=1.2, unusual=False, reason=None):
+def report(corner=2.0, after=1.2, unusual=False, reason=None, remarks=(), left=0.0):
     return {
         "engine": "itk", "degrees_of_freedom": 6, "shift_length_mm": corner / 2, "rotation_degrees": 0.5, "seconds": 3.0,
         "corner_displacement_mm": corner, "before": {"mutual_information": 0.9, "overlap": 1.0},
         "after": {"mutual_information": after, "overlap": 0.97}, "unusual": unusual,
-        "fell_back_to_header": reason is not None, "reason": reason,
+        "fell_back_to_header": reason is not None, "reason": reason, "remarks": list(remarks),
+        "uncovered_mm": {"right": 0.0, "left": left, "inferior": 2 * left},
     }  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def test_registration_table_flags_rejected_and_unusual_registrations_only():
         "unusual": report(unusual=True),
         "far": report(corner=9.0),
         "unlike": report(after=0.6),
+        "half": report(remarks=["T1w covers 50 % of T2w (not covered: left 26 mm, inferior 52 mm)"], left=26.0),
     }
     table = registration_table(reports)
     assert table.set_index("session")["flag"].loc[lambda flags: flags != ""].to_dict() == {
@@ -46,7 +48,11 @@ def test_registration_table_flags_rejected_and_unusual_registrations_only():
         "unusual": "unusual shift or rotation",
         "far": "larger displacement than in other sessions",
         "unlike": "lower similarity than in other sessions",
+        "half": "T1w covers 50 % of T2w (not covered: left 26 mm, inferior 52 mm)",
     }
+    uncovered = table.set_index("session")["uncovered"]
+    assert uncovered["half"] == "left 26 mm, inferior 52 mm"
+    assert (uncovered.drop("half") == "").all()
     assert registration_overview(table, {"unusual_shift_mm": 5, "unusual_rotation_deg": 5}).axes
 
 

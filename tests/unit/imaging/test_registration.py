@@ -1,7 +1,13 @@
 """Registration: known motions, FLIRT's conventions, and detection of failures."""
 
 import json
+import os
+import re
 import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +22,10 @@ from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, volume
 from lumbarseg.imaging.registration.flirt import flirt_arguments
 from lumbarseg.imaging.registration.session import register
-from lumbarseg.imaging.registration.similarity import mutual_information
+from lumbarseg.imaging.registration.similarity import describe_uncovered, mutual_information, uncovered_mm
 from lumbarseg.imaging.registration.transforms import from_flirt, resample, shift_and_rotation, to_flirt
 
+ROOT = Path(__file__).parents[3]
 PIXEL, SLICE = 1.5, 4.4
 # vertebrae, discs, canal, fat, vessel: centre and half axes in mm (R, A, S), signal in T2w and in T1w
 SHAPES = [
@@ -123,14 +130,43 @@ def test_register_writes_the_image_on_the_fixed_grid(session):
     assert np.corrcoef(there.ravel(), registered.get_fdata()[:, :, 1:-1].ravel())[0, 1] > 0.97
 
 
-def test_register_reports_images_without_overlap(session):
-    moving = image_of(1, size=80, seed=1)
-    away = moving.affine.copy()
-    away[1, 3] += 400
-    _, report = session.run(image_of(0, size=80), volume(np.asanyarray(moving.dataobj), away))
-    assert report["fell_back_to_header"]
-    assert report["shift_mm"] == pytest.approx([0, -400, 0], abs=1)
+@pytest.mark.parametrize("mm", [(0, 400, 0), (-500, 0, 0), (0, 0, 300)])
+def test_register_uses_a_long_move_where_the_headers_do_not_overlap(session, caplog, mm):
+    truth = motion((2, 1, -1), (1, -2, 1))
+    moving = image_of(1, displaced=truth, seed=1)
+    away = motion((0, 0, 0), mm)
+    with caplog.at_level("WARNING", "lumbarseg"):
+        found, report = session.run(image_of(0), volume(np.asanyarray(moving.dataobj), away @ moving.affine))
+    assert target_registration_error(found, away @ truth) < PIXEL / 3
+    assert not report["fell_back_to_header"]
+    assert report["unusual"]
     assert report["before"] == {"mutual_information": 0.0, "correlation": 0.0, "overlap": 0.0}
+    assert report["after"]["mutual_information"] > 0.3
+    assert report["overlap"] == report["after"]["overlap"] > 0.8
+    assert "because they do not overlap by their headers; check it" in caplog.text
+
+
+@pytest.mark.parametrize("mm", [(0, 0, 60), (0, 30, 0), (25, 0, 0), (0, -20, -40)])
+def test_register_follows_a_moved_table_and_flags_it(session, mm):
+    moving = image_of(1, seed=1)
+    away = motion((0, 0, 0), mm)
+    found, report = session.run(image_of(0), volume(np.asanyarray(moving.dataobj), away @ moving.affine))
+    assert target_registration_error(found, away) < PIXEL / 3
+    assert not report["fell_back_to_header"]
+    assert report["unusual"]
+    assert report["overlap"] > 0.95
+
+
+def test_register_stops_without_overlap_either_way(session, tmp_path, monkeypatch):
+    moving = image_of(1, size=60, seed=1)
+    away = motion((0, 0, 0), (0, 400, 0)) @ moving.affine
+    nothing = 'printf "1 0 0 0\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, nothing.replace("0 0 0\\n", "0 0 900\\n", 1))))
+    with pytest.raises(
+        InputError, match=r"t1w\.nii\.gz: no overlap with .*t2w\.nii\.gz, neither by the headers nor once"
+    ):
+        session.run(image_of(0, size=60), volume(np.asanyarray(moving.dataobj), away), engine="flirt")
+    assert not session.registered.exists()
 
 
 def test_register_is_reproducible_to_the_byte(session):
@@ -150,25 +186,62 @@ def test_register_finds_a_stretch_with_twelve_degrees_of_freedom(session):
 
 
 @pytest.mark.parametrize(
-    ("degrees", "mm", "limits", "reason"),
-    [
-        ((0, 0, 0), (0, 6, 0), {"max_shift_mm": 4.0}, "mm, more than 4 mm"),
-        ((6, 0, 0), (0, 0, 0), {"max_rotation_deg": 3.0}, "degrees, more than 3 degrees"),
-    ],
+    ("degrees", "mm", "limits"),
+    [((0, 0, 0), (0, 6, 0), {"max_shift_mm": 4.0}), ((6, 0, 0), (0, 0, 0), {"max_rotation_deg": 3.0})],
 )
-def test_register_rejects_motions_beyond_the_limits_and_keeps_the_header_geometry(session, degrees, mm, limits, reason):
-    moving = image_of(1, size=80, displaced=motion(degrees, mm), seed=1)
-    found, report = session.run(image_of(0, size=80), moving, **limits)
-    assert report["fell_back_to_header"]
-    assert reason in report["reason"]
-    np.testing.assert_allclose(found, np.eye(4), atol=1e-6)
-    np.testing.assert_allclose(nib.load(session.registered).get_fdata(), moving.get_fdata(), atol=1e-3)
+def test_register_uses_and_flags_motions_beyond_the_limits_with_good_evidence(session, degrees, mm, limits):
+    truth = motion(degrees, mm)
+    moving = image_of(1, size=80, displaced=truth, seed=1)
+    found, report = session.run(image_of(0, size=80), moving, unusual_shift_mm=30, unusual_rotation_deg=30, **limits)
+    assert target_registration_error(found, truth) < PIXEL / 2
+    assert not report["fell_back_to_header"]
+    assert report["unusual"]
 
 
-def test_register_rejects_an_image_without_contrast(session):
-    with pytest.raises(InputError, match=r"t1w\.nii\.gz: nearly all voxels have the same value"):
-        blank = image_of(1)
-        session.run(image_of(0), volume(np.zeros(blank.shape, "int16"), blank.affine))
+@pytest.mark.parametrize("size", [50, 80])
+def test_register_reports_what_t1w_does_not_cover(session, size):
+    """T1w of half the slices: its left half is missing."""
+    whole = image_of(1, size=size, seed=1)
+    fixed = image_of(0, size=size)
+    voxels = np.asanyarray(whole.dataobj)[:, :, :5]
+    _, report = session.run(fixed, volume(voxels, whole.affine))
+    assert report["overlap"] == pytest.approx(5 / 11, abs=0.05)
+    sides = dict.fromkeys(("right", "left", "superior", "inferior", "anterior", "posterior"), 0)
+    side = "right" if whole.affine[0, 2] > 0 else "left"
+    assert report["uncovered_mm"] == pytest.approx(sides | {side: 6 * SLICE}, abs=2)
+    assert report["remarks"] == [f"T1w covers {100 * report['overlap']:.0f} % of T2w (not covered: {side} 26 mm)"]
+    _, report = session.run(fixed, whole, unusual_overlap=0.9)
+    assert report["remarks"] == []
+
+
+@pytest.mark.parametrize("right_handed", [False, True])
+def test_uncovered_mm_names_the_sides_of_the_patient(right_handed):
+    fixed = image_of(0, size=40, slices=10, right_handed=right_handed)
+    world = np.stack(np.indices(fixed.shape), -1) @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
+    right, anterior, superior = np.moveaxis(world, -1, 0)
+    covered = (right < 10) & (anterior > -20) & (superior < 12)
+    found = uncovered_mm(covered, fixed.affine)
+    assert found == {
+        "right": pytest.approx(3 * SLICE), "left": 0, "superior": pytest.approx(12 * PIXEL), "inferior": 0,
+        "anterior": 0, "posterior": pytest.approx(7 * PIXEL),
+    }  # fmt: skip
+    assert describe_uncovered({"right": 0.0, "left": 12.4, "inferior": 60.0}) == "left 12 mm, inferior 60 mm"
+    nothing = uncovered_mm(np.zeros(fixed.shape, bool), fixed.affine)
+    assert nothing["right"] == nothing["left"] == pytest.approx(10 * SLICE)
+
+
+@pytest.mark.parametrize("engine", ["itk", "flirt"])
+@pytest.mark.parametrize("value", [0, 700])
+@pytest.mark.parametrize("blank", ["t2w", "t1w"])
+def test_register_rejects_an_image_without_contrast(session, tmp_path, monkeypatch, engine, value, blank):
+    answer = 'printf "1 0 0 0\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, answer)))
+    images = {"t2w": image_of(0, size=30), "t1w": image_of(1, size=30)}
+    voxels = np.full(images[blank].shape, value, "int16")
+    voxels[0, 0, 0] = 900  # a single bright voxel is no contrast
+    images[blank] = volume(voxels, images[blank].affine)
+    with pytest.raises(InputError, match=rf"{blank}\.nii\.gz: nearly all voxels have the same value"):
+        session.run(*images.values(), engine=engine)
 
 
 @pytest.mark.parametrize("fixed_is_right_handed", [False, True])
@@ -316,25 +389,173 @@ def test_register_reports_corner_displacement_and_overlap(session):
     assert 0.8 < report["after"]["overlap"] < 0.97
 
 
-def test_register_warns_when_it_falls_back_to_the_header(session, caplog):
-    moving = image_of(1, size=80, displaced=motion((0, 0, 0), (0, 6, 0)), seed=1)
+def test_register_warns_when_it_falls_back_to_the_header(session, tmp_path, monkeypatch, caplog):
+    answer = 'printf "1 0 0 6\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, answer)))
     with caplog.at_level("WARNING", "lumbarseg"):
-        session.run(image_of(0, size=80), moving, max_shift_mm=4.0)
+        session.run(image_of(0, size=80), image_of(1, size=80, seed=1), max_shift_mm=4.0, engine="flirt")
     assert "t1w.nii.gz: registration to " in caplog.text
-    assert "rejected (shift of 6.0 mm, more than 4 mm), header geometry used" in caplog.text
+    assert "rejected (shift of 6.0 mm, more than 4 mm; mutual information lower" in caplog.text
 
 
-def test_register_reports_a_missing_fsl_in_one_sentence(session, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", [None, "elsewhere"])
+def test_register_reports_a_missing_fsl_in_one_sentence(session, tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.delenv("FSLDIR", raising=False)
+    if folder:
+        monkeypatch.setenv("FSLDIR", str(tmp_path / folder))
+    there = re.escape(str(tmp_path / folder)) if folder else r"\$FSLDIR"
     with pytest.raises(
-        InputError, match=r"flirt needs FSL, but there is no \$FSLDIR/bin/flirt; install FSL .*`engine: itk`"
+        InputError,
+        match=rf"flirt needs FSL, but there is no {there}/bin/flirt and no flirt in PATH; install FSL .*`engine: itk`",
     ):
         session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
 
 
+IDENTITY = 'printf "1 0 0 0\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"'
+
+
+@pytest.mark.parametrize("fsldir", [None, "/nowhere"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_register_uses_a_flirt_that_is_in_path_alone(session, tmp_path, monkeypatch, fsldir, linked):
+    folder = fake_fsl(tmp_path, f'echo "$FSLDIR" > {tmp_path}/folder\n{IDENTITY}') / "bin"
+    if linked:  # as a module that links programs into one folder
+        (tmp_path / "tools").mkdir()
+        (tmp_path / "tools/flirt").symlink_to(folder / "flirt")
+        folder = tmp_path / "tools"
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.delenv("FSLDIR", raising=False)
+    if fsldir:
+        monkeypatch.setenv("FSLDIR", fsldir)
+    _, report = session.run(image_of(0, size=40), image_of(1, size=40, seed=1), engine="flirt")
+    assert report["version"] == "FSL 6.0.7"
+    assert (tmp_path / "folder").read_text().strip() == str(tmp_path / "fsl")
+
+
+def test_register_names_no_version_where_fsl_has_none(session, tmp_path, monkeypatch):
+    folder = fake_fsl(tmp_path, IDENTITY)
+    (folder / "etc/fslversion").unlink()
+    monkeypatch.setattr(fsl_platform, "fsldir", str(folder))
+    _, report = session.run(image_of(0, size=40), image_of(1, size=40, seed=1), engine="flirt")
+    assert report["version"] == "FSL of unknown version"
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("true", "wrote no matrix"),
+        (': > "$omat"', "wrote an empty matrix"),
+        ('printf "1 0 0 0\\n0 1 0" > "$omat"', "wrote an incomplete matrix"),
+        ('printf "1 0 0 0\\n0 1 0 0\\n" > "$omat"', "wrote a matrix of 2 × 4 numbers"),
+        ('printf "1 0 0 0\\n0 1 0 0\\n0 0 1 0\\n0 0 0\\n" > "$omat"', "wrote an incomplete matrix"),
+        ('printf "1 0 0\\n0 1 0\\n0 0 1\\n" > "$omat"', "wrote a matrix of 3 × 3 numbers"),
+        ('printf "1 0 0 0\\n0 1 0 0\\n0 0 nan 0\\n0 0 0 1\\n" > "$omat"', "values that are not finite"),
+        ('printf "1 0 0 inf\\n0 1 0 0\\n0 0 1 0\\n0 0 0 1\\n" > "$omat"', "values that are not finite"),
+        ('printf "1 0 0 0\\n0 1 0 0\\n0 0 0 0\\n0 0 0 1\\n" > "$omat"', "singular or no motion"),
+        ('printf "0 0 0 0\\n0 0 0 0\\n0 0 0 0\\n0 0 0 0\\n" > "$omat"', "without 0 0 0 1 in its last row"),
+        ('printf "\\377\\376\\000garbage" > "$omat"', "wrote an incomplete matrix"),
+    ],
+)
+@pytest.mark.parametrize("degrees_of_freedom", [6, 12])
+def test_register_refuses_a_broken_matrix_of_flirt(session, tmp_path, monkeypatch, script, problem, degrees_of_freedom):
+    if degrees_of_freedom == 12:  # the second matrix is the broken one
+        script = f'if grep -q "dof 12" {tmp_path}/asked; then {script}; else {IDENTITY}; fi'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, script)))
+    with pytest.raises(
+        InputError, match=rf"t1w\.nii\.gz: FLIRT .*{problem}.*though it reported no error; free space in"
+    ):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt", degrees_of_freedom=degrees_of_freedom)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -KILL $$", r"killed by SIGKILL \(exit code -9\).*too little memory: give the job more"),
+        ("exit 137", r"killed by SIGKILL \(exit code 137\).*too little memory"),
+        ("kill -TERM $$", r"killed by SIGTERM \(exit code -15\).*time limit"),
+        ("exit 143", r"killed by SIGTERM \(exit code 143\).*time limit"),
+        ("kill -SEGV $$", r"killed by SIGSEGV \(exit code -11\).*-version` works on this machine"),
+        (
+            "echo 'error while loading shared libraries' >&2; exit 127",
+            r"exit code 127: error while loading.*-version` works",
+        ),
+        ("exit 3", r"\(exit code 3\); check that both images open in FSLeyes"),
+    ],
+)
+def test_register_reports_how_flirt_ended(session, tmp_path, monkeypatch, script, reason):
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, script)))
+    with pytest.raises(InputError, match=rf"t1w\.nii\.gz: FLIRT .*{reason}"):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
+
+
+def test_register_reports_a_flirt_that_cannot_be_started(session, tmp_path, monkeypatch):
+    folder = fake_fsl(tmp_path, "true")
+    (folder / "bin/flirt").write_bytes(b"\x7fELF of another machine")
+    monkeypatch.setattr(fsl_platform, "fsldir", str(folder))
+    with pytest.raises(InputError, match=r"fsl/bin/flirt: cannot be started \(Exec format error\); install FSL again"):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
+
+
+def test_register_accepts_messages_of_flirt_in_any_encoding(session, tmp_path, monkeypatch):
+    noise = 'printf "Aviso: volum\\351n \\377\\n" >&2'
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, f"{noise}\n{IDENTITY}")))
+    _, report = session.run(image_of(0, size=40), image_of(1, size=40, seed=1), engine="flirt")
+    assert report["engine"] == "flirt"
+
+
+def test_register_quotes_messages_of_flirt_in_any_encoding(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, 'printf "volum\\351n" >&2; exit 1')))
+    with pytest.raises(InputError, match="exit code 1: volum\ufffdn"):
+        session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
+
+
+@pytest.mark.parametrize("script", ["exec sleep 60", "sleep 60", "trap '' TERM; sleep 60 & wait; sleep 60"])
+def test_register_ends_flirt_with_its_job(session, tmp_path, script):
+    """SIGTERM to the job, as at SLURM's time limit, leaves no FLIRT behind, nor what a shell script has started."""
+    folder = fake_fsl(tmp_path, f"echo $$ > {tmp_path}/started\n{script}")
+    nib.save(image_of(0, size=30), session.fixed)
+    nib.save(image_of(1, size=30), session.moving)
+    code = (
+        "import sys; from pathlib import Path; from lumbarseg.workflow.joblog import job\n"
+        "from lumbarseg.config.image_sections import Registration\n"
+        "from lumbarseg.imaging.registration.session import register\n"
+        "with job(sys.argv[1]): register(*sys.argv[2:7], Registration(engine='flirt'))"
+    )
+    paths = [session.fixed, session.moving, session.registered, session.matrix, session.report]
+    environment = os.environ | {"FSLDIR": str(folder), "PYTHONPATH": str(ROOT / "workflow_scripts")}
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "log", *paths], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not ((tmp_path / "started").exists() and (tmp_path / "started").read_text().strip()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        group = int((tmp_path / "started").read_text())
+        process.terminate()
+        assert process.wait(20) == 143
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 3
+    while _alive(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(group)
+
+
+def _alive(group):
+    """Return whether any process of a group still runs; those that only wait to be collected do not count."""
+    states = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group = file.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        states += [state] if int(of_group) == group else []
+    return any(state != "Z" for state in states)
+
+
 def test_register_quotes_the_error_of_flirt(session, tmp_path, monkeypatch):
     monkeypatch.setattr(fsl_platform, "fsldir", str(fake_fsl(tmp_path, 'echo "Could not open volume" >&2; exit 1')))
-    with pytest.raises(InputError, match=r"t1w\.nii\.gz: FLIRT could not register .*Could not open volume"):
+    with pytest.raises(InputError, match=r"FLIRT could not register .*\(exit code 1: Could not open volume\)"):
         session.run(image_of(0, size=30), image_of(1, size=30), engine="flirt")
 
 

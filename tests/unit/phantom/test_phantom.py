@@ -217,7 +217,10 @@ def test_spin_echo_orders_tissues_as_in_real_images():
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_slice_image_has_the_contrast_of_its_tissues(number):
     patient, spine = made(number)
-    index = patient.slices // 2
+    stack = patient.stacks["T2w"]
+    index = stack.slices // 2
+    t1w = replace(patient.sequences["T1w"], spacing=patient.sequences["T2w"].spacing)
+    patient = replace(patient, stacks={"T2w": stack, "T1w": stack}, sequences={**patient.sequences, "T1w": t1w})
     labels = labels_of(number)[:, ::-1, index].T
     mean = {
         contrast: [np.median(image[labels == k]) for k in (1, 4, 5)]
@@ -272,7 +275,8 @@ def test_motion_matrix_aligns_the_images():
     # the same contrast in both positions, so that plain correlation measures the alignment
     twin = replace(patient, sequences={"T2w": patient.sequences["T1w"], "T1w": patient.sequences["T1w"]})
     site = replace(patient.site, coil_strength=0.0, saturation=None)
-    twin = replace(twin, site=site, slice_spacing=3.6, slice_thickness=3.6)
+    stack = replace(patient.stacks["T2w"], slice_spacing=3.6, slice_thickness=3.6)
+    twin = replace(twin, site=site, stacks={"T2w": stack, "T1w": stack})
     still, moved = (
         np.stack([_middle(clean_slice(twin, spine, contrast, k)[0], 128) for k in range(12)])
         for contrast in ("T2w", "T1w")
@@ -320,11 +324,12 @@ def test_phantom_series_convert_without_warnings(converted):
     assert "warning" not in said.lower() and "error" not in said.lower(), said
 
 
+@pytest.mark.parametrize("contrast", ["T2w", "T1w"])
 @pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
-def test_make_grid_is_the_grid_of_dcm2niix_at_every_site(site, tmp_path):
+def test_make_grid_is_the_grid_of_dcm2niix_at_every_site(site, contrast, tmp_path):
     number = SITES.index(site) + 1
     patient, spine = made(number, 48, (8, 8))
-    write_series(tmp_path / "dicom", patient, spine, "T2w")
+    write_series(tmp_path / "dicom", patient, spine, contrast)
     command = [
         str(Path(sys.executable).with_name("dcm2niix")),
         "-f",
@@ -338,7 +343,18 @@ def test_make_grid_is_the_grid_of_dcm2niix_at_every_site(site, tmp_path):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "warning" not in said.lower(), said
     image = nibabel.load(tmp_path / "x.nii")
-    assert np.allclose(image.affine, make_grid(patient, "T2w").affine, atol=2e-4)
+    assert np.allclose(image.affine, make_grid(patient, contrast).affine, atol=2e-4)
+
+
+def test_draw_patient_gives_t1w_a_grid_of_its_own():
+    patients = [draw_patient(number, "x", 1, [144, 160, 168], (8, 10)) for number in range(1, 25)]
+    assert {patient.stacks["T1w"].mirrored for patient in patients} == {(a, b) for a in (0, 1) for b in (0, 1)}
+    for patient in patients:
+        t2w, t1w = (make_grid(patient, contrast) for contrast in ("T2w", "T1w"))
+        assert not np.allclose(t2w.affine, t1w.affine, atol=0.01)
+        assert 8 <= t1w.slices <= 10 and t1w.matrix in (144, 160, 168)
+    assert np.mean([patient.sequences["T1w"].matrix != patient.sequences["T2w"].matrix for patient in patients]) > 0.3
+    assert np.mean([patient.stacks["T1w"].slices != patient.stacks["T2w"].slices for patient in patients]) > 0.3
 
 
 def test_write_mask_uses_the_grid_of_the_converted_t2w(cohort, converted):
@@ -401,7 +417,7 @@ def test_dicom_slice_lies_within_table_2():
     blank = np.zeros((1, 1), np.uint16)
     for number in range(1, 61):
         patient = draw_patient(number, "x", 2, [320, 384, 448, 512, 640, 800, 1024], (8, 14))
-        assert 8 <= patient.slices <= 14
+        assert all(8 <= stack.slices <= 14 for stack in patient.stacks.values())
         for which, contrast in enumerate(("T1w", "T2w")):
             header = dicom_slice(patient, contrast, 0, blank)
             assert header.MagneticFieldStrength == 1.5

@@ -9,7 +9,7 @@ REGISTRATIONS = pd.DataFrame(
     {
         "session": ["sub-a_ses-01", "sub-b_ses-01"], "shift_mm": [1.0, 9.0], "rotation_degrees": 0.5,
         "corner_displacement_mm": [2.0, 12.0], "before": 0.9, "after": 1.2, "overlap_before": 1.0, "overlap_after": 0.97,
-        "flag": ["", "moved farther than the others"],
+        "flag": ["", "moved farther than the others"], "uncovered": ["", "left 12 mm, inferior 60 mm"],
     }
 )  # fmt: skip
 
@@ -32,6 +32,11 @@ def test_session_entry_describes_series_and_registration():
 
 def test_session_entry_has_the_flag_of_its_registration():
     assert session_entry("sub-b_ses-01", "b.png", {}, REGISTRATIONS)["flags"] == ["moved farther than the others"]
+
+
+def test_session_entry_names_what_t1w_does_not_cover():
+    details = session_entry("sub-b_ses-01", "b.png", {}, REGISTRATIONS)["details"]
+    assert details["not covered by T1w"] == "left 12 mm, inferior 60 mm"
 
 
 def test_session_entry_needs_no_registration():

@@ -1,6 +1,7 @@
 """The command `lumbarseg`: its help, its two forms of paths, its errors."""
 
 import contextlib
+import io
 import pkgutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import lumbarseg
 from factories.workflow import ROOT
@@ -23,11 +26,21 @@ HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "matplotlib", "nibab
 @pytest.fixture
 def bundle(monkeypatch):
     """A bundle of T2w and T1w, whatever its file, and commands that report what they would work on."""
-    opened = SimpleNamespace(path=Path("best.zip"), manifest={"channels": ["T2w", "T1w"]})
+    opened = SimpleNamespace(
+        path=Path("best.zip"), manifest={"channels": ["T2w", "T1w"]}, model=SimpleNamespace(networks=("UD",))
+    )
     monkeypatch.setattr("lumbarseg.deployment.bundle.Bundle", lambda path: opened)
     monkeypatch.setattr(joblog, "job", lambda log: contextlib.nullcontext())
-    monkeypatch.setattr(segment, "_segment", lambda *given: opened.calls.append(given[1:4]))
     opened.calls = []
+
+    def record(bundle, sources, out, device, terminal):
+        opened.calls.append((sources, out[0].parent, device))
+        for name in opened.results:
+            (out[0] / name).write_text("new")
+        return []
+
+    monkeypatch.setattr(segment, "_segment", record)
+    opened.results = ()
     return opened
 
 
@@ -85,9 +98,9 @@ def test_the_installed_command_and_the_module_are_the_same():
 )
 def test_segment_takes_named_and_positional_paths(bundle, paths, tmp_path):
     paths = [str(tmp_path / "out") if path == "OUT" else path for path in paths]
-    assert main(["segment", *paths, "--device", "cpu", "--threads", "3"]) == 0
+    assert main(["segment", *paths, "--device", "cpu", "--threads", "1"]) == 0
     sources = {"T2w": Path("dicom/T2"), "T1w": Path("dicom/T1")}
-    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 3))]
+    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 1))]
 
 
 def test_segment_takes_t2w_alone_for_a_bundle_of_t2w(bundle, tmp_path):
@@ -120,6 +133,12 @@ def test_segment_refuses_images_that_do_not_match_the_bundle(bundle, channels, i
         (["segment", "best.zip", "t2.mha", "out", "--t1w", "t1.mha"], "name every path by its option, or give"),
         (["segment", "best.zip", "t2.mha", "out", "--threads", "0"], "invalid whole number above 0 value: '0'"),
         (["segment", "best.zip", "t2.mha", "out", "--device", "tpu"], "invalid choice: 'tpu'"),
+        (["segment", "best.zip", "t2.mha", ""], "invalid path value: ''"),
+        (["segment", "--bundle", "best.zip", "--t2w", " ", "--output", "out"], "invalid path value: ' '"),
+        (
+            ["segment", "best.zip", "t2.mha", "t1.mha", "out", "--threads", "200000"],
+            "--threads 200000: this process may use",
+        ),
         (["export", "best.zip"], "give the paths alone in the order of the second usage line"),
         (["forget"], "invalid choice: 'forget'"),
         ([], "the following arguments are required: COMMAND"),
@@ -152,12 +171,119 @@ def test_an_output_that_is_a_file_is_one_sentence_and_status_1(bundle, command, 
 
 def test_export_takes_named_and_positional_paths(bundle, tmp_path, monkeypatch):
     exported = []
-    monkeypatch.setitem(
-        sys.modules,
-        "lumbarseg.deployment.export",
-        SimpleNamespace(export_onnx=lambda *given: exported.append(given[:2])),
-    )
+    module = SimpleNamespace(export_onnx=lambda bundle, made, told: exported.append((bundle, made.parent)))
+    monkeypatch.setitem(sys.modules, "lumbarseg.deployment.export", module)
     out = tmp_path / "onnx"
     assert main(["export", "best.zip", str(out)]) == 0
     assert main(["export", "--bundle", "best.zip", "--output", str(out)]) == 0
     assert exported == [(bundle, out)] * 2
+
+
+def texts(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_segment_never_replaces_images_that_are_read(bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("t2w.nii.gz", "t1w.nii.gz"):
+        Path(name).write_text(name)
+    Path("elsewhere").mkdir()
+    Path("elsewhere/t1w.nii.gz").symlink_to(tmp_path / "t1w.nii.gz")
+    bundle.results = ("labels.nii.gz", "t2w.nii.gz", "t1w.nii.gz")
+    for out, options in ((".", ()), (tmp_path, ("--overwrite",)), ("elsewhere", ("--overwrite",))):
+        assert main(["segment", *options, "best.zip", "t2w.nii.gz", "t1w.nii.gz", str(out)]) == 1
+        assert "read, and would be replaced by a result; name another folder as --output" in capsys.readouterr().err
+    assert main(["segment", "best.zip", "elsewhere", "t1w.nii.gz", "elsewhere"]) == 1
+    assert capsys.readouterr().err == "elsewhere: a folder that is read; name another one as --output\n"
+    assert Path("t2w.nii.gz").read_text() == "t2w.nii.gz"
+    assert Path("t1w.nii.gz").read_text() == "t1w.nii.gz"
+    assert not bundle.calls
+
+
+def test_segment_replaces_earlier_results_only_if_asked_and_then_all_of_them(bundle, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    earlier = {"labels.nii.gz": "corrected", "labels.dcm": "old", "notes.txt": "mine"}
+    for name, text in earlier.items():
+        (out / name).write_text(text)
+    bundle.results = ("labels.nii.gz", "page.pdf")
+    arguments = ["segment", "best.zip", "t2.mha", "t1.mha", str(out)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == (
+        f"{out}: has labels.nii.gz, labels.dcm already; name another folder as --output, or replace them with --overwrite\n"
+    )
+    assert texts(out) == earlier
+    assert main([*arguments, "--overwrite"]) == 0
+    assert texts(out) == {"labels.nii.gz": "new", "page.pdf": "new", "notes.txt": "mine", "segment.log": ""}
+
+
+def test_segment_never_replaces_a_log_or_the_sidecar_of_an_image(bundle, tmp_path, capsys):
+    bundle.manifest["channels"] = ["T2w"]
+    notes, out = tmp_path / "notes.txt", tmp_path / "out"
+    out.mkdir()
+    notes.write_text("mine")
+    (out / "segment.log").symlink_to(notes)
+    (out / "segment-2.log").mkdir()
+    assert main(["segment", "best.zip", "t2.mha", str(out)]) == 0
+    assert notes.read_text() == "mine"
+    assert {path.name for path in out.iterdir()} == {"segment.log", "segment-2.log", "segment-3.log"}
+    for name in ("session.nii.gz", "session.json"):
+        (out / name).write_text(name)
+    assert main(["segment", "--overwrite", "best.zip", str(out / "session.nii.gz"), str(out)]) == 1
+    assert capsys.readouterr().err.startswith(f"{out}/session.json: read, and would be replaced by a result")
+    assert (out / "session.json").read_text() == "session.json"
+
+
+def test_segment_leaves_nothing_of_a_session_that_fails(bundle, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def fail(bundle, sources, made, device, terminal):
+        (made[0] / "t2w.nii.gz").write_text("new")
+        raise RuntimeError
+
+    monkeypatch.setattr(segment, "_segment", fail)
+    out.mkdir()
+    (out / "labels.nii.gz").write_text("old")
+    with pytest.raises(RuntimeError):
+        main(["segment", "--overwrite", "best.zip", "t2.mha", "t1.mha", str(out)])
+    assert texts(out) == {"labels.nii.gz": "old", "segment.log": ""}
+
+
+@pytest.mark.parametrize("command", [["segment", "best.zip", "t2.mha", "t1.mha"], ["export", "best.zip"]])
+def test_an_output_that_cannot_be_written_to_is_one_sentence_and_status_1(
+    bundle, command, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main([*command, str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/out: no permission to write to the folder; name another one as --output\n"
+    )
+
+
+WORDS = [
+    "segment", "export", "watch", "clear", "--bundle", "--t2w", "--t1w", "--output", "--device", "--threads", "--runs", "--every",
+    "--overwrite", "--help", "best.zip", "t2.mha", "-1", "0", "nan", "", "--", "-", "cpu", "x" * 5000,
+]  # fmt: skip
+
+
+@given(arguments=st.lists(st.sampled_from(WORDS), max_size=7))
+@example(arguments=["segment"])
+@example(arguments=["segment", "best.zip"])
+@example(arguments=["watch", "--every", "-1"])
+def test_any_arguments_end_in_usage_or_a_sentence(arguments, tmp_path_factory):
+    with contextlib.chdir(tmp_path_factory.mktemp("empty")), contextlib.suppress(SystemExit):
+        with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()):
+            status = main(arguments)
+        assert (status, error.getvalue().count("\n")) == (1, 1), error.getvalue()
+
+
+def test_errors_name_files_whose_names_are_not_utf8(tmp_path):
+    code = "import os, sys\nfrom lumbarseg.workflow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    arguments = [b"segment", b"--bundle", b"caf\xe9.zip", b"--t2w", b"t\xe92", b"--output", b"out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "workflow_scripts"), "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(r"caf\udce9.zip: ")
+    assert "Traceback" not in done.stderr

@@ -146,5 +146,6 @@ def test_the_container_installs_the_pinned_requirements_by_commands_a_shell_can_
 
 def test_flirt_comes_from_an_environment_of_its_own():
     environment = yaml.safe_load((ROOT / "envs/fsl.yaml").read_text())
+    assert environment["name"] == "fsl"  # what docs/cluster.md activates
     assert environment["dependencies"] == ["fsl-flirt"]
     assert "fsl.fmrib.ox.ac.uk" in environment["channels"][0]

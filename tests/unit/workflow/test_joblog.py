@@ -69,3 +69,21 @@ def test_job_ends_within_seconds_of_sigterm_and_logs_it(tmp_path, work):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=GRACE_S + 3) == 143
     assert (tmp_path / "log").read_text().count("stopped by SIGTERM") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise InputError(os.fsdecode(b'caf\\xe9') + ': not readable; copy it again')",
+        "raise OSError(os.fsdecode(b'caf\\xe9'))",
+        "logger.warning(os.fsdecode(b'caf\\xe9')); sys.exit(0)",
+        "print(os.fsdecode(b'caf\\xe9'), file=sys.stderr, flush=True); raise InputError('caf\\udce9')",
+    ],
+)
+def test_job_shows_names_that_are_not_utf8_with_escapes(tmp_path, body):
+    process = run(tmp_path, body)
+    error = process.communicate(timeout=30)[1]
+    assert r"caf\udce9" in error
+    assert len(error.splitlines()) == 1
+    assert r"caf\udce9" in (tmp_path / "log").read_text()
+    assert "UnicodeEncodeError" not in (tmp_path / "log").read_text()

@@ -1,6 +1,7 @@
 """What a run consists of, asked without Snakemake."""
 
 import csv
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -216,6 +217,19 @@ def test_plan_looks_in_masks_only_for_classes_that_they_hold(folder):
 def test_plan_registration_settings_are_those_of_the_engine(folder):
     assert "flirt" not in plan_of(registration={"engine": "itk"}).registration_settings
     assert "flirt" in plan_of(registration={"engine": "flirt"}).registration_settings
+
+
+def test_plan_registration_problem_is_a_missing_flirt_where_t1w_is_not_registered(folder, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("FSLDIR", raising=False)
+    of_session = wildcards(participant="p1", session="01")
+    assert not plan_of(registration={"engine": "itk"}).registration_problem(of_session)
+    plan = plan_of(registration={"engine": "flirt"})
+    assert "flirt needs FSL" in plan.registration_problem(of_session)
+    registered = Path(plan.paths.registered.format(participant="p1", session="01"))
+    registered.parent.mkdir(parents=True)
+    registered.touch()
+    assert not plan.registration_problem(of_session)
 
 
 def test_plan_of_bundle_takes_one_experiments_files_or_all_for_the_best(folder):

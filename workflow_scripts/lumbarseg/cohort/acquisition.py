@@ -12,7 +12,9 @@ from lumbarseg.cohort.sheet import Session
 from lumbarseg.geometry import sagittal_spacing, sagittal_view
 
 
-def describe_session(session: Session, patches: Path, images: Mapping[str, Path], choice: Path) -> dict[str, Any]:
+def describe_session(
+    session: Session, patches: Path, images: Mapping[str, Path], choice: Path, registration: Path | None = None
+) -> dict[str, Any]:
     """Describe a session in one row.
 
     Args:
@@ -20,11 +22,12 @@ def describe_session(session: Session, patches: Path, images: Mapping[str, Path]
         patches: its `…_patches.json`.
         images: by contrast, its converted NIfTI, with the sidecar next to it. Only headers are read.
         choice: its `…_series.json`, by contrast what `conversion.convert` returned.
+        registration: the report of its registration; None without T1w.
 
     Returns:
         participant_id, session_id, the demographics of the sheet (or of the DICOM headers where the sheet has none),
         slices, patches, classes (ids in the mask), and for each contrast (`T2w_RepetitionTime`) the fields of the sidecar
-        in BIDS units, Slices, Height and Width in pixels, PixelSpacing in mm, Brightness and Noise.
+        in BIDS units, Slices, Height and Width in pixels, PixelSpacing in mm, Brightness and Noise; `T1w_Overlap`, the fraction of T2w that the registered T1w covers.
     """
     description, chosen = read_json(patches), read_json(choice)
     row = {"participant_id": session.participant_id, "session_id": session.session_id, **session.demographics}
@@ -40,4 +43,6 @@ def describe_session(session: Session, patches: Path, images: Mapping[str, Path]
         quality = {name.capitalize(): value for name, value in chosen[contrast]["quality"].items()}
         fields = read_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json")) | grid | quality
         row |= {f"{contrast}_{name}": value for name, value in fields.items()}
+    if registration is not None:
+        row["T1w_Overlap"] = read_json(registration)["overlap"]
     return row

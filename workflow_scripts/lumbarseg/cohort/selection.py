@@ -48,8 +48,8 @@ def judge(session: Mapping[str, Any], criteria: Selection, class_names: Sequence
 
     Args:
         session: a row of `metrics/cohort.csv`: for each contrast `T2w_RepetitionTime` and the like (times in seconds,
-            spacings in mm, Height and Width in pixels), `T2w_Brightness` and `T2w_Noise`, and `classes`, the ids in its
-            mask.
+            spacings in mm, Height and Width in pixels), `T2w_Brightness` and `T2w_Noise`, `T1w_Overlap`, and `classes`, the
+            ids in its mask.
         criteria: `selection` of the config.
         class_names: class names in the order of their ids.
 
@@ -81,6 +81,7 @@ def judge(session: Mapping[str, Any], criteria: Selection, class_names: Sequence
     rows, spacing = _number(session, "T2w_Height"), _number(session, "T2w_PixelSpacing")
     if rows is not None and spacing is not None:
         require(coverage, "T2w height", rows * spacing, coverage.min_height_mm, math.inf, " mm")
+    require(coverage, "T1w overlap", _number(session, "T1w_Overlap"), coverage.min_overlap, 1)
     present = {class_names[int(number)] for number in str(session.get("classes", "")).split()}
     absent = [name for name in coverage.classes if name in class_names and name not in present]
     if absent and present and coverage.action != "ignore":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lumbarseg.cohort.table import read_table
+from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 
 REQUIRED_COLUMNS = ("participant_id", "session_id", "t2w", "mask")
@@ -48,7 +48,8 @@ def read_sheet(path: str | os.PathLike[str], channels: Sequence[str], may_lack_i
     Paths in the sheet are relative to the sheet's folder.
 
     Args:
-        path: tab-separated, one header row; columns participant_id, session_id, t2w, t1w, mask, age, sex, weight, site.
+        path: tab-separated, one header row; columns participant_id, session_id, t2w, t1w, mask, age, sex, weight, site; what
+            spreadsheets change is accepted (`read_table`, ids such as 12.0).
         channels: the study's channels; the column `t1w` is needed only if they include T1w.
         may_lack_images: accept empty image cells; the caller leaves such sessions out.
 
@@ -71,7 +72,7 @@ def read_sheet(path: str | os.PathLike[str], channels: Sequence[str], may_lack_i
     sessions = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        session = _session(f"{sheet}, line {line}", sheet.parent, row, needed)
+        session = _session(sheet, line, row, needed)
         if session.label in lines:
             raise InputError(
                 f"{sheet}, line {line}: {session.label} is already in line {lines[session.label]}; give one of them another "
@@ -82,12 +83,17 @@ def read_sheet(path: str | os.PathLike[str], channels: Sequence[str], may_lack_i
     return sessions
 
 
-def _session(place: str, folder: Path, row: dict[str, str], channels: Sequence[str]) -> Session:
+def _session(sheet: Path, line: int, row: dict[str, str], channels: Sequence[str]) -> Session:
+    place, folder = f"{sheet}, line {line}", sheet.parent
     identity = {}
     for column in ("participant_id", "session_id"):
-        identity[column] = row[column].removeprefix("sub-").removeprefix("ses-")
+        identity[column] = whole_number_as_text(row[column].removeprefix("sub-").removeprefix("ses-"))
         if not re.fullmatch("[A-Za-z0-9]+", identity[column]):
-            raise InputError(f"{place}: {column} “{row[column]}” is not made of letters and digits alone; rename it")
+            thousand = re.fullmatch(r"(?a:(\d+)[.,]000)", identity[column])
+            number = f" (as {thousand[1]} or {thousand[1]}000, whichever is meant)" if thousand else ""
+            raise InputError(
+                f"{place}: {column} “{row[column]}” is not made of letters and digits alone; rename it{number}"
+            )
     for contrast in channels:
         if not row[contrast.lower()]:
             raise InputError(
@@ -99,11 +105,16 @@ def _session(place: str, folder: Path, row: dict[str, str], channels: Sequence[s
         value = row.get(column, "")
         paths[column] = str(folder / value) if value else ""
         if value and not os.path.exists(paths[column]):  # noqa: PTH110 - three calls per session at every parse
+            guessed = "" if value.isascii() or not encoding_warning(sheet) else ", or save the sheet as UTF-8"
             raise InputError(
-                f"{place}: `{column}` not found at {paths[column]}; fix the path (relative to the folder of the sheet)"
+                f"{place}: `{column}` not found at {paths[column]}; fix the path (relative to the folder of the sheet){guessed}"
             )
         if value and not os.access(paths[column], os.R_OK):
             raise InputError(
                 f"{place}: no permission to read `{column}` at {paths[column]}; ask its owner for it, or copy the file"
             )
-    return Session(**identity, **paths, demographics={name: row.get(name, "") for name in DEMOGRAPHICS})
+    demographics = {name: row.get(name, "") for name in DEMOGRAPHICS}
+    for name in ("age", "weight"):
+        # Where decimals have commas, spreadsheets write 74,1.
+        demographics[name] = re.sub(r"(?a:^(\d+),(\d+)$)", r"\1.\2", demographics[name])
+    return Session(**identity, **paths, demographics=demographics)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumbarseg.cohort.sheet import Session
-from lumbarseg.cohort.table import read_table
+from lumbarseg.cohort.table import read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 
 SUBSETS = ("train", "validation", "test")
 
 _COLUMNS = ("participant_id", "fold", "subset")
+_SHOWN = 40  # characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
                 f"{place}: fold {row.fold} is not one of 1 to {folds}; remove the row or change `split.folds` in the config"
             )
         if row.participant_id not in patients:
+            likely = [one for one in patients if one.lstrip("0") == row.participant_id.lstrip("0")]
+            shortened = f", or write {likely[0]} (spreadsheets drop leading zeros)" if likely else ""
             raise InputError(
-                f"{place}: patient {row.participant_id} has no mask in the sheet of sessions; remove the row"
+                f"{place}: patient {row.participant_id} has no mask in the sheet of sessions; remove the row{shortened}"
             )
         if key in subsets:
             raise InputError(
@@ -165,13 +168,12 @@ def _assignments(file: Path) -> Iterable[tuple[str, Assignment]]:
         raise InputError(f"{file}: no rows below the header; add one row per patient and fold")
     for line, row in rows:
         place = f"{file}, line {line}"
-        # Spreadsheets write whole numbers as 2.0.
-        if not re.fullmatch(r"\d+([.,]0*)?", row["fold"]):
-            raise InputError(f"{place}: fold “{row['fold']}” is not a whole number; write 1, 2, 3 …")
+        fold = whole_number_as_text(row["fold"])
+        if not re.fullmatch(r"(?a:\d{1,9})", fold):
+            shown = row["fold"] if len(row["fold"]) <= _SHOWN else f"{row['fold'][:_SHOWN]}…"
+            raise InputError(f"{place}: fold “{shown}” is not a whole number below a billion; write 1, 2, 3 …")
         subset = row["subset"].lower()
         if subset not in SUBSETS:
             raise InputError(f"{place}: subset “{row['subset']}” is not one of {', '.join(SUBSETS)}; rename it")
-        yield (
-            place,
-            Assignment(row["participant_id"].removeprefix("sub-"), int(re.split("[.,]", row["fold"])[0]), subset),
-        )
+        participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
+        yield place, Assignment(participant, int(fold), subset)

@@ -73,7 +73,7 @@ def write_dicomseg(
         algorithm: name of the experiment.
 
     Raises:
-        InputError: the slices of the folder's T2w series are not the grid of the label map.
+        InputError: the slices of the folder's T2w series are not the grid of the label map, or they name no frame of reference.
     """
     found = find_series(source)
     files = choose_series(source, found, "T2w").series.files
@@ -82,6 +82,10 @@ def write_dicomseg(
         (one for series in found for one in series.slices if one.file in files), key=lambda s: (s.file, s.frame)
     )
     datasets = [pydicom.dcmread(file, force=True) for file in files]
+    if not all(dataset.get("FrameOfReferenceUID") for dataset in datasets):
+        raise InputError(
+            f"{source}: the T2w series has no Frame of Reference UID, by which viewers overlay a DICOM-SEG; use the labels as NIfTI"
+        )
     try:
         planes = labels_on_slices(label_map, slices)
     except ValueError as error:

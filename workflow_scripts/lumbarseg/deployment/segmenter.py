@@ -256,6 +256,7 @@ def describe_session(
         flags.append(
             f"T1w was moved by {registration['shift_length_mm']:.1f} mm, more than usual; check the registration"
         )
+    flags += [f"T1w registration: {remark}" for remark in registration.get("remarks", ())] if registration else []
     foreground = found.labels != manifest["background"]
     if not foreground.any():
         flags.append("no class found, all pixels are background; check the images")

@@ -24,6 +24,7 @@ from lumbarseg.reporting.figures.style import (
     show,
     styled,
 )
+from lumbarseg.user_files import printable
 
 _PAGE_HEIGHT = 260 / 25.4
 _MARGIN, _GAP = 0.1, 0.06
@@ -64,13 +65,13 @@ def session_page(
         spacing: mm between slices, rows, columns.
         measures: from `morphometry.measure`.
         flags: sentences on what should be checked.
-        title: name of the session.
+        title: name of the session, or of a folder.
         subtitle: name of the experiment.
         table: the label table.
     """
     figure = new_figure(PAGE_WIDTH, _PAGE_HEIGHT)
     top = _MARGIN
-    _write(figure, _MARGIN, top, title, size=11, weight="bold")
+    _write(figure, _MARGIN, top, printable(title), size=11, weight="bold")
     _write(figure, _MARGIN, top + 0.24, subtitle)
     _write(figure, PAGE_WIDTH - _MARGIN, top, "Not a medical device", ha="right", weight="bold", color="#882255")
     top = _draw_flags(figure, top + 0.46, flags)

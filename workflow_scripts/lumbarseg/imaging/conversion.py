@@ -15,13 +15,16 @@ from typing import Any, Literal
 import dcm2niix
 import nibabel as nib
 import numpy as np
+import pydicom
 
 from lumbarseg.atomic_io import atomic_write, write_json
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
-from lumbarseg.imaging.dicom_series import has_preamble, read_folder
+from lumbarseg.imaging.dicom_series import Series, has_preamble, read_folder
 from lumbarseg.imaging.quality_control import brightness_and_noise
+from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series
+from lumbarseg.user_files import read_text, user_sidecar
 
 Contrast = Literal["T1w", "T2w"]
 
@@ -44,6 +47,11 @@ _DATE = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|\d\d:\d\d")
 _OTHER_PLANE = 2.0  # pixels this many times larger in the sagittal plane than across it: slices of another plane
 # Warnings of dcm2niix after which its output may be wrong.
 _FATAL_WARNINGS = ("missing images?", "interslice distance varies", "slice direction", "single slice - please check")
+# Where these differ, dcm2niix makes several images, whatever its options.
+_SEPARATING = (
+    "Rows", "Columns", "ImageType", "BitsAllocated", "SamplesPerPixel", "SeriesNumber", "Modality", "Manufacturer", "StudyDate",
+    "StudyTime",
+)  # fmt: skip
 
 
 def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: str | Path) -> dict[str, Any]:
@@ -60,8 +68,9 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     Returns:
         A record of the conversion: source (dicom or file); for a folder taken, passed_over (the selected and the other
         series, each with the reason), other_files (number of files without MR images) and demographics of the headers
-        (age in years, sex, weight in kg); and quality, the image's brightness and noise
-        (`quality_control.brightness_and_noise`).
+        (age in years, sex, weight in kg); quality, the image's brightness and noise
+        (`quality_control.brightness_and_noise`); and voxels, a digest by which the same image is recognised in two sessions
+        (`same_patient.voxel_digest`).
 
     Raises:
         InputError: nothing to convert, a missing, duplicate or truncated slice, slices of several patients or
@@ -83,7 +92,7 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
         loaded, fields = load_image(source), _user_sidecar(source)
         _require_sagittal(source, loaded)
     else:
-        raise InputError(f"{source}: neither a DICOM folder nor an image; fix the path in the sheet")
+        raise InputError(f"{source}: neither a DICOM folder nor an image; fix the path")
     values = np.asanyarray(loaded.dataobj)
     if values.min() == values.max():
         raise InputError(
@@ -92,10 +101,12 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     with atomic_write(image) as temporary:
         nib.save(_storable(loaded), temporary)
     write_json(sidecar, technical_fields(fields))
-    brightness, noise = brightness_and_noise(sagittal_view(values, loaded.affine))
+    view = sagittal_view(values, loaded.affine)
+    brightness, noise = brightness_and_noise(view)
     measured = {"brightness": brightness, "noise": noise}
     return chosen | {
-        "quality": {name: None if np.isnan(value) else round(value, 5) for name, value in measured.items()}
+        "quality": {name: None if np.isnan(value) else round(value, 5) for name, value in measured.items()},
+        "voxels": voxel_digest(view),
     }
 
 
@@ -138,36 +149,72 @@ def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str
     chosen = choice.series
     chosen.require_one_stack(folder)
     with tempfile.TemporaryDirectory(prefix="lumbarseg-dicom-") as scratch:
-        inbox, outbox = Path(scratch, "in"), Path(scratch, "out")
+        inbox = Path(scratch, "in")
         inbox.mkdir()
-        outbox.mkdir()
         for number, file in enumerate(chosen.files):
             _provide(file, inbox / f"{number:05d}.dcm")
-        # -ba y: no personal fields; -g i: ignore a user's own settings of dcm2niix; the folder must come last
-        options = ["-b", "y", "-ba", "y", "-g", "i", "-z", "n", "-f", "image", "-o", str(outbox)]
-        command = [dcm2niix.bin, *options, str(inbox)]
-        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        output = _with_original_names(run.stdout + run.stderr, inbox, chosen.files)
-        found = sorted(outbox.glob("*.nii"))
-        complaint = next((line for line in output if any(word in line.lower() for word in _FATAL_WARNINGS)), None)
-        if run.returncode != 0 or complaint:
-            reason = complaint or next((line for line in output if "error" in line.lower()), "it gave no reason")
-            raise InputError(
-                f"{folder}: dcm2niix could not convert the {len(chosen.slices)} slices: {reason} (exit code {run.returncode}); "
-                "export the series again"
-            )
-        if len(found) != 1:
-            raise InputError(
-                f"{folder}: dcm2niix made {len(found)} volumes of the {len(chosen.slices)} slices instead of one; use a folder "
-                "with this series alone"
-            )
-        image = load_image(found[0])
-        slices = sagittal_view(np.asanyarray(image.dataobj), image.affine).shape[0]
-        if slices != len(chosen.slices):
-            raise InputError(
-                f"{folder}: dcm2niix converted {slices} of the {len(chosen.slices)} slices; export the series again"
-            )
-        return image, json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8", errors="replace"))
+        try:
+            return _by_dcm2niix(folder, chosen, inbox, Path(scratch, "out"))
+        except InputError as error:
+            # It separates slices whose times or directions differ in the last digit. That they are one stack is known here.
+            try:
+                return _by_dcm2niix(folder, chosen, inbox, Path(scratch, "merged"), "-m", "y")
+            except InputError:
+                differing = _differing_fields(chosen.files)
+                if not differing:
+                    raise error from None
+                raise InputError(
+                    f"{folder}: the {len(chosen.slices)} slices differ in {', '.join(differing)}, so dcm2niix does not make one "
+                    "volume of them; export the series again"
+                ) from error
+
+
+def _by_dcm2niix(
+    folder: Path, chosen: Series, inbox: Path, outbox: Path, *more: str
+) -> tuple[nib.Nifti1Image, dict[str, Any]]:
+    """Convert the slices in `inbox` with dcm2niix; nothing but one complete volume is accepted.
+
+    Raises:
+        InputError: dcm2niix failed, warned, or made something else.
+    """
+    outbox.mkdir()
+    # -ba y: no personal fields; -g i: ignore a user's own settings of dcm2niix; the folder must come last
+    options = ["-b", "y", "-ba", "y", "-g", "i", "-z", "n", "-f", "image", *more, "-o", str(outbox)]
+    command = [dcm2niix.bin, *options, str(inbox)]
+    run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    output = _with_original_names(run.stdout + run.stderr, inbox, chosen.files)
+    found = sorted(outbox.glob("*.nii"))
+    complaint = next((line for line in output if any(word in line.lower() for word in _FATAL_WARNINGS)), None)
+    if run.returncode != 0 or complaint:
+        reason = complaint or next((line for line in output if "error" in line.lower()), "it gave no reason")
+        raise InputError(
+            f"{folder}: dcm2niix could not convert the {len(chosen.slices)} slices: {reason} (exit code {run.returncode}); "
+            "export the series again"
+        )
+    if len(found) != 1:
+        raise InputError(
+            f"{folder}: dcm2niix made {len(found)} volumes of the {len(chosen.slices)} slices instead of one; use a folder "
+            "with this series alone"
+        )
+    image = load_image(found[0])
+    slices = sagittal_view(np.asanyarray(image.dataobj), image.affine).shape[0]
+    if slices != len(chosen.slices):
+        raise InputError(
+            f"{folder}: dcm2niix converted {slices} of the {len(chosen.slices)} slices; export the series again"
+        )
+    fields = json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8", errors="replace"))
+    if "EchoTime" not in fields and any(np.isnan(one.echo_time) for one in chosen.slices) and chosen.has_times:
+        # dcm2niix reads the first slice, which may be one without an echo time.
+        fields["EchoTime"] = chosen.typical.echo_time / 1000
+    return image, fields
+
+
+def _differing_fields(files: list[Path]) -> list[str]:
+    """Return which of the fields by which dcm2niix always separates images differ between files; names, never values."""
+    headers = [
+        pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*_SEPARATING]) for file in files
+    ]
+    return [name for name in _SEPARATING if len({str(header.get(name, "")) for header in headers}) > 1]
 
 
 def _provide(file: Path, target: Path) -> None:
@@ -187,11 +234,11 @@ def _with_original_names(output: str, inbox: Path, files: list[Path]) -> list[st
 
 
 def _user_sidecar(source: Path) -> dict[str, Any]:
-    sidecar = source.with_name(re.sub(r"(\.nii)?\.\w+$", "", source.name) + ".json")
+    sidecar = user_sidecar(source)
     fields: Any = {}
     if sidecar.is_file():
         try:
-            fields = json.loads(sidecar.read_text(encoding="utf-8"))
+            fields = json.loads(read_text(sidecar)[0])
         except ValueError as error:
             raise InputError(f"{sidecar}: not a JSON sidecar ({error}); fix or remove it") from error
         if not isinstance(fields, dict):

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import files_below, not_fetched
 
 _MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image
@@ -30,21 +31,37 @@ _T1W_SHORTEST_INVERSION = 400.0
 _LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
 _FAT_SUPPRESSED = re.compile(r"stir|spair|dixon|\btirm|fat.?sat|(?<![a-z])fs(?![a-z])")
 
+_NAME_PART = re.compile(r"[^\s^=,.;_-]+")  # of PatientName, whose separators vary between programs
+
 _OLDEST_REPORTED = 89  # years; higher ages are reported as 90
 _OLDEST = 120  # years; higher ages are impossible
 _HEAVIEST = 650.0  # kg; more is impossible
 _FIRST_MR_YEAR = 1980  # an earlier study date is a dummy
 # Written by anonymisers and by the null dates of databases and spreadsheets.
 _DUMMY_BIRTH_DATES = {date(1900, 1, 1), date(1899, 12, 30), date(1899, 12, 31)}
+_FIRST_BIRTH_YEAR = 1850  # an earlier birth date is a dummy; nobody of that age has had MR
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+# An ending of DICOM files and more behind it, as of archives, unfinished downloads and copies.
+_INNER_DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)(?=[^a-z0-9])")
+# Of files that accompany slices and are none.
+_DOCUMENT_ENDINGS = (
+    ".txt", ".pdf", ".json", ".xml", ".csv", ".tsv", ".html", ".htm", ".md", ".log", ".doc", ".docx", ".xls", ".xlsx", ".rtf",
+    ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz", ".ini", ".inf", ".exe", ".dll", ".db", ".py",
+)  # fmt: skip
 _OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini"}
 
 _NO_SPACING = (float("nan"), float("nan"))
 
-_ANGLE_TOLERANCE = 1e-3  # of direction cosines within a series
+_ANGLE_TOLERANCE = 1.5e-3  # of direction cosines within a series, which some headers round to three decimals
+_ECHO_TOLERANCE = 0.05  # relative; echo times of one volume may be rounded, or vary by measurement
+_SPACING_TOLERANCE = 1e-3  # relative; pixel spacings may be rounded
 _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
+
+
+class _NoHeaderError(InputError):
+    """A file that begins like DICOM has no readable header."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +70,7 @@ class Slice:
 
     Attributes:
         file: the file.
-        series: its series and echo, the same for all slices of one volume.
+        series: its series.
         number: series number, for messages.
         patient: id and name, to distinguish patients; never written or shown.
         orientation: direction cosines of rows and columns, (6,).
@@ -68,11 +85,12 @@ class Slice:
         size: rows and columns.
         pixel_spacing: mm between rows and between columns; NaN if missing.
         frame: number of the frame in a multi-frame file, from 0.
+        study: its study; never written or shown.
         demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
     file: Path
-    series: tuple[str, float]
+    series: str
     number: str
     patient: tuple[str, str]
     orientation: tuple[float, ...]
@@ -87,24 +105,36 @@ class Slice:
     size: tuple[int, int] = (0, 0)
     pixel_spacing: tuple[float, float] = _NO_SPACING
     frame: int = 0
+    study: str = ""
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
 class Series:
-    """The slices of one series and echo."""
+    """The slices of one series and echo.
+
+    Attributes:
+        slices: the slices.
+        kin: the other echoes of the same DICOM series.
+    """
 
     slices: tuple[Slice, ...]
+    kin: tuple["Series", ...] = field(default=(), compare=False)
 
     @cached_property
     def files(self) -> list[Path]:
         """The files, each once, sorted."""
         return sorted({one.file for one in self.slices})
 
+    @cached_property
+    def typical(self) -> Slice:
+        """The first of the slices whose headers have most times."""
+        return min(self.slices, key=lambda one: int(np.isnan([one.echo_time, one.repetition_time]).sum()))
+
     @property
     def contrast(self) -> Literal["T1w", "T2w"] | None:
         """The contrast that repetition, echo and inversion times belong to, if any."""
-        one = self.slices[0]
+        one = self.typical
         inverted = not np.isnan(one.inversion_time)
         if one.echo_time >= _T2W_SHORTEST_ECHO and not inverted:
             return "T2w"
@@ -132,12 +162,12 @@ class Series:
     @property
     def has_times(self) -> bool:
         """Whether its headers have an echo time."""
-        return not np.isnan(self.slices[0].echo_time)
+        return not np.isnan(self.typical.echo_time)
 
     @property
     def described(self) -> dict[str, Any]:
         """The series as it may be recorded: numbers and flags only, because names are typed by people."""
-        one = self.slices[0]
+        one = self.typical
         times = {
             "repetition_time_ms": one.repetition_time,
             "echo_time_ms": one.echo_time,
@@ -164,8 +194,49 @@ class Series:
     def _one_orientation(self) -> bool:
         return bool(np.ptp([one.orientation for one in self.slices], axis=0).max() <= _ANGLE_TOLERANCE)
 
+    @property
+    def _largest_angle(self) -> float:
+        """The largest angle between the normal of a slice and that of the first one, degrees."""
+        normals = [np.cross(*np.reshape(one.orientation, (2, 3))) for one in self.slices]
+        return float(np.degrees(np.arccos(np.clip(normals @ self._normal, -1, 1))).max())
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where each slice lies along the normal of the first one, mm."""
+        return np.array([float(np.dot(self._normal, one.position)) for one in self.slices])
+
+    def shares_places(self, other: "Series") -> bool:
+        """Return whether a slice of each lies at the same position."""
+        return bool(np.abs(self.places[:, None] - self._places_of(other)).min() < _SAME_PLACE)
+
+    def could_include(self, other: "Series") -> bool:
+        """Return whether slices of another echo are parallel to those of this one, of their size, and at other positions."""
+        together = Series((*self.slices, *other.slices))
+        sizes = {one.size for one in together.slices}
+        return together._one_orientation and len(sizes) == 1 and not self.shares_places(other)
+
+    def _places_of(self, other: "Series") -> np.ndarray:
+        return np.array([float(np.dot(self._normal, one.position)) for one in other.slices])
+
+    def unlike_echoes(self, folder: Path, *others: "Series") -> InputError:
+        """Return the error of one DICOM series in which slices have other echo times."""
+        parts = (self, *others)
+        times = [f"{one.typical.echo_time:g} ms in {len(one.slices)}" for one in parts]
+        names = [one.files[0].name for one in parts]
+        return InputError(
+            f"{folder}: the slices of series {self.typical.number} have unlike echo times, {_listed(times)} of them (such as "
+            f"{_listed(names)}); export the series again"
+        )
+
+    def _continues(self, *others: "Series") -> bool:
+        """Return whether the slices of all are one stack at equal distances."""
+        together = Series((*self.slices, *(one for other in others for one in other.slices)))
+        gaps = np.diff(np.sort(together.places))
+        even = gaps.min() >= _SAME_PLACE and gaps.max() <= _GAP_TOLERANCE * np.median(gaps)
+        return bool(even and together.is_sagittal)
+
     def __str__(self) -> str:
-        one = self.slices[0]
+        one = self.typical
         plane = self.plane if self._one_orientation else "several planes"
         return (
             f"series {one.number}, {len(self.slices)} slices, {plane}, "
@@ -173,18 +244,25 @@ class Series:
         )
 
     def require_one_stack(self, folder: Path) -> None:
-        """Require parallel sagittal slices at equal distances, without duplicates and gaps.
+        """Require parallel sagittal slices at equal distances, without duplicates and gaps, with one echo time and pixel size.
 
         Raises:
-            InputError: names the files and distances.
+            InputError: names the files, distances, angles, echo times and pixel spacings.
         """
         if not self.is_sagittal:
+            turned = "" if self._one_orientation else f", turned by up to {self._largest_angle:.2g} degrees"
             raise InputError(
-                f"{folder}: not a stack of parallel sagittal slices ({self}); name the folder of a sagittal series"
+                f"{folder}: not a stack of parallel sagittal slices ({self}{turned}); name the folder of a sagittal series"
             )
-        ordered = sorted(self.slices, key=lambda one: float(np.dot(self._normal, one.position)))
-        places = np.array([float(np.dot(self._normal, one.position)) for one in ordered])
-        gaps = np.diff(places)
+        # Another echo has slices at the same positions. Slices between or next to those of the stack belong to it.
+        if len(self.kin) > 1 and self._continues(*self.kin):
+            raise self.unlike_echoes(folder, *self.kin)
+        for other in self.kin:
+            if self._continues(other):
+                raise self.unlike_echoes(folder, other)
+        self._require_one_pixel_spacing(folder)
+        ordered = [self.slices[number] for number in np.argsort(self.places, kind="stable")]
+        gaps = np.diff(np.sort(self.places))
         if gaps.size == 0:
             return
         if gaps.min() < _SAME_PLACE:
@@ -200,6 +278,28 @@ class Series:
                 f"{folder}: {gaps[first]:.2f} mm between {ordered[first].file.name} and {ordered[first + 1].file.name}, where "
                 f"slices are {usual:.2f} mm apart; add the missing slice, or export the series again"
             )
+
+    def _require_one_pixel_spacing(self, folder: Path) -> None:
+        # Without it, dcm2niix writes pixels of 1 mm or any other size.
+        usable = [all(length > 0 for length in one.pixel_spacing) for one in self.slices]
+        for one, is_usable in zip(self.slices, usable, strict=True):
+            if not is_usable:
+                many = ", unlike other slices" if any(usable) else ", like all slices"
+                raise InputError(
+                    f"{folder}: {one.file.name} has no PixelSpacing above 0{many} of series {one.number}; export the series again"
+                )
+        usual = np.median([one.pixel_spacing for one in self.slices], axis=0)
+        for one in self.slices:
+            if not np.allclose(one.pixel_spacing, usual, rtol=_SPACING_TOLERANCE, atol=0):
+                found, others = (" × ".join(f"{length:g}" for length in pair) for pair in (one.pixel_spacing, usual))
+                raise InputError(
+                    f"{folder}: {one.file.name} has pixels of {found} mm, other slices of series {one.number} of {others} mm; export the series "
+                    "again"
+                )
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(parts[:-1])] if len(parts) > 1 else []), parts[-1]])
 
 
 @dataclass(frozen=True)
@@ -218,12 +318,12 @@ class FolderContent:
 def read_folder(folder: Path) -> FolderContent:
     """Find the MR series of one patient in a folder.
 
-    Files that are clearly something else (Thumbs.db, DICOMDIR, text, PDF, other modalities) and hidden files are counted
-    and ignored. A file that may be a slice is never ignored: if it is empty or damaged, the folder is refused, because a
-    slice lost at the end of a stack leaves no gap.
+    Files that are clearly something else (Thumbs.db, DICOMDIR, text, PDF, other modalities) are counted and ignored, hidden
+    files ignored. A file that may be a slice is never ignored: if it is empty or damaged, or was not fetched (a link without
+    its target, a pointer of git-annex or Git LFS), the folder is refused, because a slice lost at the end of a stack leaves no gap.
 
     Args:
-        folder: searched recursively. DICOM files need neither a particular name nor the 128-byte preamble.
+        folder: searched recursively, links to folders included. DICOM files need neither a particular name nor the 128-byte preamble.
 
     Returns:
         The series and the number of other files.
@@ -231,34 +331,159 @@ def read_folder(folder: Path) -> FolderContent:
     Raises:
         InputError: no MR image, a damaged or unreadable file, or images of more than one patient.
     """
-    grouped: dict[tuple[str, float], list[Slice]] = defaultdict(list)
-    other_files = 0
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if hidden or file.is_dir() or not (file.is_file() or file.is_symlink()):
+    grouped: dict[str, list[Slice]] = defaultdict(list)
+    no_dicom: list[Path] = []
+    no_image = 0
+    for file in files_below(folder):
+        if not _is_dicom(file):
+            no_dicom.append(file)
             continue
-        slices = list(_slices(file))
-        other_files += not slices
+        try:
+            slices = list(_slices(file))
+        except _NoHeaderError:
+            if _may_be_slice(file):
+                raise
+            no_dicom.append(file)
+            continue
+        no_image += not slices
         for one in slices:
             grouped[one.series].append(one)
+    other_files = len(no_dicom) + no_image
     if not grouped:
+        raise InputError(f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path")
+    patients = _patients(one for slices in grouped.values() for one in slices)
+    if patients > 1:
         raise InputError(
-            f"{folder}: no DICOM file with an MR image ({other_files} other files); fix the path in the sheet"
+            f"{folder}: images of {patients} patients in one folder; use a separate folder for each patient"
         )
-    patients = {one.patient for slices in grouped.values() for one in slices}
-    if len(patients) > 1:
-        raise InputError(
-            f"{folder}: images of {len(patients)} patients in one folder; use a separate folder for each patient"
-        )
-    series = [Series(tuple(slices)) for slices in grouped.values()]
+    _require_no_damaged_slice(no_dicom, grouped.values())
+    series = [one for slices in grouped.values() for one in _echoes(slices)]
     return FolderContent(
         sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time)), other_files
     )
 
 
+def _patients(slices: Iterable[Slice]) -> int:
+    """Return the number of patients. An id or a name that is missing in some slices of a study is that of the others."""
+    by_study: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for one in slices:
+        by_study[one.study or one.series].add(one.patient)
+    patients: set[tuple[str, str]] = set()
+    for found in by_study.values():
+        ids, names = ({patient[part] for patient in found} - {""} for part in (0, 1))
+        if len(ids) <= 1 and len(names) <= 1:
+            found = {("".join(ids), "".join(names))}
+        patients |= {one for one in found if not any(_is_part_of(one, other) for other in found)}
+    return len(patients)
+
+
+def _is_part_of(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one != other and all(part in ("", whole) for part, whole in zip(one, other, strict=True))
+
+
+def _echoes(slices: list[Slice]) -> list[Series]:
+    """Separate the slices of a DICOM series into its echoes.
+
+    Echo times of one volume may differ a little between slices (98.8 and 98.80001, 99.94 and 99.96), or be missing in some.
+    Such slices are one echo if they are parallel and of one size, and no two of them lie at the same position; otherwise they are
+    volumes of their own.
+    """
+    by_time: dict[float, list[Slice]] = defaultdict(list)
+    for one in slices:
+        by_time[-1.0 if np.isnan(one.echo_time) else round(one.echo_time, 1)].append(one)
+    # Slices without a time are joined last, when it is known whether there are several echoes.
+    found: list[Series] = []
+    for time in sorted(by_time, key=lambda time: (time < 0, time)):
+        group = Series(tuple(by_time[time]))
+        near = [
+            one
+            for one in found
+            if (len(found) == 1 if time < 0 else abs(one.slices[-1].echo_time / time - 1) <= _ECHO_TOLERANCE)
+            and one.could_include(group)
+        ]
+        if near:
+            found[found.index(near[0])] = Series((*near[0].slices, *group.slices))
+        else:
+            found.append(group)
+    echo_of = {one: number for number, group in enumerate(found) for one in group.slices}
+    # In the order of the files, as they came.
+    series = [Series(tuple(one for one in slices if echo_of[one] == number)) for number in range(len(found))]
+    return [Series(one.slices, tuple(other for other in series if other is not one)) for one in series]
+
+
+def _require_no_damaged_slice(no_dicom: list[Path], found: Iterable[list[Slice]]) -> None:
+    """Reject a file that is not DICOM but bears a name like those of the slices in its folder.
+
+    Such are slices that were damaged, compressed, or not fully downloaded (`IM0005.dcm.gz`, `IM0005.gz`, `IM0005.dcm.part`). A
+    file with a further ending may lie next to the slice that it is named after.
+
+    Raises:
+        InputError: names the file.
+    """
+    slices = {one.file for group in found for one in group}
+    names = {(file.parent, _without_numbers(file.name)) for file in slices}
+    stems = {(file.parent, _stem(file.name)) for file in slices}
+    patterns = {(folder, _without_numbers(stem)) for folder, stem in stems}
+    folders = {file.parent for file in slices}
+    for file in no_dicom:
+        name, stem = file.name.casefold(), _stem(file.name)
+        like = bool(re.search(r"\d", name)) and (file.parent, _without_numbers(name)) in names
+        if not like and (file.parent, stem) not in stems:
+            if _INNER_DICOM_ENDING.search(name):
+                like = file.parent in folders
+            elif not name.endswith(_DOCUMENT_ENDINGS):
+                like = bool(re.search(r"\d", stem)) and (file.parent, _without_numbers(stem)) in patterns
+        if like:
+            raise InputError(
+                f"{file}: not DICOM, though its name is like those of the slices next to it; copy, fetch or unpack it again, or "
+                "remove it if it is no slice"
+            )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "0", name.casefold())
+
+
+def _stem(name: str) -> str:
+    """Return a file name without the endings after its last number, in lower case."""
+    return re.sub(r"(\.[a-z~_][^.]*|\.7z)+$", "", _INNER_DICOM_ENDING.split(name.casefold())[0])
+
+
 def find_series(folder: Path) -> list[Series]:
     """Return the series of `read_folder`."""
     return read_folder(folder).series
+
+
+def mr_headers(folder: Path, fields: Sequence[str]) -> Iterator[pydicom.Dataset]:
+    """Read some fields of all MR images of a folder, without the checks of `read_folder`.
+
+    Args:
+        folder: searched as by `read_folder`.
+        fields: keywords of the fields.
+
+    Raises:
+        InputError: a file that may be a slice is empty, damaged or not readable.
+    """
+    for file in files_below(folder):
+        if not _is_dicom(file):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                header = pydicom.dcmread(
+                    file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID", "Modality", *fields]
+                )
+                if _is_mr(header):
+                    yield header
+            except Exception as error:
+                if _may_be_slice(file):
+                    raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+
+
+def _is_mr(header: pydicom.Dataset) -> bool:
+    """Return whether a header is that of an MR image."""
+    sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+    return sop_class in _MR_CLASSES if sop_class else header.get("Modality") == "MR"
 
 
 def _may_be_slice(file: Path) -> bool:
@@ -282,7 +507,14 @@ def _is_dicom(file: Path) -> bool:
         with file.open("rb") as stream:
             head = stream.read(132)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); copy it again or fix its permissions") from error
+        fetch = ", or fetch what the link leads to (`git annex get`, `datalad get`)" if file.is_symlink() else ""
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); copy it again or fix its permissions{fetch}"
+        ) from error
+    if placeholder := not_fetched(file, head):
+        raise InputError(
+            f"{file}: {placeholder} instead of the file; fetch its content, or remove it if it is no slice"
+        )
     if not head and _may_be_slice(file):
         raise InputError(f"{file}: empty file; copy it again, or remove it if it is no slice")
     # Without preamble, a file begins with an element of the file meta information or of group 0008, little endian.
@@ -294,9 +526,12 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _slices(file: Path) -> Iterator[Slice]:
-    """Yield the MR slices of a file; none if it holds no MR image."""
-    if not _is_dicom(file):
-        return
+    """Yield the MR slices of a DICOM file; none if it holds no MR image.
+
+    Raises:
+        _NoHeaderError: it begins like DICOM, but has no readable header.
+        InputError: its header or its pixels are not complete.
+    """
     with file.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of small irregularities of vendors
         try:
@@ -305,12 +540,10 @@ def _slices(file: Path) -> Iterator[Slice]:
             if not sop_class and "Modality" not in header:
                 raise ValueError("its header is cut short")
         except Exception as error:
-            if not _may_be_slice(file):
-                return
-            raise InputError(f"{file}: damaged DICOM file ({error}); copy it again") from error
+            raise _NoHeaderError(f"{file}: damaged DICOM file ({error}); copy it again") from error
         # reading stopped before tag, type and length of the pixel data
         stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
-        if (sop_class not in _MR_CLASSES) if sop_class else (header.Modality != "MR"):
+        if not _is_mr(header):
             return
         try:
             yield from _frames(file, header)
@@ -338,11 +571,12 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
         repetition = _find(places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime")
         yield Slice(
             file=file,
-            series=(str(header.SeriesInstanceUID), -1.0 if np.isnan(echo_time) else round(echo_time, 1)),
+            series=str(header.SeriesInstanceUID),
+            study=str(header.get("StudyInstanceUID", "") or ""),
             number=str(header.get("SeriesNumber", "") or "?"),
             patient=(
-                str(header.get("PatientID", "")).strip(),
-                str(header.get("PatientName", "")).strip(" ^").casefold(),
+                str(header.get("PatientID", "") or "").strip(),
+                " ".join(_NAME_PART.findall(str(header.get("PatientName", "") or "").casefold())),
             ),
             orientation=_vector(_find(places, header, "PlaneOrientationSequence", *["ImageOrientationPatient"] * 2), 6),
             position=_vector(_find(places, header, "PlanePositionSequence", *["ImagePositionPatient"] * 2), 3),
@@ -388,13 +622,19 @@ def _age(header: pydicom.Dataset) -> int | None:
     if stated and int(stated[1]) > 0:
         age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
     if age is None or age > _OLDEST:
-        born, scanned = (_date(header.get(name)) for name in ("PatientBirthDate", "StudyDate"))
+        born, scanned = birth_date(header.get("PatientBirthDate")), _date(header.get("StudyDate"))
         age = None
-        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR and born not in _DUMMY_BIRTH_DATES:
+        if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR:
             age = scanned.year - born.year - ((scanned.month, scanned.day) < (born.month, born.day))
     if age is None or age > _OLDEST:
         return None
     return min(age, _OLDEST_REPORTED + 1)
+
+
+def birth_date(value: Any) -> date | None:
+    """Return a PatientBirthDate; None for a dummy or what is no date."""
+    born = _date(value)
+    return None if born is None or born in _DUMMY_BIRTH_DATES or born.year < _FIRST_BIRTH_YEAR else born
 
 
 def _date(value: Any) -> date | None:

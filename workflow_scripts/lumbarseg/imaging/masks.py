@@ -9,7 +9,8 @@ from nibabel.orientations import io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import load_image, require_same_grid, sagittal_view
+from lumbarseg.geometry import corner_displacement, load_image, require_same_grid, sagittal_view, volume
+from lumbarseg.imaging.named_labels import read_named_mask
 from lumbarseg.labels import LabelTable
 
 # mm; less than a third of the smallest pixel of Table 2, more than the rounding of positions in file formats
@@ -26,10 +27,11 @@ def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) 
     """Read a mask as class ids on the grid of its T2w image.
 
     A mask with axes in another order or direction is reordered if its voxels are the same in space; nothing is
-    resampled.
+    resampled. Labels are read by their names if the file has names (`named_labels`), by their values otherwise. A
+    segmentation of 3D Slicer that covers a part of the grid is put back on it.
 
     Args:
-        path: NIfTI, MHA or NRRD, as written by ITK-SNAP.
+        path: NIfTI, MHA or NRRD, as written by ITK-SNAP or 3D Slicer.
         t2w_image: the image on which it was drawn, (i, j, k).
         labels: the classes and their mask values.
 
@@ -37,25 +39,71 @@ def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) 
         (i, j, k) uint8 in the T2w image's own order, class ids.
 
     Raises:
-        InputError: not readable, on another grid, with values that are not whole numbers or belong to no class, or with
-            outlines that follow the image only if the mask is mirrored.
+        InputError: not readable, on another grid, with values that are not whole numbers or belong to no class, with names
+            of which no class has one, or with outlines that follow the image only if the mask is mirrored.
     """
-    mask = load_image(path)
-    turn = ornt_transform(io_orientation(mask.affine), io_orientation(t2w_image.affine))
-    mask = mask.as_reoriented(turn)
-    require_same_grid(t2w_image, mask, ("its T2w image", str(path)), _TOLERANCE)
-    values = np.asanyarray(mask.dataobj)
-    if np.issubdtype(values.dtype, np.floating):
-        broken = values != np.rint(values)
-        if broken.any():
-            raise InputError(
-                f"{path}: {int(broken.sum())} voxels are not whole numbers (such as {values[broken].flat[0]:.4g}); resample the "
-                "mask with nearest-neighbour interpolation, or export it again"
-            )
-        values = values.astype(np.int64)
-    classes = labels.to_classes(values, str(path))
+    named = read_named_mask(path)
+    layers = named.layers if named else [load_image(path)]
+    turn = ornt_transform(io_orientation(layers[0].affine), io_orientation(t2w_image.affine))
+    mask = layers[0].as_reoriented(turn)
+    if not (named and named.may_be_cropped):
+        require_same_grid(t2w_image, mask, ("its T2w image", str(path)), _TOLERANCE)
+    values = [whole_numbers(np.asanyarray(layer.dataobj), path) for layer in layers]
+    classes = named.to_classes(values, labels, path) if named else labels.to_classes(values[0], str(path))
+    mask = volume(classes, layers[0].affine).as_reoriented(turn)
+    if named and named.may_be_cropped:
+        mask = _on_grid(path, mask, t2w_image, labels.background)
+    classes = np.asanyarray(mask.dataobj)
     _require_not_mirrored(path, classes, t2w_image)
     return classes
+
+
+def whole_numbers(values: NDArray[Any], path: str | Path) -> NDArray[np.integer]:
+    """Return the values of a mask as integers.
+
+    Raises:
+        InputError: a value is not a whole number.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    broken = values != np.rint(values)
+    if broken.any():
+        raise InputError(
+            f"{path}: {int(broken.sum())} voxels are not whole numbers (such as {values[broken].flat[0]:.4g}); resample the "
+            "mask with nearest-neighbour interpolation, or export it again"
+        )
+    return values.astype(np.int64)
+
+
+def _on_grid(path: str | Path, mask: nib.Nifti1Image, image: nib.Nifti1Image, background: int) -> nib.Nifti1Image:
+    """Put a mask that covers a part of an image's grid, or more than the grid, on this grid.
+
+    Raises:
+        InputError: its voxels are not those of the grid, or voxels of a class lie outside the image.
+    """
+    first = np.rint(np.linalg.solve(image.affine, mask.affine[:, 3])[:3]).astype(int)
+    shifted = image.affine.copy()
+    shifted[:3, 3] += image.affine[:3, :3] @ first
+    displacement = corner_displacement(mask.shape, shifted, mask.affine)
+    if not displacement <= _TOLERANCE:
+        raise InputError(
+            f"{path}: its voxels lie up to {displacement:.3g} mm from those of its T2w image (limit {_TOLERANCE:g} mm); draw the "
+            "segments on the T2w image itself, or name the file that belongs to it"
+        )
+    classes = np.asanyarray(mask.dataobj)
+    inside = [
+        slice(max(0, -at), max(0, min(size, full - at)))
+        for at, size, full in zip(first, mask.shape, image.shape, strict=True)
+    ]
+    there = tuple(slice(at + part.start, at + part.stop) for at, part in zip(first, inside, strict=True))
+    whole = np.full(image.shape, background, np.uint8)
+    lost = int((classes != background).sum()) - int((classes[tuple(inside)] != background).sum())
+    if lost:
+        raise InputError(
+            f"{path}: {lost} voxels of its segments lie outside the T2w image; name the file that belongs to it"
+        )
+    whole[there] = classes[tuple(inside)]
+    return volume(whole, image.affine)
 
 
 def _require_not_mirrored(path: str | Path, classes: NDArray[np.uint8], t2w_image: nib.Nifti1Image) -> None:

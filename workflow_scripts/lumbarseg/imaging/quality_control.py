@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lumbarseg.imaging.registration.similarity import describe_uncovered
+
 # Outliers lie this many robust standard deviations (1.4826 times the median deviation) from the median of the study.
 _OUTLYING = 3.5
 _FEWEST = 8  # with fewer sessions there are no outliers
@@ -22,8 +24,9 @@ def registration_table(reports: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame
 
     Returns:
         One row per session: session, engine, degrees_of_freedom, shift_mm, rotation_degrees, corner_displacement_mm, before
-        and after (mutual information, nats), overlap_before, overlap_after (fractions of the T2w image), seconds, and
-        flag: empty, or the reasons to check the registration.
+        and after (mutual information, nats), overlap_before, overlap_after (fractions of the T2w image), seconds, flag
+        (empty, or the reasons to check the registration), and uncovered (the sides of the T2w image that the T1w image used
+        does not cover, and how far, in mm; empty if it covers all).
     """
     table = pd.DataFrame(
         {
@@ -53,8 +56,10 @@ def registration_table(reports: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame
         reasons += ["unusual shift or rotation"] if report["unusual"] and not reasons else []
         reasons += ["larger displacement than in other sessions"] if far[place] and not reasons else []
         reasons += ["lower similarity than in other sessions"] if unlike[place] else []
+        reasons += report.get("remarks", ())
         flags.append("; ".join(reasons))
     table["flag"] = flags
+    table["uncovered"] = [describe_uncovered(report.get("uncovered_mm", {})) for report in reports.values()]
     return table
 
 

@@ -44,7 +44,7 @@ def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
         contrast: `T1w` or `T2w`.
 
     Raises:
-        InputError: no series fits, or several do.
+        InputError: no series fits, several do, or the slices of one have unlike echo times.
     """
     listed = "; ".join(str(one) for one in series)
     if len(series) == 1:
@@ -73,6 +73,14 @@ def choose_series(folder: Path, series: list[Series], contrast: str) -> Choice:
         if 0 < len(better) < len(fitting):
             against |= {number: objection for number in fitting if number not in better}
             fitting = better
+    for number in fitting:
+        # Echoes have slices at the same positions; at other positions, the slices are of one stack.
+        first = series[number]
+        parts = [
+            other for other in first.kin if other in [series[one] for one in fitting] and first.could_include(other)
+        ]
+        if parts:
+            raise first.unlike_echoes(folder, *parts)
     if len(fitting) != 1:
         raise InputError(
             f"{folder}: {len(fitting)} series could be the sagittal {contrast} ({listed}); name the folder of the right series"

@@ -61,6 +61,8 @@ def write_cohort(
     from world coordinates, RAS mm, of a point in the T1w image to those of the same anatomy in the T2w image), and
     finally `sessions.tsv`, whose paths are relative to `folder`.
 
+    T1w has a grid of its own: matrix, field of view, slices, tilt, centre and storage order differ from those of T2w.
+
     A patient depends only on `seed`, `matrices`, `slices` and the patient's number.
 
     Args:

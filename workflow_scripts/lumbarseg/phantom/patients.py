@@ -1,7 +1,7 @@
 """Patients with the demographics of Table 1, and sites with protocols within Table 2."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +126,28 @@ class Sequence2D:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """How the slices of one series are placed and stored.
+
+    Attributes:
+        slices: number of slices.
+        slice_spacing, slice_thickness: mm.
+        tilts: rotation of the stack about the R, A and S axes, degrees.
+        offset: centre of the stack relative to the scanner's centre, mm (R, A, S).
+        mirrored: whether columns run from posterior to anterior, and rows from inferior to superior.
+        left_to_right: whether the first slice lies to the patient's left.
+    """
+
+    slices: int
+    slice_spacing: float
+    slice_thickness: float
+    tilts: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    mirrored: tuple[bool, bool]
+    left_to_right: bool
+
+
+@dataclass(frozen=True)
 class Patient:
     """One patient at one site.
 
@@ -138,10 +160,8 @@ class Patient:
         height: cm.
         body: parameters of the anatomy.
         site: the site of the scanner.
-        slices: number of slices of both series.
-        slice_spacing, slice_thickness: mm.
         sequences: sequence by contrast.
-        tilts: rotation of the T2w stack about the R, A and S axes, degrees.
+        stacks: stack of slices by contrast; T1w has a grid of its own.
         rotation: rotation between the scans about the R, A and S axes, degrees.
         translation: translation between the scans, mm.
         seed: seed of noise and tissue parameters.
@@ -155,11 +175,8 @@ class Patient:
     height: float
     body: Body
     site: Site
-    slices: int
-    slice_spacing: float
-    slice_thickness: float
     sequences: Mapping[str, Sequence2D]
-    tilts: tuple[float, float, float]
+    stacks: Mapping[str, Stack]
     rotation: tuple[float, float, float]
     translation: tuple[float, float, float]
     seed: int
@@ -212,11 +229,16 @@ def _body(random: np.random.Generator, age: int, sex: str, weight: float, height
     )
 
 
-def _sequence(random: np.random.Generator, site: Site, contrast: str, matrix: int, field_of_view: float) -> Sequence2D:
-    protocol = site.protocols[contrast]
+def _pixel(contrast: str, matrix: int, field_of_view: float) -> float:
+    """Return the pixel spacing in mm, within Table 2 for matrices of its range."""
     spacing = field_of_view / matrix
     if MATRIX[contrast][0] <= matrix <= MATRIX[contrast][1]:
         spacing = float(np.clip(spacing, SPACING[contrast][0] + 5e-5, SPACING[contrast][1]))
+    return round(spacing, 4)
+
+
+def _sequence(random: np.random.Generator, site: Site, contrast: str, matrix: int, field_of_view: float) -> Sequence2D:
+    protocol = site.protocols[contrast]
     return Sequence2D(
         contrast=contrast,
         repetition_time=round(_between(random, protocol.repetition_time), 1),
@@ -224,8 +246,33 @@ def _sequence(random: np.random.Generator, site: Site, contrast: str, matrix: in
         echo_train=int(random.integers(protocol.echo_train[0], protocol.echo_train[1] + 1)),
         flip_angle=protocol.flip_angle,
         matrix=matrix,
-        spacing=round(spacing, 4),
+        spacing=_pixel(contrast, matrix, field_of_view),
     )
+
+
+def _t1w_grid(
+    random: np.random.Generator, sequence: Sequence2D, stack: Stack, sides: Sequence[int], slices: tuple[int, int]
+) -> tuple[Sequence2D, Stack]:
+    """Draw the grid of T1w from those of its sequence and of the T2w stack, both of which a technician starts from.
+
+    Matrix, field of view, number of slices and their distance, tilt, centre and storage order differ.
+    """
+    matrix = int(random.choice([side for side in sides if side <= MATRIX["T1w"][1]] or [sequence.matrix]))
+    view = float(np.clip(sequence.matrix * sequence.spacing * _between(random, (0.95, 1.12)), 240.0, 340.0))
+    count = int(np.clip(stack.slices + random.integers(-1, 2), *slices))
+    cover = stack.slices * stack.slice_spacing * _between(random, (0.97, 1.08))
+    spacing = round(float(np.clip(cover / count, 3.6, 6.0)), 2)
+    tilts = _triple(np.add(stack.tilts, random.uniform(-1.0, 1.0, 3) * (2.0, 1.0, 1.0)))
+    grid = Stack(
+        slices=count,
+        slice_spacing=spacing,
+        slice_thickness=round(spacing * _between(random, (0.8, 0.92)), 1),
+        tilts=tilts,
+        offset=_triple(random.uniform(-1.0, 1.0, 3) * (0.5, 4.0, 4.0)),
+        mirrored=(bool(random.integers(2)), bool(random.integers(2))),
+        left_to_right=bool(random.integers(2)),
+    )
+    return replace(sequence, matrix=matrix, spacing=_pixel("T1w", matrix, view)), grid
 
 
 def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[int], slices: tuple[int, int]) -> Patient:
@@ -260,6 +307,18 @@ def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[in
         for contrast, side in (("T2w", matrix), ("T1w", t1_matrix))
     }
     limits = np.array([4.0, 2.0, 2.0])
+    stack = Stack(
+        slices=count,
+        slice_spacing=slice_spacing,
+        slice_thickness=round(slice_spacing * _between(random, (0.8, 0.92)), 1),
+        tilts=(0.0, round(float(random.uniform(-1.5, 1.5)), 2), round(float(random.uniform(-2.0, 2.0)), 2)),
+        offset=(0.0, 0.0, 0.0),
+        mirrored=(False, False),
+        left_to_right=site.left_to_right,
+    )
+    # a generator of its own, so that everything else of a patient is independent of the grid of T1w
+    of_grid = np.random.default_rng([seed, number, 1])
+    sequences["T1w"], t1w_stack = _t1w_grid(of_grid, sequences["T1w"], stack, sides.tolist(), slices)
     return Patient(
         number=number,
         participant=participant,
@@ -269,11 +328,8 @@ def draw_patient(number: int, participant: str, seed: int, matrices: Sequence[in
         height=height,
         body=body,
         site=site,
-        slices=count,
-        slice_spacing=slice_spacing,
-        slice_thickness=round(slice_spacing * _between(random, (0.8, 0.92)), 1),
         sequences=sequences,
-        tilts=(0.0, round(float(random.uniform(-1.5, 1.5)), 2), round(float(random.uniform(-2.0, 2.0)), 2)),
+        stacks={"T2w": stack, "T1w": t1w_stack},
         rotation=_triple(random.uniform(-limits, limits)),
         translation=_triple(random.uniform(-4.0, 4.0, 3)),
         seed=int(random.integers(2**31)),

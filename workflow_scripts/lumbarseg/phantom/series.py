@@ -57,7 +57,8 @@ class Grid:
 
     Attributes:
         affine: NIfTI voxel-to-world matrix of a (columns, rows, slices) array as dcm2niix writes a sagittal series:
-            first axis towards posterior, second towards superior, third towards the patient's right.
+            first axis towards posterior and second towards superior (the opposite where `Stack.mirrored` says so), third
+            towards the patient's right (left if one of the others is mirrored).
         matrix: rows and columns.
         slices: number of slices.
     """
@@ -73,18 +74,20 @@ class Grid:
 
 
 def make_grid(patient: Patient, contrast: str) -> Grid:
-    """Return the grid of a series; both series have the same centre and tilt, as planned by a technician."""
-    sequence = patient.sequences[contrast]
-    turn = rotation_matrix(patient.tilts)
-    posterior, superior, right = turn @ [0.0, -1.0, 0.0], turn @ [0.0, 0.0, 1.0], turn @ [1.0, 0.0, 0.0]
+    """Return the grid of a series as dcm2niix writes it."""
+    sequence, stack = patient.sequences[contrast], patient.stacks[contrast]
+    turn = rotation_matrix(stack.tilts)
+    signs = [-1.0 if mirrored else 1.0 for mirrored in stack.mirrored]
+    columns, rows = turn @ [0.0, -signs[0], 0.0], turn @ [0.0, 0.0, signs[1]]
+    across = turn @ [signs[0] * signs[1], 0.0, 0.0]  # dcm2niix writes left-handed axes only
     affine = np.eye(4)
     # headers have six decimals of the directions, from which the grid of the mask is made
-    affine[:3, 0] = np.round(posterior, 6) * sequence.spacing
-    affine[:3, 1] = np.round(superior, 6) * sequence.spacing
-    affine[:3, 2] = np.round(right, 6) * patient.slice_spacing
+    affine[:3, 0] = np.round(columns, 6) * sequence.spacing
+    affine[:3, 1] = np.round(rows, 6) * sequence.spacing
+    affine[:3, 2] = np.round(across, 6) * stack.slice_spacing
     half = (sequence.matrix - 1) / 2
-    affine[:3, 3] = -affine[:3, :3] @ [half, half, (patient.slices - 1) / 2]
-    return Grid(affine, sequence.matrix, patient.slices)
+    affine[:3, 3] = stack.offset - affine[:3, :3] @ [half, half, (stack.slices - 1) / 2]
+    return Grid(affine, sequence.matrix, stack.slices)
 
 
 def anatomy_from_world(patient: Patient, contrast: str) -> Matrix:
@@ -137,7 +140,8 @@ def clean_slice(patient: Patient, spine: Spine, contrast: str, index: int) -> tu
         name: spin_echo(tissue, sequence.repetition_time, sequence.echo_time) for name, tissue in tissues.items()
     }
     transform = anatomy_from_world(patient, contrast)
-    normal = make_grid(patient, contrast).affine[:3, 2] / patient.slice_spacing * patient.slice_thickness
+    stack = patient.stacks[contrast]
+    normal = grid.affine[:3, 2] / stack.slice_spacing * stack.slice_thickness
     signal = signal_section(
         spine, to_anatomy(plane, transform), (samples, samples), signals, transform[:3, :3] @ normal
     )
@@ -176,7 +180,7 @@ def slice_image(patient: Patient, spine: Spine, contrast: str, index: int) -> ND
     random = np.random.default_rng([patient.seed, 1 + (contrast == "T1w"), index])
     # noise is inversely proportional to the voxel volume; the values of the sites are for 0.9 mm and 4 mm
     voxel = (matrix + 2 * margin) * patient.sequences[contrast].spacing / signal.shape[0]
-    noise = site.noise * (0.81 * 4.0) / (voxel**2 * patient.slice_thickness)
+    noise = site.noise * (0.81 * 4.0) / (voxel**2 * patient.stacks[contrast].slice_thickness)
     ghosting = (site.ghosting, float(random.uniform(4.0, 9.0)))
     image = acquire(signal, matrix + 2 * margin, noise, ghosting, random)
     stored = image[margin : margin + matrix, margin : margin + matrix] * np.float32(site.fat_value)
@@ -226,12 +230,14 @@ def dicom_slice(patient: Patient, contrast: str, index: int, pixels: NDArray[np.
     Args:
         patient: the patient.
         contrast: T2w or T1w.
-        index: number of the slice in the grid, 0 at the patient's left.
+        index: number of the slice in the grid.
         pixels: uint16 (rows, columns).
     """
-    sequence, site, grid = patient.sequences[contrast], patient.site, make_grid(patient, contrast)
+    sequence, stack, site = patient.sequences[contrast], patient.stacks[contrast], patient.site
+    grid = make_grid(patient, contrast)
     series = 1 + (contrast == "T1w")
-    number = index + 1 if site.left_to_right else patient.slices - index
+    towards_right = bool(grid.affine[0, 2] > 0)
+    number = index + 1 if stack.left_to_right == towards_right else stack.slices - index
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MRImageStorage
     meta.MediaStorageSOPInstanceUID = _uid(patient, series, number)
@@ -272,8 +278,8 @@ def dicom_slice(patient: Patient, contrast: str, index: int, pixels: NDArray[np.
         "SequenceVariant": "SK",
         "ScanOptions": "SAT1" if site.saturation is not None else "NONE",
         "MRAcquisitionType": "2D",
-        "SliceThickness": _decimal(patient.slice_thickness),
-        "SpacingBetweenSlices": _decimal(patient.slice_spacing),
+        "SliceThickness": _decimal(stack.slice_thickness),
+        "SpacingBetweenSlices": _decimal(stack.slice_spacing),
         "RepetitionTime": _decimal(sequence.repetition_time),
         "EchoTime": _decimal(sequence.echo_time),
         "NumberOfAverages": "2",
@@ -321,7 +327,7 @@ def write_series(folder: Path, patient: Patient, spine: Spine, contrast: str) ->
     """Write a series, one file per slice: `IM0001.dcm` … by instance number; files of an earlier run are removed."""
     for stale in folder.glob("IM*.dcm"):
         stale.unlink()
-    for index in range(patient.slices):
+    for index in range(patient.stacks[contrast].slices):
         dataset = dicom_slice(patient, contrast, index, slice_image(patient, spine, contrast, index))
         with atomic_write(folder / f"IM{int(dataset.InstanceNumber):04d}.dcm") as path:
             dataset.save_as(path, enforce_file_format=True)

@@ -39,6 +39,8 @@ def session_entry(
         )
         details["mutual information"] = f"{row['before']:.3f} → {row['after']:.3f} nats"
         details["overlap"] = f"{100 * row['overlap_before']:.1f} → {100 * row['overlap_after']:.1f} %"
+        if row.get("uncovered"):
+            details["not covered by T1w"] = row["uncovered"]
         flags += [row["flag"]] if row["flag"] else []
     return {"session": session, "picture": picture, "details": details, "flags": flags}
 

@@ -28,7 +28,7 @@ def prepare_device(device: str, threads: int, settings: Mapping[str, Any]) -> No
     cards = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not cards:
         raise InputError(
-            "config, training.device: `gpu` is set but TensorFlow finds no GPU on this node; request one from the scheduler, "
+            "`gpu` is asked for (`training.device`, or --device) but TensorFlow finds no GPU on this node; request one from the scheduler, "
             "or set `auto` or `cpu`"
         )
     if device == "cpu":

@@ -1,5 +1,6 @@
 """Logs of jobs: everything goes to the job's log, only the sentence a user needs to the terminal."""
 
+import io
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from lumbarseg.errors import InputError
 
@@ -23,6 +24,18 @@ GRACE_S = 3.0
 
 # What has to live as long as the process, and whether the signal has been logged.
 _termination: dict[str, Any] = {}
+
+
+def open_terminal(descriptor: int = 2) -> TextIO:
+    """Open a copy of a file descriptor for messages, which may name files whose names are not UTF-8."""
+    return os.fdopen(os.dup(descriptor), "w", errors="backslashreplace")
+
+
+def escape_undecodable() -> None:
+    """Let standard output and error write names that are not UTF-8 with escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -44,13 +57,14 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     sys.stdout.flush()
     sys.stderr.flush()
+    escape_undecodable()
     # File descriptors are redirected, because TensorFlow's C++ parts and child processes write to them.
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    shown = logging.StreamHandler(os.fdopen(os.dup(terminal), "w"))
+    shown = logging.StreamHandler(open_terminal(terminal))
     shown.setLevel(logging.WARNING)
     # The error that ends the job is shown below, because it must be shown even if logging fails.
     shown.addFilter(lambda record: record.levelno < logging.ERROR)
@@ -72,9 +86,13 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
             str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error} (traceback in {log})"
         )
         logger.error("stopped: %s", sentence)
-        os.write(terminal, f"{sentence}\n".encode())
+        os.write(terminal, f"{sentence}\n".encode(errors="backslashreplace"))
         sys.stderr.flush()
         os._exit(1)
+    except KeyboardInterrupt:
+        logger.info("stopped by Ctrl-C")
+        os.write(terminal, b"stopped by Ctrl-C; finished work is kept\n")
+        os._exit(130)
 
 
 def _handle_termination() -> None:

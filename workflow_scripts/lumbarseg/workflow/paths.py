@@ -240,6 +240,11 @@ class Paths:
         """How a new session was segmented, and its flags."""
         return self.result(f"{FOLDER}{LABEL}_dseg.json")
 
+    @property
+    def session_flags(self) -> str:
+        """All flags of a new session."""
+        return self.result(f"{FOLDER}{LABEL}_flags.json")
+
     def uncertainty_map(self, measure: str) -> str:
         """Return a new session's map of `entropy` or `mutualinformation`."""
         return self.result(f"{FOLDER}{LABEL}_desc-{measure}_uncertainty.nii.gz")

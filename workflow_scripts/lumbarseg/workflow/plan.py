@@ -14,10 +14,12 @@ import yaml
 from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
+from lumbarseg.cohort.table import encoding_warning
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle, network_entry
 from lumbarseg.deployment.starter import STARTER, starter_bundle
 from lumbarseg.errors import InputError
+from lumbarseg.imaging.registration.fsl_installation import require_flirt
 from lumbarseg.phantom.cohort import participant_ids
 from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_sessions
 
@@ -150,6 +152,12 @@ class Plan:
             coverage["classes"] = [name for name in coverage["classes"] if name in held]
         return criteria
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the sheet and a split made elsewhere that were read, but perhaps not as they were meant."""
+        files = [self.sheet, self.study.config.split.file] if self.all_sessions and not self.is_phantom else []
+        return [warning for file in files if file and (warning := encoding_warning(file))]
+
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
         return changed_folds(self.paths.folds, self.assignments)
@@ -231,6 +239,14 @@ class Plan:
         session = self._by_ids[wildcards.participant, wildcards.session]
         return {contrast: getattr(session, contrast.lower()) for contrast in self.channels}
 
+    @property
+    def sources_to_split(self) -> list[tuple[str, ...]]:
+        """participant_id, session_id and images of each session that is split, as the sheet names them."""
+        return [
+            (*ids_of([session])[0], *(getattr(session, contrast.lower()) for contrast in self.channels))
+            for session in self.labelled
+        ]
+
     def source_mask(self, wildcards: Any) -> str:
         """Params function: a session's mask as the sheet names it."""
         return self._by_ids[wildcards.participant, wildcards.session].mask
@@ -257,6 +273,17 @@ class Plan:
         registration = self.study.config.registration
         unused = set() if registration.engine == "flirt" else {"flirt"}
         return registration.model_dump(mode="json", exclude=unused)
+
+    def registration_problem(self, wildcards: Any) -> str:
+        """Return why a session whose T1w is not registered yet cannot be registered; empty if it can be."""
+        registered = self.paths.registered.format(participant=wildcards.participant, session=wildcards.session)
+        if self.study.config.registration.engine != "flirt" or Path(registered).exists():
+            return ""
+        try:
+            require_flirt()
+        except InputError as error:
+            return str(error)
+        return ""
 
     # ---- networks and models ----------------------------------------------------------------------------------------------
 
@@ -507,13 +534,16 @@ class Plan:
 
         return files
 
+    def t2w_series(self, wildcards: Any) -> list[str]:
+        """Input function: the folder of a session's T2w series, or nothing if it did not come as DICOM."""
+        source = self.source_by_contrast(wildcards)["T2w"]
+        return [source] if Path(source).is_dir() else []
+
     def segmentations(self) -> list[str]:
-        """Return everything that is made of new sessions; DICOM-SEG if the T2w came as DICOM."""
+        """Return everything that is made of new sessions, but for DICOM-SEG, which comes with the flags where it can be made."""
         paths = self.paths
-        of_dicom = [session for session in self.sessions if Path(session.t2w).is_dir()]
         return [
-            *of_sessions(self.sessions, paths.segmented, paths.measures, *paths.session_page),
-            *of_sessions(of_dicom, paths.segmented_dicom),
+            *of_sessions(self.sessions, paths.segmented, paths.measures, *paths.session_page, paths.session_flags),
             paths.label_descriptions,
             paths.measures_key,
         ]

@@ -13,6 +13,7 @@ from lumbarseg.imaging.registration.transforms import Matrix, from_transform, to
 
 _BINS = 32
 _SAME_START = 0.5  # mm
+_THICKER = 1.5  # factor of the slice distances above which T2w is registered to T1w, and the result inverted
 # A quarter of the voxels within these limits; more than 200,000 do not reduce the error (0.08 mm on average at 512²).
 _FEWEST_SAMPLES, _MOST_SAMPLES = 30_000, 200_000
 
@@ -41,25 +42,22 @@ def estimate(
         The affine from fixed to moving points (4×4, RAS, mm), and ITK's version.
 
     Raises:
-        InputError: an image of one value, or images that hardly overlap.
+        InputError: images that hardly overlap from any start.
     """
+    if max(moving.header.get_zooms()) > _THICKER * max(fixed.header.get_zooms()):
+        # the finer image is interpolated, which is exact only where its slices are close
+        inverse, version = estimate(moving_path, fixed_path, moving, fixed, settings)
+        return np.asarray(np.linalg.inv(inverse), dtype=np.float64), version
     fixed_image, moving_image = _clamped(to_itk(fixed)), _clamped(to_itk(moving))
-    for path, image in ((fixed_path, fixed_image), (moving_path, moving_image)):
-        if np.ptp(sitk.GetArrayViewFromImage(image)) == 0:
-            raise InputError(
-                f"{path}: nearly all voxels have the same value, so it cannot be registered; check the image"
-            )
-    levels = [(_shrunk(fixed_image, *level[:2]), _shrunk(moving_image, *level[:2]), *level[2:]) for level in _LEVELS]
-    # images coarser than the target of the finest levels give the same grid twice: keep the sharper
-    distinct = [one for one, finer in zip(levels, [*levels[1:], None], strict=True) if _finer(one, finer)]
-    coarsest = distinct[0]
+    levels = _pyramid(fixed_image, moving_image)
+    coarsest = levels[0]
     tried = [_optimise(*coarsest, start) for start in _rigid_starts(fixed_image, moving_image)]
     transform, metric = min(tried, key=lambda result: result[1])
     if not np.isfinite(metric):
         raise InputError(
-            f"{moving_path}: hardly any overlap with {fixed_path}; check that both images belong to one session"
+            f"{moving_path}: no overlap with {fixed_path} from any start; check that both images belong to one session"
         )
-    for level in distinct[1:]:
+    for level in levels[1:]:
         transform = _optimise(*level, transform)[0]
     if settings.degrees_of_freedom == 12:
         affine = sitk.AffineTransform(3)
@@ -67,13 +65,24 @@ def estimate(
         affine.SetMatrix(transform.GetMatrix())
         affine.SetTranslation(transform.GetTranslation())
         transform = affine
-        for level in distinct[-2:]:
+        for level in levels[-2:]:
             transform = _optimise(*level, transform)[0]
     return from_transform(transform), sitk.Version.VersionString()
 
 
-def _finer(level: tuple[Any, ...], next_level: tuple[Any, ...] | None) -> bool:
-    return next_level is None or level[0].GetSize() != next_level[0].GetSize()
+def _pyramid(fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image, int, float]]:
+    """Return both images, the iterations and the first step of each level, coarse to fine.
+
+    Pixels coarser than the targets of several levels give the same grids several times. These levels are one: with the
+    images of the finest, which are the sharpest, and the iterations and the step of the coarsest, which reach farthest.
+    """
+    pyramid: list[tuple[sitk.Image, sitk.Image, int, float]] = []
+    for pixel, sigma, iterations, step in _LEVELS:
+        images = _shrunk(fixed, pixel, sigma), _shrunk(moving, pixel, sigma)
+        if pyramid and [one.GetSize() for one in images] == [one.GetSize() for one in pyramid[-1][:2]]:
+            *_, iterations, step = pyramid.pop()
+        pyramid.append((*images, iterations, step))
+    return pyramid
 
 
 def _rigid_starts(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform]:
@@ -138,4 +147,5 @@ def _shrunk(image: sitk.Image, pixel: float, sigma: float) -> sitk.Image:
     ]
     for axis in np.flatnonzero(fine).tolist() if sigma > 0 else []:
         image = sitk.RecursiveGaussian(image, sigma=sigma, direction=axis)
-    return sitk.Shrink(image, factors)
+    # means of pixels; `Shrink` would take every n-th pixel, which is up to half a pixel from where its header says
+    return sitk.BinShrink(image, factors)

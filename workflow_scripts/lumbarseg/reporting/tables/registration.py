@@ -13,7 +13,7 @@ from lumbarseg.reporting.tables.writing import Table
     section="Data",
     title="Registration of T1w to T2w",
     caption="Registrations that are flagged for inspection. Corners: displacement of the farthest corner of the T2w image; "
-    "information: mutual information in nats; overlap: share of the T2w image.",
+    "information: mutual information in nats; overlap: share of the T2w image; uncovered: sides of the T2w image without T1w.",
     needs={"sessions": "metrics/registration.csv"},
     when="with_t1w",
 )

@@ -2,14 +2,21 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
-from lumbarseg.workflow.cli.arguments import add_command, make_folder, positional_or_named
+from lumbarseg.workflow.cli.arguments import (
+    add_command,
+    add_output,
+    moved_together,
+    new_log,
+    path,
+    positional_or_named,
+    require_room,
+)
 
 _USAGE = """\
-lumbarseg export --bundle BUNDLE --output OUT
-       lumbarseg export BUNDLE OUT"""
+lumbarseg export --bundle BUNDLE --output OUT [--overwrite]
+       lumbarseg export BUNDLE OUT [--overwrite]"""
 _DESCRIPTION = """\
 Write the networks of a bundle as ONNX, with bundle.json and the model card. docs/segment.md describes
 the steps before and after the networks. Input: patches of z-scores, float32; output: scores that sum to 1.
@@ -26,9 +33,9 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands, "export", "write the networks of a bundle as ONNX", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES
     )
-    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle`")
-    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the files; created if missing")
-    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--bundle", type=path, metavar="BUNDLE", help="file made by `snakemake bundle`")
+    add_output(parser)
+    parser.add_argument("positional", type=path, nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
@@ -40,14 +47,16 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
             sentence and status 1; the traceback is in OUT/export.log.
     """
     positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
-    from lumbarseg.deployment.bundle import Bundle
-    from lumbarseg.workflow.joblog import job
+    from lumbarseg.deployment.bundle import CARD, MANIFEST, Bundle
+    from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle)
-    make_folder(arguments.output)
+    names = [f"{name}.onnx" for name in (*bundle.model.networks, "meta_learner")] + [MANIFEST, CARD]
+    room = arguments.output, names, [bundle.path], arguments.overwrite
+    require_room(*room)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    terminal = os.fdopen(os.dup(2), "w")
-    with job(arguments.output / "export.log"):
+    terminal = open_terminal()
+    with job(new_log(arguments.output, "export")), moved_together(*room) as made:
         from lumbarseg.deployment.export import export_onnx
 
-        export_onnx(bundle, arguments.output, lambda name: print(arguments.output / name, file=terminal, flush=True))
+        export_onnx(bundle, made, lambda name: print(arguments.output / name, file=terminal, flush=True))

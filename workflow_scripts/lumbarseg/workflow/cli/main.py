@@ -1,12 +1,14 @@
 """The command line as a whole: its commands, its version, and how errors end it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 import lumbarseg
 from lumbarseg.errors import InputError
 from lumbarseg.workflow.cli import clear, export, segment, watch
+from lumbarseg.workflow.joblog import escape_undecodable
 
 _EXAMPLES = """\
 examples:
@@ -36,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (segment, export, watch, clear):
         command.add_parser(commands)
+    _replace_closed_streams()
+    escape_undecodable()
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
@@ -43,3 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _replace_closed_streams() -> None:
+    """Open the standard streams that the caller has closed (`>&-`), because Python and libraries expect them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))

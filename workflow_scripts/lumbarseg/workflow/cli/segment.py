@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from lumbarseg.errors import InputError
-from lumbarseg.workflow.cli.arguments import add_command, make_folder, positional_or_named, positive_int
+from lumbarseg.workflow.cli.arguments import (
+    add_command,
+    add_output,
+    moved_together,
+    new_log,
+    path,
+    positional_or_named,
+    positive_int,
+    require_room,
+)
 
 if TYPE_CHECKING:
     from lumbarseg.deployment.bundle import Bundle
 
 _USAGE = """\
-lumbarseg segment [--bundle BUNDLE] --t2w T2W [--t1w T1W] --output OUT [--device DEVICE] [--threads N]
-       lumbarseg segment BUNDLE T2W [T1W] OUT [--device DEVICE] [--threads N]"""
+lumbarseg segment [--bundle BUNDLE] --t2w T2W [--t1w T1W] --output OUT [OPTIONS]
+       lumbarseg segment BUNDLE T2W [T1W] OUT [OPTIONS]"""
 _DESCRIPTION = """\
 Segment one patient: convert the images, register T1w to T2w, run the networks, measure.
 Without a bundle, the starter networks label drafts to be corrected; they saw phantoms alone.
@@ -24,7 +33,8 @@ Written to OUT, all on the grid of T2w (docs/segment.md describes each file):
   entropy.nii.gz, mutual_information.nii.gz  uncertainty, in nats
   measures.csv                               lengths in mm, areas in mm2, volumes in ml
   page.pdf                                   slices, labels, uncertainty and measures on one page
-Sessions outside the training distribution are flagged. Not a medical device.
+Sessions outside the training distribution are flagged. Images that are read and results that are in OUT
+are never replaced, results only with --overwrite. Not a medical device.
 """
 _EXAMPLES = """\
 examples:
@@ -36,22 +46,29 @@ examples:
 """
 
 
+RESULTS = (
+    "labels.nii.gz", "labels.dcm", "labels.txt", "entropy.nii.gz", "mutual_information.nii.gz", "measures.csv", "measures.json",
+    "page.pdf", "page.png", "session.json", "t2w.nii.gz", "t1w.nii.gz",
+)  # fmt: skip
+"""Files that a run may leave, beside its log."""
+
+
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
     parser = add_command(commands, "segment", "segment one patient", _DESCRIPTION, usage=_USAGE, epilog=_EXAMPLES)
     parser.add_argument(
-        "--bundle", type=Path, metavar="BUNDLE", help="file made by `snakemake bundle` (default: the starter bundle)"
+        "--bundle", type=path, metavar="BUNDLE", help="file made by `snakemake bundle` (default: the starter bundle)"
     )
     parser.add_argument(
-        "--t2w", type=Path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
+        "--t2w", type=path, metavar="T2W", help="sagittal T2w series: a DICOM folder, or a NIfTI, MHA or NRRD file"
     )
     parser.add_argument(
         "--t1w",
-        type=Path,
+        type=path,
         metavar="T1W",
         help="sagittal T1w series of the same session, if the bundle was trained with T1w",
     )
-    parser.add_argument("--output", type=Path, metavar="OUT", help="folder of the results; created if missing")
+    add_output(parser)
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "gpu"),
@@ -64,7 +81,7 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="CPU threads of the networks (default: all that this process may use)",
     )
-    parser.add_argument("positional", type=Path, nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("positional", type=path, nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
 
@@ -77,22 +94,32 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     forms = {3: ("bundle", "t2w", "output"), 4: ("bundle", "t2w", "t1w", "output")}
     positional_or_named(parser, arguments, ("t2w", "output"), forms)
+    available = len(os.sched_getaffinity(0))
+    if (threads := arguments.threads or available) > available:
+        parser.error(f"--threads {threads}: this process may use {available} processors")
     from lumbarseg.deployment.bundle import Bundle
     from lumbarseg.deployment.starter import starter_bundle
-    from lumbarseg.workflow.joblog import job
+    from lumbarseg.user_files import user_sidecar
+    from lumbarseg.workflow.joblog import job, open_terminal
 
     bundle = Bundle(arguments.bundle or starter_bundle(["T2w", "T1w"] if arguments.t1w else ["T2w"]))
     sources = _sources(bundle, arguments.t2w, arguments.t1w)
-    make_folder(arguments.output)
     # TensorFlow's start-up lines; errors still go to the log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if arguments.device == "cpu":
         # Before TensorFlow is imported, so that it does not start the GPU's driver.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    threads = arguments.threads or len(os.sched_getaffinity(0))
-    terminal = os.fdopen(os.dup(2), "w")
-    with job(arguments.output / "segment.log"):
-        _segment(bundle, sources, arguments.output, (arguments.device, threads), terminal)
+    terminal = open_terminal()
+    inputs = [bundle.path, *sources.values(), *map(user_sidecar, sources.values())]
+    room = arguments.output, RESULTS, inputs, arguments.overwrite
+    require_room(*room)
+    with job(new_log(arguments.output, "segment")), moved_together(*room) as out:
+        title = f"Lumbar spine, {arguments.output.resolve().name}"
+        flags = _segment(bundle, sources, (out, title), (arguments.device, threads), terminal)
+    for flag in flags:
+        print(f"flagged: {flag}", file=terminal)
+    page = arguments.output / "page.pdf"
+    print(f"done: results in {arguments.output}; {page} shows them on one page", file=terminal, flush=True)
 
 
 def _sources(bundle: "Bundle", t2w: Path, t1w: Path | None) -> dict[str, Path]:
@@ -107,31 +134,29 @@ def _sources(bundle: "Bundle", t2w: Path, t1w: Path | None) -> dict[str, Path]:
 
 
 def _segment(
-    bundle: "Bundle", sources: Mapping[str, Path], out: Path, device: tuple[str, int], terminal: TextIO
-) -> None:
+    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], device: tuple[str, int], terminal: TextIO
+) -> list[str]:
+    """Make the results in a folder, with a title for the page; return all flags."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(file=terminal)) as progress:
         task = progress.add_task("converting images", total=1.0)
-        record = _steps(bundle, sources, out, device, lambda **changes: progress.update(task, **changes))
-    for flag in record["flags"]:
-        print(f"flagged: {flag}", file=terminal)
-    print(f"done: results in {out}; {out / 'page.pdf'} shows them on one page", file=terminal, flush=True)
+        return _steps(bundle, sources, out, device, lambda **changes: progress.update(task, **changes))
 
 
 def _steps(
-    bundle: "Bundle", sources: Mapping[str, Path], out: Path, device: tuple[str, int], on_progress: Any
-) -> dict[str, Any]:
+    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], device: tuple[str, int], on_progress: Any
+) -> list[str]:
     bundle.check()
+    folder, title = out
     with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
-        images = _prepare(bundle, sources, out, Path(scratch), on_progress)
+        images = _prepare(bundle, sources, folder, Path(scratch), on_progress)
         on_progress(description=f"loading {bundle.model.name}")
-        record = _segment_images(bundle, images, out, device, on_progress)
+        record = _segment_images(bundle, images, folder, device, on_progress)
     on_progress(description="measuring")
-    _write_results(bundle, sources["T2w"], out, record)
-    return record
+    return _write_results(bundle, sources["T2w"], folder, title, record)
 
 
 def _prepare(
@@ -181,31 +206,28 @@ def _segment_images(
     return segment_session(segmenter, SessionImages(**images), outputs, lambda part: on_progress(completed=part))
 
 
-def _write_results(bundle: "Bundle", source: Path, out: Path, record: Mapping[str, Any]) -> None:
+def _write_results(bundle: "Bundle", source: Path, out: Path, title: str, record: Mapping[str, Any]) -> list[str]:
     from lumbarseg.atomic_io import write_json
     from lumbarseg.deployment.morphometry import DICTIONARY
     from lumbarseg.deployment.session_results import write_results
-    from lumbarseg.geometry import load_image
     from lumbarseg.itksnap import write_descriptions
     from lumbarseg.labels import LabelTable
 
     table = LabelTable(bundle.manifest["classes"], bundle.manifest["background"])
     write_descriptions(out / "labels.txt", table)
     write_json(out / "measures.json", DICTIONARY)
-    write_results(
+    flags = write_results(
         labels_path=out / "labels.nii.gz",
         t2w_path=out / "t2w.nii.gz",
         entropy_path=out / "entropy.nii.gz",
         record=record,
         table=table,
         identity={},
-        title=f"Lumbar spine, {out.name}",
+        title=title,
         measures_path=out / "measures.csv",
         pdf_path=out / "page.pdf",
         png_path=out / "page.png",
+        dicom=(source, out / "labels.dcm") if source.is_dir() else None,
     )
-    if source.is_dir():
-        from lumbarseg.deployment.dicomseg import write_dicomseg
-
-        labels = load_image(out / "labels.nii.gz")
-        write_dicomseg(out / "labels.dcm", labels, source, table, record["experiment"])
+    write_json(out / "session.json", {**record, "flags": flags})
+    return flags

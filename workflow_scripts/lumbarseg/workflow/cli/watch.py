@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
-from lumbarseg.workflow.cli.arguments import add_command
+from lumbarseg.workflow.cli.arguments import add_command, positive_seconds
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -36,7 +36,11 @@ def add_parser(commands: Any) -> None:
         "--runs", type=Path, default=Path("logs/runs"), metavar="FOLDER", help="records of runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--every", type=float, default=10, metavar="SECONDS", help="time between two updates (default: %(default)s)"
+        "--every",
+        type=positive_seconds,
+        default=10,
+        metavar="SECONDS",
+        help="time between two updates (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
