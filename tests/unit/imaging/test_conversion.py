@@ -17,7 +17,7 @@ from factories.dicom import GAP, SECRETS, slice_signal, write_series
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import sagittal_view, volume
 from lumbarseg.imaging.conversion import technical_fields
-from lumbarseg.imaging.dicom_series import find_series
+from lumbarseg.imaging.dicom_folder import find_series
 
 
 @pytest.fixture
