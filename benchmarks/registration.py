@@ -76,7 +76,7 @@ def engines() -> list[str]:
 
 
 def is_flagged(report: dict[str, Any]) -> bool:
-    """Whether a user is told to check the registration."""
+    """Return whether the registration is flagged for inspection."""
     return bool(report["unusual"] or report["fell_back_to_header"] or report["remarks"])
 
 

@@ -89,8 +89,8 @@ def moving_image(wildcards):
 
 def begin_run():
     """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM."""
-    for problem in planning_problems:
-        raise WorkflowError(problem)
+    if planning_problems:
+        raise WorkflowError(planning_problems[0])
     epochs = {
         "train_network": config["training"]["epochs"],
         "stack_fold": config["stacking"]["epochs"],

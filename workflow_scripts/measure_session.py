@@ -10,8 +10,9 @@ from lumbarseg.workflow.joblog import job
 with job(snakemake.log[0]) as logger:
     ids, given, params = snakemake.wildcards, snakemake.input, snakemake.params
     record = read_json(given.record)
-    # Of an earlier run, perhaps of other images.
-    Path(params.dicomseg).unlink(missing_ok=True)
+    if not given.dicom:
+        # Of an earlier run, when the T2w came as DICOM.
+        Path(params.dicomseg).unlink(missing_ok=True)
     flags = write_results(
         labels_path=Path(given.labels),
         t2w_path=Path(given.t2w),

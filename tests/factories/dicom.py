@@ -1,6 +1,7 @@
 """Made-up DICOM series, with headers full of what must not come out again."""
 
 import numpy as np
+import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
@@ -89,3 +90,13 @@ def write_series(
         files.append(folder / f"IM{number:02d}{index + 1:04d}")
         data.save_as(files[-1], enforce_file_format=True)
     return files
+
+
+def edited(file, **fields):
+    """Change fields of a DICOM file."""
+    data = pydicom.dcmread(file)
+    for name, value in fields.items():
+        setattr(data, name, value)
+    if "Rows" in fields:
+        data.PixelData = data.PixelData[: 2 * data.Rows * data.Columns]
+    data.save_as(file)

@@ -13,7 +13,7 @@ from lumbarseg.deployment.dicomseg import labels_on_slices, write_dicomseg
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, volume
 from lumbarseg.imaging.conversion import convert
-from lumbarseg.imaging.dicom_series import find_series
+from lumbarseg.imaging.dicom_folder import find_series
 from lumbarseg.labels import LabelTable
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.series import dicom_slice, identity

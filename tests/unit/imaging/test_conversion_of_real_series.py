@@ -9,7 +9,7 @@ import pytest
 
 from factories.conversion import Conversion, written_bytes
 from lumbarseg.geometry import load_image, sagittal_view
-from lumbarseg.imaging.dicom_series import find_series
+from lumbarseg.imaging.dicom_folder import find_series
 
 
 @pytest.fixture

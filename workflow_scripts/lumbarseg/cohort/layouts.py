@@ -113,8 +113,8 @@ def _require_plain_names(rows: list[Row]) -> None:
     for path in (row.get(column, "") for row in rows for column in _PATHS):
         if path != path.strip() or re.search(r"[\0-\x1f]", path):
             raise InputError(
-                f"{path!r}: a name with a control character (tab, line break) or a blank at its end, which a sheet cannot hold; rename the folder "
-                "or file"
+                f"{path!r}: a name with a control character (tab, line break) or a blank at its end, which a sheet cannot hold; "
+                "rename the folder or file"
             )
 
 

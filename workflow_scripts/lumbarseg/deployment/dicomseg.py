@@ -21,7 +21,8 @@ import lumbarseg
 from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import corner_displacement, nearest_perpendicular
-from lumbarseg.imaging.dicom_series import Slice, find_series
+from lumbarseg.imaging.dicom_folder import find_series
+from lumbarseg.imaging.dicom_series import Slice
 from lumbarseg.imaging.series_selection import choose_series
 from lumbarseg.labels import LabelTable
 

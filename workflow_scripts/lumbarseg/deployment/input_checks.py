@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from lumbarseg.errors import InputError
-from lumbarseg.imaging.dicom_series import find_series
+from lumbarseg.imaging.dicom_folder import find_series
 
 # CT is recognised by air, which is far below zero in Hounsfield units and a large part of the image.
 _AIR, _AIR_FRACTION = -500, 0.02

@@ -20,7 +20,8 @@ import pydicom
 from lumbarseg.atomic_io import atomic_write, write_json
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
-from lumbarseg.imaging.dicom_series import Series, has_preamble, read_folder
+from lumbarseg.imaging.dicom_folder import has_preamble, read_folder
+from lumbarseg.imaging.dicom_series import Series
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series

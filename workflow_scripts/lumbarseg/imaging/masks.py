@@ -48,7 +48,7 @@ def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) 
     mask = layers[0].as_reoriented(turn)
     if not (named and named.may_be_cropped):
         require_same_grid(t2w_image, mask, ("its T2w image", str(path)), _TOLERANCE)
-    values = [whole_numbers(np.asanyarray(layer.dataobj), path) for layer in layers]
+    values = [_whole_numbers(np.asanyarray(layer.dataobj), path) for layer in layers]
     classes = named.to_classes(values, labels, path) if named else labels.to_classes(values[0], str(path))
     mask = volume(classes, layers[0].affine).as_reoriented(turn)
     if named and named.may_be_cropped:
@@ -58,7 +58,7 @@ def read_mask(path: str | Path, t2w_image: nib.Nifti1Image, labels: LabelTable) 
     return classes
 
 
-def whole_numbers(values: NDArray[Any], path: str | Path) -> NDArray[np.integer]:
+def _whole_numbers(values: NDArray[Any], path: str | Path) -> NDArray[np.integer]:
     """Return the values of a mask as integers.
 
     Raises:

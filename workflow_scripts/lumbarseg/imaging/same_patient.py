@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, sagittal_view
-from lumbarseg.imaging.dicom_series import birth_date, mr_headers
+from lumbarseg.imaging.dicom_folder import mr_headers
+from lumbarseg.imaging.dicom_headers import birth_date
 
 Session = tuple[str, str]
 """participant_id and session_id."""

@@ -1,15 +1,9 @@
 """Arguments that commands share."""
 
 import argparse
-import itertools
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from lumbarseg.errors import InputError
 
 
 def add_command(commands: Any, name: str, summary: str, description: str, **named: Any) -> argparse.ArgumentParser:
@@ -91,92 +85,3 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace results that are in OUT already (default: stop before anything is written)",
     )
-
-
-def require_room(folder: Path, names: Sequence[str], inputs: Sequence[Path], overwrite: bool) -> None:
-    """Create the folder of the results, and require that writing them there replaces nothing of the user's.
-
-    Args:
-        folder: the folder.
-        names: of all files that may result.
-        inputs: files and folders that are read; they are never replaced.
-        overwrite: whether results of an earlier run are replaced.
-
-    Raises:
-        InputError: the folder cannot be created or written to, is or holds an input, or has results already.
-    """
-    _make_folder(folder)
-    for path in inputs:
-        if _same(path, folder):
-            raise InputError(f"{folder}: a folder that is read; name another one as --output")
-        if any(_same(path, folder / name) for name in names):
-            raise InputError(f"{path}: read, and would be replaced by a result; name another folder as --output")
-    taken = [name for name in names if os.path.lexists(folder / name)]
-    if folders := [name for name in taken if (folder / name).is_dir()]:
-        raise InputError(f"{folder / folders[0]}: a folder where a result would be; name another folder as --output")
-    if taken and not overwrite:
-        shown = ", ".join(taken[:3]) + (" …" if len(taken) > 3 else "")
-        raise InputError(
-            f"{folder}: has {shown} already; name another folder as --output, or replace them with --overwrite"
-        )
-
-
-def new_log(folder: Path, name: str) -> Path:
-    """Create a log that replaces none: `<name>.log`, or with a number if there is one.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
-    for number in itertools.count(1):
-        log = folder / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
-        try:
-            log.open("x").close()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InputError(
-                f"{folder}: cannot write to the folder ({error.strerror}); name another one as --output"
-            ) from error
-        return log
-    raise AssertionError("numbers do not end")
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file or folder, by whatever name; not if one is missing, which whoever reads it says."""
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
-
-
-@contextmanager
-def moved_together(folder: Path, names: Sequence[str], inputs: Sequence[Path], overwrite: bool) -> Iterator[Path]:
-    """Give a folder in which results are made; they are moved to the user's folder together, when all are there.
-
-    Results of an earlier run that this one does not have are removed then. If the block fails, `folder` stays as it was.
-
-    Args:
-        folder, names, inputs, overwrite: as for `require_room`, which is asked again at the end: another run may have ended.
-
-    Yields:
-        An empty folder.
-    """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as made:
-        yield Path(made)
-        require_room(folder, names, inputs, overwrite)
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
-        for path in sorted(Path(made).iterdir()):
-            path.replace(folder / path.name)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot create the folder ({error.strerror}); name another one as --output"
-        ) from error
-    if not writable:
-        raise InputError(f"{folder}: no permission to write to the folder; name another one as --output")

@@ -4,15 +4,8 @@ import argparse
 import os
 from typing import Any
 
-from lumbarseg.workflow.cli.arguments import (
-    add_command,
-    add_output,
-    moved_together,
-    new_log,
-    path,
-    positional_or_named,
-    require_room,
-)
+from lumbarseg.workflow.cli.arguments import add_command, add_output, path, positional_or_named
+from lumbarseg.workflow.cli.results import results_job
 
 _USAGE = """\
 lumbarseg export --bundle BUNDLE --output OUT [--overwrite]
@@ -48,15 +41,13 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
     from lumbarseg.deployment.bundle import CARD, MANIFEST, Bundle
-    from lumbarseg.workflow.joblog import job, open_terminal
+    from lumbarseg.workflow.joblog import open_terminal
 
     bundle = Bundle(arguments.bundle)
     names = [f"{name}.onnx" for name in (*bundle.model.networks, "meta_learner")] + [MANIFEST, CARD]
-    room = arguments.output, names, [bundle.path], arguments.overwrite
-    require_room(*room)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = open_terminal()
-    with job(new_log(arguments.output, "export")), moved_together(*room) as made:
+    with results_job("export", arguments.output, names, [bundle.path], arguments.overwrite) as made:
         from lumbarseg.deployment.export import export_onnx
 
         export_onnx(bundle, made, lambda name: print(arguments.output / name, file=terminal, flush=True))

@@ -8,16 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from lumbarseg.errors import InputError
-from lumbarseg.workflow.cli.arguments import (
-    add_command,
-    add_output,
-    moved_together,
-    new_log,
-    path,
-    positional_or_named,
-    positive_int,
-    require_room,
-)
+from lumbarseg.workflow.cli.arguments import add_command, add_output, path, positional_or_named, positive_int
+from lumbarseg.workflow.cli.results import results_job
 
 if TYPE_CHECKING:
     from lumbarseg.deployment.bundle import Bundle
@@ -100,7 +92,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     from lumbarseg.deployment.bundle import Bundle
     from lumbarseg.deployment.starter import starter_bundle
     from lumbarseg.user_files import user_sidecar
-    from lumbarseg.workflow.joblog import job, open_terminal
+    from lumbarseg.workflow.joblog import open_terminal
 
     bundle = Bundle(arguments.bundle or starter_bundle(["T2w", "T1w"] if arguments.t1w else ["T2w"]))
     sources = _sources(bundle, arguments.t2w, arguments.t1w)
@@ -111,9 +103,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     terminal = open_terminal()
     inputs = [bundle.path, *sources.values(), *map(user_sidecar, sources.values())]
-    room = arguments.output, RESULTS, inputs, arguments.overwrite
-    require_room(*room)
-    with job(new_log(arguments.output, "segment")), moved_together(*room) as out:
+    with results_job("segment", arguments.output, RESULTS, inputs, arguments.overwrite) as out:
         title = f"Lumbar spine, {arguments.output.resolve().name}"
         flags = _segment(bundle, sources, (out, title), (arguments.device, threads), terminal)
     for flag in flags:
