@@ -140,14 +140,14 @@ class Starter(Section):
     batch_size: PositiveInt = Field(default=8, description="samples per step")
     steps_per_epoch: PositiveInt = Field(default=250, description="steps between two validations")
     validation_samples: PositiveInt = Field(default=96, description="samples of a validation")
-    epochs: PositiveInt = Field(default=32, description="epochs of the T2w network; each has samples of its own")
+    epochs: PositiveInt = Field(default=20, description="epochs of the T2w network; each has samples of its own")
     easy_epochs: int = Field(
         default=2,
         ge=0,
         description="epochs of phantoms as they are; randomisation then grows over as many epochs to its full strength",
     )
     t1w_epochs: PositiveInt = Field(
-        default=10, description="epochs of the network of T2w and T1w, which starts from the T2w network"
+        default=6, description="epochs of the network of T2w and T1w, which starts from the T2w network"
     )
     learning_rate: PositiveFloat = Field(default=0.001, description="greatest rate of Adam; it falls as a cosine")
     seed: int = Field(default=1, ge=0, description="seed of phantoms, samples and weights")
