@@ -35,7 +35,9 @@ def segmenter(request):
 @pytest.fixture(scope="module")
 def session(segmenter, phantom):
     """Images (1, rows, columns, channels), as scanned, of the middle slice, and its labels."""
-    image, truth = draw_image(phantom, 1, segmenter.bundle.manifest["channels"], 0.2, np.random.default_rng(5))
+    image, truth = draw_image(
+        phantom, 1, segmenter.bundle.manifest["channels"], TEST_PIXEL_MM, 0.2, np.random.default_rng(5)
+    )
     return image[None], truth[None]
 
 

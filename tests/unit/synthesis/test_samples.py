@@ -46,7 +46,7 @@ def test_paint_image_makes_implants_and_cysts_background(phantom):
     signals = draw_signals(np.random.default_rng(1), ("T2w",), 0.0)
     changed = 0
     for seed in range(60):
-        image, left = paint_image(weights, structures, signals, np.random.default_rng(seed))
+        image, left = paint_image(weights, structures, signals, 3.0, np.random.default_rng(seed))
         lost = left != structures
         assert (left[lost] == 0).all()
         assert np.isfinite(image).all()

@@ -61,4 +61,4 @@ def test_read_slice_returns_what_was_written_to_a_step(tmp_path):
     np.testing.assert_allclose(weights, expected[1] * tissue_slices.WEIGHT_STEP, rtol=1e-6)
     assert np.array_equal(structures, expected_structures[1])
     with pytest.raises(InputError, match="array file not found"):
-        read_slice(tmp_path / "phantom-00008", 0)
+        read_slice(tmp_path / "phantom-000008", 0)

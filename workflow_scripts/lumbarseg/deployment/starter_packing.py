@@ -128,7 +128,9 @@ def test_on_phantoms(
     for number, stem in enumerate(phantoms):
         for index in range(starter["slices"]):
             generator = np.random.default_rng([starter["seed"], number, index, 4])
-            image, truth = draw_image(stem, index, segmenter.bundle.manifest["channels"], TEST_STRENGTH, generator)
+            image, truth = draw_image(
+                stem, index, segmenter.bundle.manifest["channels"], TEST_PIXEL_MM, TEST_STRENGTH, generator
+            )
             found = segmenter.segment(zscore(image[None], "slice"), (TEST_PIXEL_MM, TEST_PIXEL_MM)).labels[0]
             counts += _counts(truth, found, len(names))
     values = iou(*counts)

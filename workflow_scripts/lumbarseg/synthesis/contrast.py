@@ -1,5 +1,6 @@
 """Images of any contrast from the weights of tissues: random sequences, random tissues, chemical shift and findings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ ECHOES = {"T2w": ((2000.0, 8000.0), (60.0, 150.0)), "T1w": ((300.0, 900.0), (5.0
 """Ranges of repetition and echo time (ms) by contrast: those of Table 2, and wider."""
 
 
-def draw_signals(generator: np.random.Generator, contrasts: tuple[str, ...], any_contrast: float) -> Array:
+def draw_signals(generator: np.random.Generator, contrasts: Sequence[str], any_contrast: float) -> Array:
     """Draw the signal of every tissue in each contrast.
 
     Either a spin echo of times within `ECHOES`, of tissues whose T1 and T2 vary by a quarter and density by an eighth, or, with the
@@ -62,9 +63,9 @@ def draw_signals(generator: np.random.Generator, contrasts: tuple[str, ...], any
 
 
 def paint_image(
-    weights: Array, structures: NDArray[np.uint8], signals: Array, generator: np.random.Generator
+    weights: Array, structures: NDArray[np.uint8], signals: Array, pixel_mm: float, generator: np.random.Generator
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """Make the images of a slice, with what differs between people and scanners beside contrast.
+    """Make the images of a slice, with what differs between people and scanners besides contrast.
 
     Fat is displaced against water (chemical shift); tissues have random textures; blood, cerebrospinal fluid and marrow have
     random flow voids and spots; the belly has random organs; some slices have a cyst or the void of a metal implant, which are
@@ -74,6 +75,7 @@ def paint_image(
         weights: (tissues, rows, columns) float32.
         structures: (rows, columns) uint8, see `soft_tissue.CLASSES`.
         signals: (contrasts, tissues) float32.
+        pixel_mm: pixel size (mm).
         generator: source of random numbers.
 
     Returns:
@@ -98,33 +100,41 @@ def paint_image(
         image *= factor(VERTEBRA, int(generator.integers(20, 60)), generator.uniform(-0.5, 0.9), 1.0)
     if generator.random() < 0.35:  # slow flow
         image = np.where(structures == VESSEL, generator.uniform(0.1, 0.9, (contrasts, 1, 1)), image)
-    _add_organs(image, structures == BELLY, generator)
+    _add_organs(image, structures == BELLY, pixel_mm, generator)
     image = np.asarray(image, dtype=np.float32)
     if generator.random() < 0.04:
-        structures = _add_void(image, structures, generator)
+        structures = _add_void(image, structures, pixel_mm, generator)
     if generator.random() < 0.04:
-        structures = _add_cyst(image, structures, generator)
+        structures = _add_cyst(image, structures, pixel_mm, generator)
     return image, structures
 
 
-def _add_void(image: Array, structures: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+def _add_void(
+    image: Array, structures: NDArray[np.uint8], pixel_mm: float, generator: np.random.Generator
+) -> NDArray[np.uint8]:
     """Put the void of a metal implant, with its bright rim, at a random place of the bones, in place; return the structures left."""
     place = _place_in(np.isin(structures, (VERTEBRA, ARCH)), generator)
     if place is None:
         return structures
-    distance = _ellipse(structures.shape, place, generator.uniform(6.0, 22.0, 2), generator.uniform(0, np.pi))
+    distance = _ellipse(
+        structures.shape, place, generator.uniform(5.0, 18.0, 2) / pixel_mm, generator.uniform(0, np.pi)
+    )
     rim = (distance >= 1.0) & (distance < 1.25)
     image[:, rim] *= generator.uniform(1.0, 2.0)
     image[:, distance < 1.0] = generator.uniform(0.0, 0.05)
     return np.where(distance < 1.0, BACKGROUND, structures).astype(np.uint8)
 
 
-def _add_cyst(image: Array, structures: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+def _add_cyst(
+    image: Array, structures: NDArray[np.uint8], pixel_mm: float, generator: np.random.Generator
+) -> NDArray[np.uint8]:
     """Put a cyst as bright as fluid at a random place of canal, foramina or sacrum, in place; return the structures left."""
     place = _place_in(np.isin(structures, (EPIDURAL_FAT, NERVE_ROOT, SACRUM)), generator)
     if place is None or not (structures == CAVITY).any():
         return structures
-    inside = _ellipse(structures.shape, place, generator.uniform(4.0, 10.0, 2), generator.uniform(0, np.pi)) < 1.0
+    inside = (
+        _ellipse(structures.shape, place, generator.uniform(3.0, 8.0, 2) / pixel_mm, generator.uniform(0, np.pi)) < 1.0
+    )
     fluid = image[:, structures == CAVITY].mean(axis=1)
     image[:, inside] = fluid[:, None]
     return np.where(inside & (structures != CAVITY), BACKGROUND, structures).astype(np.uint8)
@@ -146,10 +156,10 @@ def _ellipse(shape: tuple[int, ...], centre: tuple[float, float], radii: NDArray
     return np.asarray(np.sqrt((across / radii[0]) ** 2 + (along / radii[1]) ** 2))
 
 
-def _add_organs(image: Array, belly: NDArray[np.bool_], generator: np.random.Generator) -> None:
+def _add_organs(image: Array, belly: NDArray[np.bool_], pixel_mm: float, generator: np.random.Generator) -> None:
     """Fill random ellipses of the belly with random signals, in place."""
     for _ in range(int(generator.integers(0, 14))):
-        centre, radii = generator.uniform(0, belly.shape), generator.uniform(6.0, 60.0, 2)
+        centre, radii = generator.uniform(0, belly.shape), generator.uniform(5.0, 48.0, 2) / pixel_mm
         window = tuple(slice(max(0, int(middle - radii.max())), int(middle + radii.max()) + 1) for middle in centre)
         inside = belly[window]
         middle = (centre[0] - window[0].start, centre[1] - window[1].start)

@@ -22,14 +22,14 @@ class SampleShape:
     Attributes:
         contrasts: T2w and T1w, or T2w.
         side: rows and columns.
-        pixel: mm.
-        stored_pixel: mm of the stored slices.
+        pixel_mm: pixel size (mm).
+        stored_pixel_mm: pixel size of the stored slices (mm).
     """
 
     contrasts: tuple[str, ...]
     side: int
-    pixel: float
-    stored_pixel: float
+    pixel_mm: float
+    stored_pixel_mm: float
 
 
 def draw_sample(
@@ -47,12 +47,11 @@ def draw_sample(
         Images (side, side, contrasts) float32, z-scores, and labels (side, side) uint8, 0 … 11.
     """
     weights, structures = read_slice(stem, index)
-    images, structures = paint_image(
-        weights, structures, draw_signals(generator, shape.contrasts, 0.3 * strength), generator
-    )
+    signals = draw_signals(generator, shape.contrasts, 0.3 * strength)
+    images, structures = paint_image(weights, structures, signals, shape.stored_pixel_mm, generator)
     places = draw_places(generator, structures.shape, shape, strength)
-    # Finer than the sample's pixels would alias.
-    blur = 0.42 * max(shape.pixel / shape.stored_pixel - 0.8, 0.0)
+    # Finer than the sample's pixels would alias; images of scanners are not much sharper than their pixels, so it starts a little early.
+    blur = 0.42 * max(shape.pixel_mm / shape.stored_pixel_mm - 0.8, 0.0)
     sampled = np.empty((shape.side, shape.side, len(images)), np.float32)
     for channel, image in enumerate(images):
         if blur:
@@ -70,19 +69,21 @@ def draw_sample(
 
 
 def draw_image(
-    stem: Path, index: int, contrasts: tuple[str, ...], strength: float, generator: np.random.Generator
+    stem: Path, index: int, contrasts: Sequence[str], pixel_mm: float, strength: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Make an image of a stored slice where it lies, for tests.
 
     Args:
         stem, index, strength, generator: as for `draw_sample`.
         contrasts: T2w and T1w, or T2w.
+        pixel_mm: pixel size of the stored slice (mm).
 
     Returns:
         Images (rows, columns, contrasts) float32, z-scores, and labels (rows, columns) uint8, 0 … 11.
     """
     weights, structures = read_slice(stem, index)
-    images, structures = paint_image(weights, structures, draw_signals(generator, contrasts, 0.0), generator)
+    signals = draw_signals(generator, contrasts, 0.0)
+    images, structures = paint_image(weights, structures, signals, pixel_mm, generator)
     changed = [randomise_appearance(image, generator, strength) for image in images]
     return np.stack(changed, axis=-1).astype(np.float32), CLASSES[structures]
 
@@ -90,12 +91,12 @@ def draw_image(
 def draw_places(
     generator: np.random.Generator, stored: Sequence[int], shape: SampleShape, strength: float
 ) -> NDArray[Any]:
-    """Draw where in the stored slice the pixels of a sample lie: rotation, zoom, shear, shift, elastic deformation, and mirroring.
+    """Draw where in the stored slice the pixels of a sample lie: rotation, zoom, shear, shift and elastic deformation.
 
     Returns:
         Rows and columns of the stored slice, (2, side, side) float32.
     """
-    step = shape.pixel / shape.stored_pixel
+    step = shape.pixel_mm / shape.stored_pixel_mm
     angle = np.radians(generator.normal(0.0, 4.0 + 8.0 * strength))
     zoom = np.exp(generator.normal(0.0, 0.05 + 0.13 * strength)) * np.exp(generator.normal(0.0, 0.06 * strength, 2))
     shear = generator.normal(0.0, 0.06 * strength)
@@ -104,7 +105,7 @@ def draw_places(
     grid = np.stack(np.meshgrid(*[np.arange(shape.side) - (shape.side - 1) / 2] * 2, indexing="ij")).astype(np.float32)
     places = np.tensordot(linear.astype(np.float32), grid, 1)
     if strength:
-        amplitude = np.float32(generator.uniform(0.0, 4.0) * strength / shape.stored_pixel)
+        amplitude = np.float32(generator.uniform(0.0, 4.0) * strength / shape.stored_pixel_mm)
         knots = int(generator.integers(3, 8))
         places += amplitude * np.stack([smooth_field(generator, grid.shape[1:], knots) for _ in range(2)])
     # The sample lies anywhere in the slice, its centre within the middle of it.

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.data.storage import open_array, write_array
+from lumbarseg.errors import InputError
 from lumbarseg.phantom.patients import draw_patient
 from lumbarseg.phantom.section import structure_section, weight_section
 from lumbarseg.phantom.series import rotation_matrix
 from lumbarseg.phantom.signal import TISSUES
+from lumbarseg.phantom.soft_tissue import CLASSES
 from lumbarseg.phantom.spine import Body, build_spine
 
 WEIGHT_STEP = np.float32(1 / 160)
@@ -82,7 +84,7 @@ def write_phantom(folder: Path, number: int, seed: int, **shape: Any) -> Path:
     Returns:
         The path of both files up to the last underscore.
     """
-    stem = folder / f"phantom-{number:05d}"
+    stem = folder / f"phantom-{number:06d}"
     weights, structures = phantom_slices(number, seed, **shape)
     write_array(f"{stem}_structures.b2nd", structures)
     write_array(f"{stem}_weights.b2nd", weights)
@@ -96,12 +98,21 @@ def stems(folders: Sequence[str | Path]) -> list[Path]:
     return sorted((path.with_name(path.name.removesuffix(ending)) for path in found), key=lambda stem: stem.name)
 
 
+def count_pixels(stem: Path, classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each class in the slices of the phantom at `stem`: (classes,)."""
+    structures = open_array(f"{stem}_structures.b2nd")[:]
+    return np.bincount(CLASSES[structures].ravel(), minlength=classes)
+
+
 def read_slice(stem: Path, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Read a slice of the phantom at `stem`: weights float32 (tissues, side, side) and structures uint8 (side, side).
 
     Raises:
         InputError: a file is missing or damaged.
     """
-    weights = open_array(f"{stem}_weights.b2nd")[index]
-    structures = open_array(f"{stem}_structures.b2nd")[index]
+    files = [open_array(f"{stem}_{part}.b2nd") for part in ("weights", "structures")]
+    try:
+        weights, structures = (file[index] for file in files)
+    except RuntimeError as error:
+        raise InputError(f"{stem}_*.b2nd: phantom is damaged; delete {stem.parent} and run again") from error
     return weights.astype(np.float32) * WEIGHT_STEP, structures

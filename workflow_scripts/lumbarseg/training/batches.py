@@ -112,7 +112,7 @@ class TrainingBatches(Batches):
         contrast = self._options.augmentation.contrast
         if contrast:
             for place, patch in enumerate(patches):
-                # Three numbers alone are those of phantoms.
+                # Phantoms have streams that end with another number; see `training.phantoms`.
                 generator = np.random.default_rng([self._options.seed, epoch, int(patch), 1])
                 images[place] = randomise_channels(images[place], contrast, generator)
         return images, labels

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbarseg.atomic_io import digest
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.errors import InputError
 from lumbarseg.synthesis.samples import SampleShape, draw_sample
-from lumbarseg.synthesis.tissue_slices import STORED_PIXEL_MM, stems
+from lumbarseg.synthesis.tissue_slices import STORED_PIXEL_MM, count_pixels, stems
 from lumbarseg.training.batches import TrainingBatches
 from lumbarseg.training.options import TrainingOptions
 
@@ -51,7 +52,7 @@ class PhantomSet:
         self.side, self.channels = shape.side, len(shape.contrasts)
         self.groups = np.zeros(samples, np.int64)
         described = [
-            [stem.name for stem in self._stems],
+            [digest(Path(f"{stem}_{part}.b2nd")) for stem in self._stems for part in ("weights", "structures")],
             slices,
             asdict(shape),
             samples,
@@ -71,9 +72,8 @@ class PhantomSet:
         self._epoch = epoch
 
     def pixels(self, classes: int) -> NDArray[np.int64]:
-        """Count the pixels of each class in a few samples: (classes,) int64."""
-        _, labels = self.read(range(min(64, len(self))))
-        return np.bincount(labels.ravel(), minlength=classes)
+        """Count the pixels of each class in the slices of a few phantoms: (classes,) int64."""
+        return sum((count_pixels(stem, classes) for stem in self._stems[:8]), np.zeros(classes, np.int64))
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Draw some samples of the epoch: images (n, side, side, channels) float32, labels (n, side, side) uint8."""
@@ -82,14 +82,15 @@ class PhantomSet:
 
     def draw(self, epoch: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Draw a sample of an epoch: images (side, side, channels) float32, labels (side, side) uint8."""
-        generator = np.random.default_rng([self._seed, epoch, index])
+        # Streams of the order of batches and of random contrasts have other last numbers; see `training.batches`.
+        generator = np.random.default_rng([self._seed, epoch, index, 2])
         stem = self._stems[int(generator.integers(len(self._stems)))]
         slice_index = int(generator.integers(self._slices))
         grown = (epoch - self._easy) / max(self._easy, 1)
         strength = self._strength * float(np.clip(grown, 0.0, 1.0)) if self._easy else self._strength
         shape = self._shape
         if self._pixel_sizes:
-            shape = replace(shape, pixel=float(generator.uniform(*self._pixel_sizes)))
+            shape = replace(shape, pixel_mm=float(generator.uniform(*self._pixel_sizes)))
         return draw_sample(stem, slice_index, shape, strength, generator)
 
 

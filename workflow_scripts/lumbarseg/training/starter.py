@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from lumbarseg.atomic_io import atomic_copy
+from lumbarseg.atomic_io import atomic_copy, digest
 from lumbarseg.config.model_sections import Augmentation
 from lumbarseg.models.build import build_network
 from lumbarseg.models.transfer import copy_weights
@@ -110,6 +110,7 @@ def train_starter(
         "epochs": epochs,
         "classes": list(class_names),
         "background": background,
+        "start": digest(start) if start else None,
     }
     with exclusive_lock(history_file.parent / "state") as lock:
         best, history = fit(

@@ -15,6 +15,7 @@ from lumbarseg.cohort import selection
 from lumbarseg.cohort.sheet import Session, read_sheet
 from lumbarseg.cohort.split import Assignment, changed_folds, read_folds, split_patients
 from lumbarseg.cohort.table import encoding_warning
+from lumbarseg.config import published
 from lumbarseg.config.study import HYPER_PARAMETERS, Model, Study
 from lumbarseg.deployment.bundle import Bundle, network_entry
 from lumbarseg.deployment.starter import STARTER, starter_bundle
@@ -28,6 +29,9 @@ InputFunction = Callable[[Any], Any]
 
 PHANTOMS_PER_PART = 40
 """Phantoms that one job writes, in about a minute and a half."""
+
+FIRST_STARTER_PHANTOM = 100_001
+"""Phantom cohorts number their patients from 1, so starter networks see none of them."""
 
 RUN_SETTINGS = {"device", "tensorboard"}
 """Settings of training that change no result. Scripts read them from the config; as parameters they would retrain networks."""
@@ -480,6 +484,10 @@ class Plan:
         name = self.study.config.starter.topology
         if name not in self.study.config.topologies:
             raise InputError(f"config: `starter.topology` is {name}, which is not in `topologies`; name one of those")
+        if self.class_names != published.class_names() or self.study.config.background != 0:
+            raise InputError(
+                "config: `snakemake starter` trains on phantoms, which have the classes of the paper; remove `classes` and `background`"
+            )
         return self.study.topology(name)
 
     def starter_epochs(self, wildcards: Any) -> int:
@@ -493,7 +501,7 @@ class Plan:
 
     def starter_parts(self) -> dict[str, tuple[int, int]]:
         """Return the first and last number of the phantoms by part: held-out, train and test ones, each phantom once."""
-        starter, parts, last = self.study.config.starter, {}, 0
+        starter, parts, last = self.study.config.starter, {}, FIRST_STARTER_PHANTOM - 1
         for kind, count in (("held-out", starter.held_out), ("train", starter.phantoms), ("test", starter.tested)):
             for part, start in enumerate(range(last + 1, last + count + 1, PHANTOMS_PER_PART), 1):
                 parts[f"{kind}-{part}"] = (start, min(start + PHANTOMS_PER_PART - 1, last + count))
