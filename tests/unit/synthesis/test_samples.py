@@ -32,7 +32,7 @@ def test_draw_sample_depends_on_its_generator_only(phantom, strength):
 def test_draw_sample_shows_the_structures_where_the_image_has_them(phantom):
     # Subcutaneous fat is brighter than muscle in T2w and T1w images.
     differences = []
-    for seed in range(12):
+    for seed in range(24):
         images, labels = draw_sample(phantom, 1, SHAPE, 0.0, np.random.default_rng(seed))
         fat, muscle = images[labels == 5], images[labels == 11]
         if min(len(fat), len(muscle)) > 8:
