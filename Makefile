@@ -35,7 +35,7 @@ demo: .venv/.run
 		$(BIN)/snakemake --profile profiles/demo --report results/demo/report.zip
 	@echo "demo: a new patient, segmented by the starter networks, which saw other phantoms alone"
 	@test results/demo/new_patient/segmented/page.pdf -nt results/demo/new_patient/dicom || \
-		$(BIN)/lumbarseg segment --t2w results/demo/new_patient/dicom/T2w --t1w results/demo/new_patient/dicom/T1w \
+		$(BIN)/lumbarseg segment --overwrite --t2w results/demo/new_patient/dicom/T2w --t1w results/demo/new_patient/dicom/T1w \
 			--output results/demo/new_patient/segmented
 	@echo "demo: done. Open"
 	@echo "      results/demo/report/results.html: tables and figures of the study on one page;"

@@ -207,7 +207,7 @@ def labels(bundle, t2w, t1w):
     views = [zscore(sagittal_view(image.get_fdata(dtype=np.float32), image.affine)) for image in images]
     channels = np.stack(views, axis=-1)
     plain = module.Segmenter(Bundle(bundle)).segment(channels, (1.0, 1.0)).labels
-    module.in_float32 = in_bfloat16
+    module.with_dtype = in_bfloat16
     faster = module.Segmenter(Bundle(bundle)).segment(channels, (1.0, 1.0)).labels
     tissue = plain != 0
     print(

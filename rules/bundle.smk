@@ -36,6 +36,7 @@ rule pack_experiment:
                 "normalisation",
                 "patches",
                 "stacking",
+                "partial_labels",
             ]
         },
         training=plan.training,

@@ -64,12 +64,12 @@ wildcard_constraints:
     table="[^/]+",
 
 
-def library_inputs(script):
+def library_inputs(script, unused=()):
     """A rule's script and the library modules that define its result, as inputs: an edit of them remakes it, no other.
 
     The paths are relative to where the run is, so that a moved or copied folder is as done as it was.
     """
-    return [os.path.relpath(path) for path in modules_of(SCRIPTS / f"{script}.py")]
+    return [os.path.relpath(path) for path in modules_of(SCRIPTS / f"{script}.py", unused)]
 
 
 def scale_with_attempt(amount):

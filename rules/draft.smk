@@ -10,7 +10,7 @@ rule draft_session:
         registration=paths.registration_report if plan.has_t1w else [],
         descriptions=[config["label_descriptions"]] if config["label_descriptions"] else [],
     output:
-        # Neither `labels.nii.gz` nor its checksum is an output: Snakemake would remove what a user has corrected in it.
+        # `labels.nii.gz`, its checksum and the draft it was made of are no outputs: Snakemake would remove what a user has corrected.
         draft=paths.draft("draft.nii.gz"),
         entropy=paths.draft("entropy.nii.gz"),
         images=[paths.draft(f"{contrast.lower()}.nii.gz") for contrast in plan.channels],
@@ -31,7 +31,7 @@ rule draft_session:
         sources=plan.source_by_contrast,
         classes=config["classes"],
         background=config["background"],
-        left_out=config["draft"]["classes_left_out"],
+        left_out=config["classes_left_out"],
     message:
         "draft_session: sub-{wildcards.participant} ses-{wildcards.session} with {input.bundle}"
     script:
@@ -112,7 +112,6 @@ rule draft_list:
         channels=plan.channels,
         following=config["draft"]["next"],
         novelty=config["draft"]["novelty"],
-        page=paths.drafts_page,
     message:
         "draft_list: whom to draw next"
     script:
@@ -138,7 +137,7 @@ rule drafts_page:
         study=config["study"],
         channels=plan.channels,
         sessions=ids_of(plan.without_masks),
-        left_out=config["draft"]["classes_left_out"],
+        left_out=config["classes_left_out"],
     message:
         "drafts_page: every draft on one page"
     script:
@@ -164,6 +163,7 @@ rule measure_corrections:
     params:
         drafts=plan.drafts_of_corrected,
         classes=config["classes"],
+        unlabelled=plan.study.unlabelled,
         background=config["background"],
     message:
         "measure_corrections: drafts and their corrected masks"

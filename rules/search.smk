@@ -6,7 +6,7 @@ Trials are below `search/`; the study itself never reads them.
 
 rule search_network:
     input:
-        library_inputs("search_network"),
+        library_inputs("search_network", plan.modules_without_phantoms),
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),

@@ -25,6 +25,7 @@ rule segment_session:
         runtime=scale_with_attempt(240),
     params:
         sources=plan.source_by_contrast,
+        left_out=config["classes_left_out"],
     message:
         "segment_session: sub-{wildcards.participant} ses-{wildcards.session} with {input.bundle}"
     script:

@@ -32,7 +32,7 @@ rule networks:
 
 rule train_network:
     input:
-        library_inputs("train_network"),
+        library_inputs("train_network", plan.modules_without_phantoms),
         ancient(paths.folds),
         training=plan.of_subset(paths.patches, "train"),
         validation=plan.of_subset(paths.patches, "validation"),

@@ -30,11 +30,17 @@ with job(snakemake.log[0]) as logger:
     single = {name: Path(made[name]) for name in ("draft", "entropy", "descriptions", "command", "record")}
     folder = single["draft"].parent
     record, is_offered = write_draft(
-        Segmenter(Bundle(given.bundle)),
+        Segmenter(Bundle(given.bundle), snakemake.params.left_out),
         SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
-        DraftFiles(**single, images=copies, labels=folder / "labels.nii.gz", checksum=folder / "labels.sha256"),
+        DraftFiles(
+            **single,
+            images=copies,
+            labels=folder / "labels.nii.gz",
+            checksum=folder / "labels.sha256",
+            labels_draft=folder / "labels_draft.nii.gz",
+            labels_record=folder / "labels_draft.json",
+        ),
         labels,
-        snakemake.params.left_out,
         lambda fraction: logger.info("%.0f %% done", 100 * fraction),
     )
     name = f"sub-{snakemake.wildcards.participant} ses-{snakemake.wildcards.session}"

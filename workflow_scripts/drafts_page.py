@@ -6,7 +6,7 @@ from lumbarseg.atomic_io import atomic_write
 from lumbarseg.data.csv_tables import read_csv
 from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.deployment.draft_list import itksnap_command
-from lumbarseg.reporting.drafts_page import drafts_page, made_with
+from lumbarseg.reporting.drafts_page import drafts_page
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
@@ -18,7 +18,7 @@ with job(snakemake.log[0]):
         dict(zip(map(tuple, params.sessions), map(Path, given.pictures), strict=True)),
         itksnap_command(params.channels),
         params.left_out,
-        made_with(Bundle(given.bundle).manifest) if given.bundle else "",
+        Bundle(given.bundle).title if given.bundle else "",
     )
     with atomic_write(snakemake.output[0]) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -6,21 +6,23 @@ import pandas as pd
 
 from lumbarseg.atomic_io import read_json, write_csv
 from lumbarseg.evaluation.corrections import session_corrections
-from lumbarseg.geometry import read_view
+from lumbarseg.evaluation.partial_labels import merge_labels
+from lumbarseg.geometry import load_image, read_view, require_same_grid
 from lumbarseg.labels import LabelTable
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
-    tables = []
+    unlabelled, tables = snakemake.params.unlabelled, []
     for (drawn, participant, session, folder), mask in zip(snakemake.params.drafts, snakemake.input.masks, strict=True):
-        record = read_json(Path(folder) / "draft.json")
+        record, draft = read_json(Path(folder) / "labels_draft.json"), Path(folder) / "labels_draft.nii.gz"
+        require_same_grid(load_image(mask), load_image(draft), (mask, str(draft)), tolerance=0.1)
         tables.append(
             session_corrections(
                 read_view(mask)[0].astype("uint8"),
-                read_view(Path(folder) / "draft.nii.gz")[0].astype("uint8"),
+                merge_labels(read_view(draft)[0].astype("uint8"), unlabelled, labels.background),
                 labels,
-                record["classes_left_out"],
+                [*record["classes_left_out"], *(labels[number].name for number in unlabelled)],
                 drawn=drawn,
                 participant_id=participant,
                 session_id=session,

@@ -19,7 +19,7 @@ with job(snakemake.log[0]) as logger:
     training = snakemake.config["training"]
     prepare_device(training["device"], snakemake.threads, {"precision": "float32", "seed": 0, "xla": training["xla"]})
     record = segment_session(
-        Segmenter(Bundle(given.bundle)),
+        Segmenter(Bundle(given.bundle), snakemake.params.left_out),
         SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
         SessionOutputs(**{name: Path(path) for name, path in snakemake.output.items()}),
         lambda fraction: logger.info("%.0f %% done", 100 * fraction),

@@ -5,7 +5,6 @@ from pathlib import Path
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    from lumbarseg.data.dataset import PatchSet
     from lumbarseg.models.metadata import network_metadata
     from lumbarseg.training.device import prepare_device
     from lumbarseg.training.network import train_network
@@ -15,26 +14,21 @@ with job(snakemake.log[0]):
     # Device and TensorBoard do not change the result, so they are not parameters of the rule.
     running = snakemake.config["training"]
     prepare_device(running["device"], snakemake.threads, params.training)
-    phantoms = None
-    if params.phantom_samples:
-        phantoms = phantoms_of_study(
-            list(map(Path, snakemake.input.phantoms)),
-            PatchSet(snakemake.input.training),
-            params.channels,
-            params.phantom_samples,
-            params.training["seed"],
-        )
+    given = snakemake.input
+    phantoms = phantoms_of_study(
+        given.phantoms, given.training, params.channels, params.phantom_samples, params.training["seed"]
+    )
     train_network(
         snakemake.wildcards.topology,
         params.topology,
-        snakemake.input.training,
-        snakemake.input.validation,
+        given.training,
+        given.validation,
         settings=params.training,
         class_names=params.classes,
         background=params.background,
         unlabelled=params.unlabelled,
         phantoms=phantoms,
-        start=Path(snakemake.input.start[0]) if snakemake.input.start else None,
+        start=Path(given.start[0]) if given.start else None,
         start_member=params.start_member,
         history_file=Path(snakemake.output.history),
         network_file=Path(snakemake.output.network),

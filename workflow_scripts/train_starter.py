@@ -27,4 +27,5 @@ with job(snakemake.log[0]):
         network_file=Path(snakemake.output.network),
         metadata=network_metadata(settings["topology"], 1, contrasts, params.classes),
         start=Path(given.start) if given.start else None,
+        threads=snakemake.threads,
     )

@@ -57,7 +57,7 @@ HISTORY = pd.DataFrame(
 def small_config(channels=("T2w", "T1w")):
     """What a bundle takes from a study's config."""
     return {
-        "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0,
+        "study": "small", "channels": list(channels), "classes": CLASSES, "background": 0, "partial_labels": None,
         "registration": {"engine": "flirt", "degrees_of_freedom": 6, "max_shift_mm": 20, "max_rotation_deg": 15,
             "unusual_shift_mm": 5, "unusual_rotation_deg": 5},
         "normalisation": {"scope": "volume"}, "patches": {"patch_size": SIDE, "stride": STRIDE}, "topologies": TOPOLOGIES,

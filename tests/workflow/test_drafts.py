@@ -73,7 +73,7 @@ def drafts(folder):
 def test_draft_writes_a_folder_that_opens_in_itksnap(drafted):
     folder = drafts(drafted) / "sub-p1/ses-01"
     assert {path.name for path in folder.iterdir()} == {
-        "draft.nii.gz", "draft.json", "labels.nii.gz", "labels.sha256", "labels.txt", "t2w.nii.gz", "entropy.nii.gz", "command.txt",
+        "draft.nii.gz", "draft.json", "labels.nii.gz", "labels.sha256", "labels_draft.nii.gz", "labels_draft.json", "labels.txt", "t2w.nii.gz", "entropy.nii.gz", "command.txt",
         "picture.png",
     }  # fmt: skip
     assert (folder / "command.txt").read_text() == "itksnap -g t2w.nii.gz -s labels.nii.gz -l labels.txt\n"
@@ -131,7 +131,7 @@ def test_corrections_are_measured_and_drafts_of_drawn_sessions_are_kept(again):
     # Another bundle makes other drafts, but not of sessions that are drawn.
     shutil.copy(again / "first.zip", again / "second.zip")
     small_bundle(again, NETWORK, name="second.zip", channels=("T2w",), labelling="MAP", study="other")
-    change_study(again, draft={"bundle": "second.zip", "classes_left_out": ["Int-Disc"]})
+    change_study(again, draft={"bundle": "second.zip"}, classes_left_out=["Int-Disc"])
     run = snakemake(again, "draft", "corrections", *RUN)
     assert run.status == 0, run.output[-4000:]
     assert "sub-p2 ses-01: the mask equals its draft; correct it, unless nothing was to be corrected" in run.output
@@ -181,7 +181,7 @@ def test_draft_with_a_mask_for_every_session_says_so_on_its_page(again):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"draft": {"classes_left_out": ["Int-Disk"]}}, "my_study.yaml: `draft.classes_left_out` names the unknown class `Int-Disk`"),
+        ({"classes_left_out": ["Int-Disk"]}, "my_study.yaml: `classes_left_out` names the unknown class `Int-Disk`"),
         ({"draft": {"bundle": "gone.zip"}}, "gone.zip: bundle not found"),
         (
             {"classes": [*CLASSES, {"id": 3, "name": "SCT", "colour": "#f6efd0"}]},

@@ -133,7 +133,7 @@ class LabelTable(Sequence[TissueClass]):
         nameless = [self[c].name for c in np.unique(classes).tolist() if c not in values]
         if nameless:
             raise InputError(
-                f"{source}: no label means {', '.join(nameless)}; add it, or name the class in `draft.classes_left_out`"
+                f"{source}: no label means {', '.join(nameless)}; add it, or name the class in `classes_left_out`"
             )
         lookup = np.array([values.get(tissue.id, 0) for tissue in self])
         return lookup.astype(np.result_type(*map(np.min_scalar_type, lookup.tolist())))[classes]

@@ -115,6 +115,10 @@ def test_study_differences_name_what_changes_a_result_and_nothing_else(study):
             r"`partial_labels` names the unknown class `Disc` \(did you mean `Int-Disc`\?\); choose one of Vert, .*, or add it to `classes`",
         ),
         (
+            {"training": {"phantom_share": 0.1, "batch_size": 4}},
+            r"`training.phantom_share` of 0.1 makes 0 of the 4 patches of a batch phantoms; set it between 0.25 and 0.75, or to 0$",
+        ),
+        (
             {"partial_labels": ["Background", "Vert"]},
             r"my_study\.yaml: `partial_labels` names the background `Background`, which unlabelled pixels may or may not be; remove it$",
         ),

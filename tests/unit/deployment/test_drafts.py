@@ -8,7 +8,7 @@ from factories.bundle import CLASSES, NETWORK, small_bundle
 from factories.orientation import affine_of
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.deployment.bundle import Bundle
-from lumbarseg.deployment.drafts import DraftFiles, offer_labels, write_draft
+from lumbarseg.deployment.drafts import DraftFiles, put_labels, was_changed, write_draft
 from lumbarseg.deployment.segmenter import Segmentation, Segmenter, SessionImages
 from lumbarseg.geometry import from_sagittal_view, volume
 from lumbarseg.inference.uncertainty import MEASURES
@@ -54,10 +54,12 @@ def files(tmp_path):
         "draft.json",
         "labels.nii.gz",
         "labels.sha256",
+        "labels_draft.nii.gz",
+        "labels_draft.json",
     )
-    draft, entropy, descriptions, command, record, labels, checksum = (folder / name for name in names)
+    draft, entropy, descriptions, command, record, *of_labels = (folder / name for name in names)
     copies = {"T2w": folder / "t2w.nii.gz", "T1w": folder / "t1w.nii.gz"}
-    return DraftFiles(draft, entropy, copies, descriptions, command, record, labels, checksum)
+    return DraftFiles(draft, entropy, copies, descriptions, command, record, *of_labels)
 
 
 def voxels(path):
@@ -65,7 +67,7 @@ def voxels(path):
 
 
 def test_write_draft_writes_class_ids_mask_values_and_copies(segmenter, images, files):
-    record, is_offered = write_draft(segmenter, images, files, LABELS, [])
+    record, is_offered = write_draft(segmenter, images, files, LABELS)
     assert is_offered
     assert sorted(np.unique(voxels(files.draft))) == [0, 1, 2]
     assert (voxels(files.labels) == 10 * voxels(files.draft)).all()
@@ -77,30 +79,39 @@ def test_write_draft_writes_class_ids_mask_values_and_copies(segmenter, images, 
     assert record["mean_entropy"] == pytest.approx(22 * np.log(3) / 255, abs=1e-4)
 
 
-def test_write_draft_leaves_classes_out_and_measures_the_rest(segmenter, images, files):
-    record, _ = write_draft(segmenter, images, files, LABELS, ["Int-Disc"])
-    assert sorted(np.unique(voxels(files.draft))) == [0, 2]
-    assert record["labelled_share"] == pytest.approx(13 / 40)
-    assert record["classes_left_out"] == ["Int-Disc"]
-    assert not any("left out" in flag for flag in record["flags"])
+def test_write_draft_leaves_corrections_and_the_draft_they_were_made_of(segmenter, images, files, tmp_path):
+    write_draft(segmenter, images, files, LABELS)
+    assert (voxels(files.labels_draft) == voxels(files.draft)).all()
+    record = read_json(files.labels_record)
+    of_labels = files.labels, files.labels_draft, files.labels_record
+    nib.save(nib.Nifti1Image(np.zeros_like(voxels(files.labels)), nib.load(files.labels).affine), files.labels)
+    before = [path.read_bytes() for path in of_labels]
+    other = Segmenter(segmenter.bundle, ["Int-Disc"])
+    other.segment = lambda *_: Segmentation(
+        np.zeros(SHAPE, np.uint8), dict.fromkeys(MEASURES, np.zeros(SHAPE, np.uint8))
+    )
+    changed, is_offered = write_draft(other, images, files, LABELS)
+    assert not is_offered
+    assert changed != record
+    assert [path.read_bytes() for path in of_labels] == before
+    assert not voxels(files.draft).any()
+    assert (
+        "no class found, all pixels but those of classes that are left out (Int-Disc) are background; check the images"
+        in changed["flags"]
+    )
+    assert changed["mean_entropy"] is None
 
 
-def test_write_draft_flags_a_draft_that_is_empty(segmenter, images, files):
-    record, _ = write_draft(segmenter, images, files, LABELS, ["Int-Disc", "Spinal-Cavity"])
-    assert "only classes that are left out were found; draw the mask from scratch" in record["flags"]
-    assert record["mean_entropy"] is None
-
-
-def test_offer_labels_writes_over_its_own_labels_but_not_over_corrections(tmp_path):
+def test_was_changed_is_false_for_labels_that_were_put_there(tmp_path):
     offered, labels, checksum = (tmp_path / name for name in ("new.nii.gz", "labels.nii.gz", "labels.sha256"))
-    offered.write_bytes(b"first")
-    assert offer_labels(offered, labels, checksum)
-    offered.write_bytes(b"second")
-    assert offer_labels(offered, labels, checksum)
-    assert labels.read_bytes() == b"second"
+    assert not was_changed(labels, checksum)
+    for content in (b"first", b"second"):
+        offered.write_bytes(content)
+        put_labels(offered, labels, checksum)
+        assert labels.read_bytes() == content
+        assert not was_changed(labels, checksum)
     labels.write_bytes(b"corrected")
-    assert not offer_labels(offered, labels, checksum)
-    assert labels.read_bytes() == b"corrected"
-    checksum.unlink()
+    assert was_changed(labels, checksum)
     labels.write_bytes(b"second")
-    assert not offer_labels(offered, labels, checksum)
+    checksum.unlink()
+    assert was_changed(labels, checksum)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from factories.orientation import ORIENTATIONS, affine_of
-from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.bundle import DRAFT, Bundle
 from lumbarseg.deployment.segmenter import Segmenter
 from lumbarseg.deployment.starter import FOLDER, starter_bundle
 from lumbarseg.evaluation.metrics import iou
@@ -64,7 +64,7 @@ def test_starter_bundle_is_small_and_has_a_card(channels):
     bundle.check()
     assert bundle.is_starter
     assert bundle.manifest["channels"] == list(channels)
-    assert set(bundle.manifest["verdicts"].values()) <= {"draft", "not to be used"}
+    assert set(bundle.manifest["verdicts"].values()) <= {DRAFT, "not to be used"}
     assert "**No patient.**" in bundle.card()
     assert not list(FOLDER.glob(".*"))
 

@@ -6,7 +6,7 @@ import SimpleITK as sitk  # noqa: N813 (its usual name)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbarseg.inference.resampling import at_size, resample_slices
+from lumbarseg.inference.resampling import resample_scores, resample_slices
 from lumbarseg.inference.sliding_window import RowBlock
 
 SPACING = st.floats(0.4, 1.6)
@@ -38,7 +38,7 @@ def test_resample_slices_agrees_with_itk_where_pixels_shrink():
 
 
 @pytest.mark.parametrize("shape", [(30, 24), (60, 48), (19, 70)])
-def test_at_size_joins_row_blocks_and_keeps_sums_of_scores(shape):
+def test_resample_scores_joins_row_blocks_and_keeps_sums_of_scores(shape):
     generator = np.random.default_rng(2)
     scores = generator.dirichlet(np.ones(4), (3, 30, 24)).astype(np.float32)
     blocks = [
@@ -46,7 +46,7 @@ def test_at_size_joins_row_blocks_and_keeps_sums_of_scores(shape):
         for number in range(3)
         for start in (0, 10, 20)
     ]
-    found = list(at_size(blocks, shape, ["U1"]))
+    found = list(resample_scores(blocks, shape, ["U1"]))
     assert [block.number for block in found] == [0, 1, 2]
     for block, original in zip(found, scores, strict=True):
         assert block.rows == slice(0, shape[0])

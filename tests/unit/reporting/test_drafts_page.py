@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lumbarseg.reporting.drafts_page import drafts_page, made_with
+from lumbarseg.reporting.drafts_page import drafts_page
 from lumbarseg.reporting.embedding import embedded_picture
 
 COMMAND = "itksnap -g t2w.nii.gz -s labels.nii.gz -l labels.txt"
@@ -49,13 +49,6 @@ def test_drafts_page_shows_sessions_in_order_with_flags_and_commands(picture):
 def test_drafts_page_names_classes_left_out_on_top(picture):
     html = page(picture, left_out=["SCT", "Muscle"])
     assert html.index("Not drawn: SCT, Muscle.") < html.index("sessions without a mask")
-
-
-def test_made_with_says_what_the_networks_saw():
-    manifest = {"experiment": "UD+TH", "study": "starter", "patients": {"train": 0}}
-    assert made_with(manifest) == "The drafts were made by UD+TH of study starter, networks that saw no patient."
-    manifest["patients"]["train"] = 12
-    assert made_with(manifest).endswith("trained on 12 patients.")
 
 
 def test_embedded_picture_keeps_small_pngs(picture):

@@ -24,13 +24,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def phantoms(folder, patches, seed=1):
-    return phantoms_of_study([folder], patches, ["T2w", "T1w"], SAMPLES, seed)
+def phantoms(folder, sessions, seed=1):
+    return phantoms_of_study([folder], sessions, ["T2w", "T1w"], SAMPLES, seed)
 
 
 def mixed(sessions, folder, share=0.25, **changes):
     patches = PatchSet(sessions)
-    return MixedBatches(patches, options(class_names=NAMES, **changes), phantoms=phantoms(folder, patches), share=share)
+    return MixedBatches(
+        patches, options(class_names=NAMES, **changes), phantoms=phantoms(folder, sessions), share=share
+    )
 
 
 NAMES = ["Background", "Vert", "Muscle"]
@@ -43,7 +45,7 @@ def content(batches):
 def test_mixed_batches_replace_a_share_of_every_batch_and_keep_their_number(sessions, folder):
     plain = content(TrainingBatches(PatchSet(sessions), options(batch_size=8)))
     found = content(mixed(sessions, folder, batch_size=8))
-    assert [batch["complete"].tolist() for batch in found] == [[False] * 6 + [True] * 2] * 2 + [[False] * 2]
+    assert [batch["complete"].tolist() for batch in found] == [[False, False, False, True] * 2] * 2 + [[False] * 2]
     for batch, other in zip(found, plain, strict=True):
         patients = ~batch["complete"]
         for key, values in other.items():
@@ -84,7 +86,7 @@ def test_fit_with_phantoms_continues_bit_for_bit_and_learns_from_partial_masks(s
         settings = options(epochs=epochs, class_names=NAMES, unlabelled=[2])
 
         def batches_of(patches, settings):
-            return MixedBatches(patches, settings, phantoms=phantoms(folder, patches), share=0.25)
+            return MixedBatches(patches, settings, phantoms=phantoms(folder, sessions[:2]), share=0.25)
 
         task = tiny_task()
         return fit([task], training, validation, settings, tmp_path / state, {}, batches_of=batches_of)[task.name]
@@ -105,16 +107,16 @@ def test_phantoms_of_study_have_the_pixel_sizes_of_the_patches_or_the_starters(f
             background=0, description=tmp_path / f"{name}.json", images_path=tmp_path / f"{name}_i.b2nd",
             labels_path=tmp_path / f"{name}_l.b2nd", pixel_size=size,
         )  # fmt: skip
-    known = PatchSet([tmp_path / "a.json", tmp_path / "b.json"])
-    assert known.pixel_sizes == (0.6, 0.9)
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    assert PatchSet(files).pixel_sizes == (0.6, 0.9)
     assert PatchSet([tmp_path / "a.json", sessions[0]]).pixel_sizes is None
-    assert phantoms(folder, known).digest != phantoms(folder, PatchSet(sessions)).digest
+    assert phantoms(folder, files).digest != phantoms(folder, sessions).digest
     drawn = []
     monkeypatch.setattr(
         "lumbarseg.training.phantoms.draw_sample", lambda *args: (drawn.append(args[2].pixel_mm), draw_sample(*args))[1]
     )
-    phantoms(folder, known).read(range(8))
-    phantoms(folder, PatchSet(sessions)).read([0])
+    phantoms(folder, files).read(range(8))
+    phantoms(folder, sessions).read([0])
     assert all(0.6 <= size <= 0.9 for size in drawn[:8])
     assert len(set(drawn[:8])) == 8
     assert drawn[8:] == [SAMPLES["pixel_size_mm"]]
@@ -122,7 +124,7 @@ def test_phantoms_of_study_have_the_pixel_sizes_of_the_patches_or_the_starters(f
 
 def test_phantoms_of_study_needs_phantoms(tmp_path, sessions):
     with pytest.raises(InputError, match="no phantoms found"):
-        phantoms(tmp_path, PatchSet(sessions))
+        phantoms(tmp_path, sessions)
 
 
 def test_ids_of_phantoms_follow_the_names_of_the_study():

@@ -20,6 +20,7 @@ from lumbarseg.workflow import joblog
 from lumbarseg.workflow.cli import segment
 from lumbarseg.workflow.cli.main import main
 
+CLASSES = [{"id": number, "name": name} for number, name in enumerate(("Background", "Vert", "Nerve-Root"))]
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "matplotlib", "nibabel", "SimpleITK", "pydicom", "pydantic")
 
 
@@ -27,7 +28,9 @@ HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "matplotlib", "nibab
 def bundle(monkeypatch):
     """A bundle of T2w and T1w, whatever its file, and commands that report what they would work on."""
     opened = SimpleNamespace(
-        path=Path("best.zip"), manifest={"channels": ["T2w", "T1w"]}, model=SimpleNamespace(networks=("UD",))
+        path=Path("best.zip"),
+        manifest={"channels": ["T2w", "T1w"], "classes": CLASSES, "background": 0},
+        model=SimpleNamespace(networks=("UD",)),
     )
     monkeypatch.setattr("lumbarseg.deployment.bundle.Bundle", lambda path: opened)
     monkeypatch.setattr(joblog, "job", lambda log: contextlib.nullcontext())
@@ -100,7 +103,15 @@ def test_segment_takes_named_and_positional_paths(bundle, paths, tmp_path):
     paths = [str(tmp_path / "out") if path == "OUT" else path for path in paths]
     assert main(["segment", *paths, "--device", "cpu", "--threads", "1"]) == 0
     sources = {"T2w": Path("dicom/T2"), "T1w": Path("dicom/T1")}
-    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 1))]
+    assert bundle.calls == [(sources, tmp_path / "out", ("cpu", 1, []))]
+
+
+def test_segment_leaves_classes_out_that_the_bundle_has(bundle, tmp_path, capsys):
+    paths = ["best.zip", "dicom/T2", "dicom/T1", str(tmp_path / "out"), "--leave-out", "Nerve-Root"]
+    assert main(["segment", *paths]) == 0
+    assert bundle.calls[0][2].left_out == ["Nerve-Root"]
+    assert main(["segment", *paths, "--leave-out", "Background"]) == 1
+    assert "--leave-out Background: not a class of best.zip; choose of Vert, Nerve-Root" in capsys.readouterr().err
 
 
 def test_segment_takes_t2w_alone_for_a_bundle_of_t2w(bundle, tmp_path):

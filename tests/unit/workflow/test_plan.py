@@ -278,9 +278,9 @@ def test_plan_measures_sessions_with_mask_and_draft_by_their_place_among_the_dra
     for patient in ("p1", "p2", "p4"):
         draft = folder / f"results/small/drafts/sub-{patient}/ses-01"
         draft.mkdir(parents=True)
-        (draft / "draft.nii.gz").touch()
+        (draft / "labels_draft.nii.gz").touch()
         if patient != "p4":
-            (draft / "draft.json").touch()
+            (draft / "labels_draft.json").touch()
     assert plan_of().drafts_of_corrected(None) == [(2, "p2", "01", "results/small/drafts/sub-p2/ses-01")]
     edit_sheet(folder, "2_mask.nii.gz", "")
     with pytest.raises(InputError, match=r"sessions\.tsv: no session has both a mask and a draft"):

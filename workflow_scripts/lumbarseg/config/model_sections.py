@@ -168,10 +168,6 @@ class Draft(Section):
         le=1,
         description="weight of novelty in the order of the list; the rest is that of uncertainty",
     )
-    classes_left_out: SetOf[str] = Field(
-        default=(),
-        description="classes that drafts do not contain, such as those that fail; their pixels become background",
-    )
 
 
 class Search(Section):

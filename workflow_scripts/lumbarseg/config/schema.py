@@ -117,6 +117,10 @@ class StudyConfig(Section):
         description="names of the classes that the masks hold, if they do not hold all: an unlabelled pixel may then be any other "
         "class; null for all",
     )
+    classes_left_out: SetOf[str] = Field(
+        default=(),
+        description="classes that `segment` and `draft` leave out, such as those that fail; their pixels become background",
+    )
     label_descriptions: str | None = Field(
         default=None,
         description="ITK-SNAP's label descriptions of your masks: a label means the class of its name, and `values` of `classes` are "

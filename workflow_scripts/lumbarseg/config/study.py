@@ -218,7 +218,7 @@ class Study:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What is probably not meant: a topology redefined in part, which keeps keys of an earlier config file.
+        """What is probably not meant: a topology redefined in part, which keeps keys of an earlier config file; classes nobody teaches.
 
         Config files are merged key by key, so `topologies: {UMD: {learning_rate: 0.001}}` keeps the blocks of the paper's UMD.
         """
@@ -235,6 +235,12 @@ class Study:
                         "set these keys too, or give the topology a new name"
                     )
                 merged[name] = merged.get(name, {}) | (entry or {})
+        training = self.config.training
+        if self.config.partial_labels and not training.start_from and not training.phantom_share:
+            found.append(
+                f"{self._file(['partial_labels'])}: nothing teaches the networks the classes that `partial_labels` leaves out; set "
+                "`training.start_from` or `training.phantom_share` (docs/your_own_data.md)"
+            )
         return found
 
     # ---- checks ---------------------------------------------------------------------------------------------------
@@ -263,13 +269,14 @@ class Study:
         for name in config.train:
             self.topology(name)
         names = [label.name for label in config.classes if label.id != config.background]
-        self._require(config.draft.classes_left_out, names, ["draft", "classes_left_out"], "class", "correct the name")
+        self._require(config.classes_left_out, names, ["classes_left_out"], "class", "correct the name")
         if config.search:
             where = ["search", "topologies"]
             self._require(config.search.topologies or (), config.topologies, where, "topology", define)
             tried, folds = map(str, config.search.folds), map(str, self.folds)
             self._require(tried, folds, ["search", "folds"], "fold", "raise `split.folds`")
         self._check_partial_labels()
+        self._check_phantom_share()
         for name, members in config.ensembles.items():
             if name in config.topologies:
                 raise InputError(
@@ -295,6 +302,14 @@ class Study:
         for key, experiments in shown.items():
             remedy = "add what it needs to `train`, `combine` or `labellings`"
             self._require(experiments, self.experiments, key.split("."), "experiment", remedy)
+
+    def _check_phantom_share(self) -> None:
+        share, size = self.config.training.phantom_share, self.config.training.batch_size
+        if share and not 0 < round(share * size) < size:
+            raise InputError(
+                f"{self._file(['training', 'phantom_share'])}: `training.phantom_share` of {share:g} makes {round(share * size)} of the "
+                f"{size} patches of a batch phantoms; set it between {1 / size:.3g} and {1 - 1 / size:.3g}, or to 0"
+            )
 
     def _check_partial_labels(self) -> None:
         held, where = self.config.partial_labels or (), ["partial_labels"]

@@ -15,7 +15,7 @@ Image = NDArray[np.floating[Any]]
 
 
 def smooth_field(generator: np.random.Generator, shape: tuple[int, int], knots: int) -> Image:
-    """Draw a smooth random field of about unit variance.
+    """Draw a smooth random field with mean 0 and a variance of about a half.
 
     Args:
         generator: source of random numbers.

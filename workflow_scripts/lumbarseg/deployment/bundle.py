@@ -24,6 +24,9 @@ MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
 META_LEARNER = "meta_learner.keras"
 
+DRAFT = "draft"
+"""Verdict on a class of a starter network whose labels are worth correcting; see `starter_packing`."""
+
 # A fixed time stamp, so that the same networks give the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _CHUNK = 1 << 22  # bytes read at a time
@@ -83,13 +86,15 @@ class Bundle:
     def title(self) -> str:
         """What made the labels, for pages."""
         if self.is_starter:
-            return f"starter network {self.manifest['experiment']}, trained on phantoms alone; a draft to be corrected"
+            failing = [name for name, verdict in self.manifest.get("verdicts", {}).items() if verdict != DRAFT]
+            warning = f"; not to be used: {', '.join(failing)}" if failing else ""
+            return f"starter network {self.manifest['experiment']}, trained on phantoms alone; a draft to be corrected{warning}"
         return f"{self.manifest['experiment']}, fold {self.manifest['fold']} of study {self.manifest['study']}"
 
     @property
     def is_starter(self) -> bool:
         """Whether its networks saw phantoms alone."""
-        return "verdicts" in self.manifest
+        return not self.manifest["patients"]["train"]
 
     def card(self) -> str:
         """Return the model card, Markdown."""

@@ -1,7 +1,7 @@
 """Drafts of masks: labels of a bundle in a folder that opens in ITK-SNAP, to be corrected by hand."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ class DraftFiles:
     """Paths of a draft.
 
     Attributes:
-        draft: class ids on the T2w grid; what corrections are compared with.
+        draft: class ids on the T2w grid.
         entropy: nats, on the T2w grid.
         images: by contrast, the copy of an image on the T2w grid.
         descriptions: ITK-SNAP's label descriptions.
         command: the command line that opens the folder's files.
         record: JSON, see `write_draft`.
-        labels: the draft in the values of the study's masks, which a user corrects. Written once; see `offer_labels`.
+        labels: the draft in the values of the study's masks, which a user corrects. Not written again once a user has changed them; see `was_changed`.
         checksum: SHA-256 of `labels` as they were written.
+        labels_draft: class ids of the draft that `labels` were made of; what corrections are compared with.
+        labels_record: the record of that draft, JSON.
     """
 
     draft: Path
@@ -40,6 +42,8 @@ class DraftFiles:
     record: Path
     labels: Path
     checksum: Path
+    labels_draft: Path
+    labels_record: Path
 
 
 def write_draft(
@@ -47,7 +51,6 @@ def write_draft(
     images: SessionImages,
     files: DraftFiles,
     labels: LabelTable,
-    left_out: Sequence[str],
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[dict[str, Any], bool]:
     """Segment a session, and write its draft with all that is needed to correct it.
@@ -57,11 +60,10 @@ def write_draft(
         images: the images of the session.
         files: the files to write.
         labels: the study's label table, with the values of its masks.
-        left_out: names of classes whose pixels become background.
         on_progress: called regularly with the finished fraction, up to 1.
 
     Returns:
-        The record: that of `segmenter.describe_session`; classes_left_out; labelled_share, the share of pixels that are not
+        The record: that of `segmenter.describe_session`; labelled_share, the share of pixels that are not
         background (0 … 1); and mean_entropy over these pixels (nats, null if there are none). And whether the labels are those of
         the draft: not if a user has changed earlier ones, which are kept.
 
@@ -74,17 +76,12 @@ def write_draft(
         record = segment_session(segmenter, images, outputs, on_progress)
         reference = load_image(outputs.labels)
     ids = sagittal_view(np.asanyarray(reference.dataobj), reference.affine).astype(np.uint8)
-    found_any = bool((ids != labels.background).any())
-    ids[np.isin(ids, [tissue.id for tissue in labels if tissue.name in left_out])] = labels.background
-    drawn = ids != labels.background
-    if found_any and not drawn.any():
-        record["flags"].append("only classes that are left out were found; draw the mask from scratch")
+    labelled = ids != labels.background
     uncertain = load_image(files.entropy)
     nats = sagittal_view(uncertain.get_fdata(dtype=np.float32), uncertain.affine)
     record |= {
-        "classes_left_out": list(left_out),
-        "labelled_share": round(float(drawn.mean()), 5),
-        "mean_entropy": round(float(nats[drawn].mean()), 4) if drawn.any() else None,
+        "labelled_share": round(float(labelled.mean()), 5),
+        "mean_entropy": round(float(nats[labelled].mean()), 4) if labelled.any() else None,
     }
     write_labels(files.draft, ids, reference)
     for contrast, path in files.images.items():
@@ -92,31 +89,40 @@ def write_draft(
     write_descriptions(files.descriptions, labels, labels.mask_values())
     with atomic_write(files.command) as temporary:
         temporary.write_text(itksnap_command(list(files.images)) + "\n", encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="lumbarseg-draft-") as scratch:
-        offered = Path(scratch) / "labels.nii.gz"
-        write_labels(offered, labels.to_mask_values(ids, str(segmenter.bundle.path)), reference)
-        is_offered = offer_labels(offered, files.labels, files.checksum)
+    is_offered = not was_changed(files.labels, files.checksum)
+    if is_offered:
+        # First, so that a job that ends in between leaves no labels without the draft that they were made of.
+        atomic_copy(files.draft, files.labels_draft)
+        write_json(files.labels_record, record)
+        with tempfile.TemporaryDirectory(prefix="lumbarseg-draft-") as scratch:
+            offered = Path(scratch) / "labels.nii.gz"
+            write_labels(offered, labels.to_mask_values(ids, str(segmenter.bundle.path)), reference)
+            put_labels(offered, files.labels, files.checksum)
     write_json(files.record, record)
     return record, is_offered
 
 
-def offer_labels(offered: Path, labels: Path, checksum: Path) -> bool:
-    """Put labels where a user corrects them, unless the user has changed earlier ones.
+def was_changed(labels: Path, checksum: Path) -> bool:
+    """Tell whether a user has changed labels since `put_labels` wrote them.
+
+    Args:
+        labels: the labels, which need not exist.
+        checksum: their SHA-256, as `put_labels` wrote it.
+    """
+    if not labels.exists():
+        return False
+    return not checksum.exists() or checksum.read_text(encoding="utf-8").split()[0] != digest(labels)
+
+
+def put_labels(offered: Path, labels: Path, checksum: Path) -> None:
+    """Put labels where a user corrects them.
 
     Args:
         offered: the labels.
         labels: where they are put.
-        checksum: SHA-256 of what was put there, as `sha256sum --check` reads it.
-
-    Returns:
-        Whether they were put there.
+        checksum: SHA-256 of what is put there, as `sha256sum --check` reads it.
     """
-    if labels.exists():
-        written = checksum.read_text(encoding="utf-8").split()[0] if checksum.exists() else ""
-        if written != digest(labels):
-            return False
     # The checksum goes first: a job that ends between the two leaves labels that count as changed, and are kept.
     with atomic_write(checksum) as temporary:
         temporary.write_text(f"{digest(offered)}  {labels.name}\n", encoding="utf-8")
     atomic_copy(offered, labels)
-    return True

@@ -36,7 +36,7 @@ def build_manifest(
 
     Args:
         config: the complete config of the study, of which study, channels, classes, background, registration, normalisation,
-            patches, topologies (with all defaults), training and stacking are used.
+            patches, topologies (with all defaults), partial_labels, training and stacking are used.
         experiment: its name, such as `UMD+TH`.
         fold: the fold of the networks.
         model: the model of the experiment.
@@ -63,7 +63,7 @@ def build_manifest(
     means = validation.groupby("model", sort=False)["iou"].mean().sort_values(ascending=False, kind="stable")
     of_model = validation[validation["model"] == model.name].set_index("fold")["iou"]
     copied = ("study", "channels", "background", "classes", "registration", "normalisation", "patches", "training")
-    return {
+    manifest = {
         "experiment": experiment,
         "model": {"name": model.name, "networks": list(model.networks), "combiner": model.combiner},
         "labelling": experiment.rpartition("+")[2],
@@ -91,6 +91,17 @@ def build_manifest(
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
         | {name: version(name) for name in LIBRARIES},
     }
+    if unlearned := _not_learned(config):
+        manifest["classes_not_learned"] = unlearned
+    return manifest
+
+
+def _not_learned(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the classes that neither masks nor phantoms nor the network to start from have shown to the networks."""
+    held, training = config["partial_labels"], config["training"]
+    if held is None or training["start_from"] or training["phantom_share"]:
+        return []
+    return [one["name"] for one in config["classes"] if one["name"] not in held and one["id"] != config["background"]]
 
 
 def _best_epoch(history: pd.DataFrame, training: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def _limits(manifest: Mapping[str, Any]) -> Iterable[str]:
             f"The training's T1w images were registered by {manifest['registration']['engine']}; new sessions are registered by "
             "ITK, which is part of the environment."
         )
+    if unlearned := manifest.get("classes_not_learned"):
+        limits.append(f"Masks held other classes only, so these are left out: {', '.join(unlearned)}.")
     iou = manifest["test_iou"]
     background = manifest["classes"][manifest["background"]]["name"]
     weak = [name for name, value in iou.items() if value is not None and value < 0.5 and name != background]

@@ -1,7 +1,7 @@
 """Segmentation of new patients with a bundle: from converted images to labels and their uncertainty (Section 4.3)."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from lumbarseg.deployment.bundle import Bundle, models_for_uncertainty
 from lumbarseg.deployment.domain_check import out_of_range, session_profile
 from lumbarseg.errors import InputError
 from lumbarseg.evaluation.labelling import label_by_threshold, maximum_a_posteriori
+from lumbarseg.evaluation.partial_labels import merge_labels
 from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 from lumbarseg.imaging.normalisation import zscore
 from lumbarseg.inference.prediction import uncertainty_of, write_labels, write_uncertainty
-from lumbarseg.inference.resampling import at_size, resample_slices
+from lumbarseg.inference.resampling import resample_scores, resample_slices
 from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
 from lumbarseg.inference.uncertainty import MEASURES
 from lumbarseg.labels import LabelTable
@@ -48,8 +49,12 @@ class Segmentation:
 class Segmenter:
     """The model of a bundle, loaded once for any number of sessions."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, left_out: Sequence[str] = ()) -> None:
         """Load the networks, in float32 whatever they are stored in, because CPUs without mixed precision are slow in it.
+
+        Args:
+            bundle: whose networks to load.
+            left_out: names of classes whose pixels become background.
 
         Raises:
             InputError: the bundle is damaged or inconsistent, or the installed versions cannot read it.
@@ -57,6 +62,9 @@ class Segmenter:
         self.bundle = bundle
         manifest, self.model = bundle.manifest, bundle.model
         self.table = LabelTable(manifest["classes"], manifest["background"])
+        self.left_out = list(left_out)
+        unlearned = {*left_out, *manifest.get("classes_not_learned", ())}
+        self._to_background = [tissue.id for tissue in self.table if tissue.name in unlearned]
         self._limits = None
         if manifest["labelling"] == "TH":
             if list(manifest["thresholds"]) != self.table.names:
@@ -86,7 +94,7 @@ class Segmenter:
         with tempfile.TemporaryDirectory(prefix="lumbarseg-bundle-") as scratch:
             files, meta_learners = self.bundle.extract(Path(scratch))
             try:
-                networks, of_head = (
+                networks, meta = (
                     {name: with_dtype(load_network(file, self._metadata(name)), "float32") for name, file in named}
                     for named in (
                         zip(self.model.networks, files, strict=True),
@@ -101,7 +109,7 @@ class Segmenter:
                     f"{self.bundle.path}: the installed Keras cannot read the networks ({error}); install keras {made['keras']} "
                     f"and tensorflow {made['tensorflow']}, with which the bundle was made"
                 ) from error
-        return networks, of_head
+        return networks, meta
 
     def _metadata(self, name: str) -> dict[str, Any]:
         manifest = self.bundle.manifest
@@ -130,7 +138,7 @@ class Segmenter:
         with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
             blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], Path(scratch)))
             if pixel_size:
-                blocks = at_size(blocks, shape[1:], [model.name for model in self._ensemble.models])
+                blocks = resample_scores(blocks, shape[1:], [model.name for model in self._ensemble.models])
             for block in blocks:
                 found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
                 for name, values in uncertainty_of(block, self.model).items():
@@ -139,9 +147,13 @@ class Segmenter:
         return found
 
     def _label(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-        if self._limits is None:
-            return maximum_a_posteriori(scores)
-        return label_by_threshold(scores, self._limits, self.table.background)
+        background = self.table.background
+        labels = (
+            maximum_a_posteriori(scores)
+            if self._limits is None
+            else label_by_threshold(scores, self._limits, background)
+        )
+        return merge_labels(labels, self._to_background, background)
 
 
 def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:
@@ -215,13 +227,13 @@ def segment_session(
         write_uncertainty(path, found.uncertainty[measure], reference, len(segmenter.table))
     registration = read_json(images.registration) if images.registration else None
     sidecars = {contrast: read_json(images.sidecars[contrast]) for contrast in loaded}
-    record = describe_session(segmenter.bundle, channels, reference, sidecars, registration, found)
+    record = describe_session(segmenter, channels, reference, sidecars, registration, found)
     write_json(outputs.record, record)
     return record
 
 
 def describe_session(
-    bundle: Bundle,
+    segmenter: Segmenter,
     channels: NDArray[np.float32],
     reference: nib.Nifti1Image,
     sidecars: Mapping[str, Mapping[str, Any]],
@@ -231,7 +243,7 @@ def describe_session(
     """Describe the segmentation of a session, with flags on everything that should be checked.
 
     Args:
-        bundle: the bundle that was used.
+        segmenter: that was used.
         channels: z-scores as for `Segmenter.segment`.
         reference: the T2w image.
         sidecars: by contrast, in the order of the channels.
@@ -239,11 +251,11 @@ def describe_session(
         found: labels and uncertainty.
 
     Returns:
-        made_by, a phrase for pages; experiment, fold, study and networks of the bundle; outside_training_range, a list of name, value, low and high;
-        flags, sentences for the user; session_profile; registration; mean_entropy in nats over the foreground, null if no
+        made_by, a phrase for pages; experiment, fold, study and networks of the bundle; classes_left_out; outside_training_range, a list of
+        name, value, low and high; flags, sentences for the user; session_profile; registration; mean_entropy in nats over the foreground, null if no
         class was found.
     """
-    manifest = bundle.manifest
+    bundle, manifest = segmenter.bundle, segmenter.bundle.manifest
     values = session_profile(channels, sagittal_spacing(reference.affine), sidecars)
     outside = out_of_range(values, manifest["ranges"])
     flags = [f"outside the training range: {one}" for one in outside]
@@ -259,17 +271,17 @@ def describe_session(
     flags += [f"T1w registration: {remark}" for remark in registration.get("remarks", ())] if registration else []
     foreground = found.labels != manifest["background"]
     if not foreground.any():
-        flags.append("no class found, all pixels are background; check the images")
+        but = f" but those of classes that are left out ({', '.join(segmenter.left_out)})" if segmenter.left_out else ""
+        flags.append(f"no class found, all pixels{but} are background; check the images")
     elif "anatomy" in manifest:
         table, spacing = LabelTable(manifest["classes"], manifest["background"]), sagittal_spacing(reference.affine)
         flags += unusual_anatomy(found.labels, spacing[1:], table, manifest["anatomy"])
-    if unusable := [name for name, verdict in manifest.get("verdicts", {}).items() if verdict != "draft"]:
-        flags.append(f"not to be used, starter networks fail on it: {', '.join(unusable)}")
     return {
         "made_by": bundle.title,
         "study": manifest["study"],
         "experiment": manifest["experiment"],
         "fold": manifest["fold"],
+        "classes_left_out": segmenter.left_out,
         "networks": {name: manifest["files"][f"networks/{name}.keras"] for name in bundle.model.networks},
         "flags": flags,
         "outside_training_range": [

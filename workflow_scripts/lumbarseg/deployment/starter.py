@@ -26,6 +26,6 @@ def starter_bundle(channels: Sequence[str]) -> Path:
     path = FOLDER / f"starter_{'_'.join(channels)}.zip"
     if not path.is_file():
         raise InputError(
-            f"{path}: starter bundle not found; install the workflow again, or make it with `snakemake starter`"
+            f"{path}: starter bundle not found; install the workflow again, or make it with `snakemake starter` and copy it there"
         )
     return path

@@ -9,22 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 import lumbarseg
+from lumbarseg.atomic_io import digest, read_json
 from lumbarseg.deployment.bundle import Bundle, network_entry, write_bundle
 from lumbarseg.deployment.manifest import LIBRARIES
 from lumbarseg.deployment.segmenter import Segmenter
 from lumbarseg.deployment.starter_card import starter_card
-from lumbarseg.evaluation.metrics import iou
+from lumbarseg.evaluation.metrics import counts_per_slice, iou
 from lumbarseg.imaging.normalisation import zscore
 from lumbarseg.models.metadata import load_network, save_network
 from lumbarseg.models.precision import with_dtype
-from lumbarseg.synthesis.samples import draw_image
+from lumbarseg.synthesis.samples import TEST_STRENGTH, draw_image
 from lumbarseg.synthesis.tissue_slices import TEST_PIXEL_MM
-
-TEST_STRENGTH = 0.6
-"""Strength of the randomisation of test images, as in validation."""
 
 RANGES = {
     "slice spacing (mm)": [3.0, 6.0],
@@ -42,9 +39,9 @@ ANATOMY = {
 }
 """What the lumbar spine of an adult shows; see `anatomy_check.unusual_anatomy`."""
 
-
-VERDICTS = dict.fromkeys(("Vert", "Sacrum", "Int-Disc", "Spinal-Cavity", "SCT", "Epi-Fat", "IM-Fat", "Rper-Fat", "Nerve-Root", "Blood-Vessels", "Muscle"), "draft")  # fmt: skip
-"""By class, whether labels of patients are worth correcting: judged by eye, slice by slice (docs/starter.md)."""
+VERDICTS = Path(__file__).with_suffix(".json")
+"""By SHA-256 of a network's file, the verdict on each class: whether its labels of patients are worth correcting (`bundle.DRAFT`) or not to
+be used, judged by eye, slice by slice (docs/starter.md). Networks that nobody judged have none."""
 
 
 def pack_starter(
@@ -90,13 +87,13 @@ def pack_starter(
         "normalisation": {"scope": "slice"},
         "patches": {"patch_size": starter["patch_size"], "stride": starter["patch_size"] * 3 // 4},
         "pixel_size": starter["pixel_size_mm"],
-        "training": {key: starter[key] for key in ("base_filters", "batch_size", "seed")}
-        | {"epochs": len(history), "phantoms": starter["phantoms"], "steps_per_epoch": starter["steps_per_epoch"]},
+        "training": {key: starter[key] for key in ("base_filters", "batch_size", "seed", "phantoms", "steps_per_epoch")}
+        | {"epochs": len(history), "best_epoch": int(history["epoch"][history["val_patch_iou"].argmax()])},
         "topologies": {name: dict(topology)},
         "patients": {"train": 0, "validation": 0, "test": 0},
         "ranges": RANGES,
         "anatomy": ANATOMY,
-        "verdicts": VERDICTS,
+        "verdicts": read_json(VERDICTS).get(digest(network_file), {}),
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
         | {library: version(library) for library in LIBRARIES},
     }
@@ -105,14 +102,12 @@ def pack_starter(
         save_network(network, file, metadata)
         files = {network_entry(name): file}
         write_bundle(unchecked, manifest, files, "")
-        manifest["phantom_iou"] = test_on_phantoms(Segmenter(Bundle(unchecked)), phantoms, starter)
+        manifest["phantom_iou"] = phantom_iou(Segmenter(Bundle(unchecked)), phantoms, starter)
         write_bundle(unchecked, manifest, files, starter_card(manifest))
         unchecked.replace(path)
 
 
-def test_on_phantoms(
-    segmenter: Segmenter, phantoms: Sequence[Path], starter: Mapping[str, Any]
-) -> dict[str, float | None]:
+def phantom_iou(segmenter: Segmenter, phantoms: Sequence[Path], starter: Mapping[str, Any]) -> dict[str, float | None]:
     """Segment images of phantoms at their own pixel size.
 
     Args:
@@ -132,13 +127,8 @@ def test_on_phantoms(
                 stem, index, segmenter.bundle.manifest["channels"], TEST_PIXEL_MM, TEST_STRENGTH, generator
             )
             found = segmenter.segment(zscore(image[None], "slice"), (TEST_PIXEL_MM, TEST_PIXEL_MM)).labels[0]
-            counts += _counts(truth, found, len(names))
+            counts += np.stack(counts_per_slice(truth[None], found[None], len(names)))[:, 0]
     values = iou(*counts)
     return {
         name: None if np.isnan(value) else round(float(value), 4) for name, value in zip(names, values, strict=True)
     }
-
-
-def _counts(truth: NDArray[np.uint8], found: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Return pixels by class: of the truth, of the labels, common; (3, classes)."""
-    return np.stack([np.bincount(one.ravel(), minlength=classes) for one in (truth, found, truth[truth == found])])

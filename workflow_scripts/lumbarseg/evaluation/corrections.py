@@ -31,7 +31,7 @@ def session_corrections(
         corrected: (slices, rows, columns) class ids.
         draft: the same shape, class ids.
         labels: the label table.
-        left_out: names of the classes that the draft does not contain; they have no IoU.
+        left_out: names of the classes that the draft or the mask does not hold; they have no IoU.
         identity: columns with the same value in every row: those of `SESSION`, drafted_by.
 
     Returns:

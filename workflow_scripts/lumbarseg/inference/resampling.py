@@ -32,7 +32,7 @@ def resample_slices(
     return np.stack([_zoomed(one, shape) for one in smooth])
 
 
-def at_size(blocks: Iterable[RowBlock], shape: tuple[int, int], models: Sequence[str]) -> Iterator[RowBlock]:
+def resample_scores(blocks: Iterable[RowBlock], shape: tuple[int, int], models: Sequence[str]) -> Iterator[RowBlock]:
     """Put the row blocks of a slice together and resample its scores, linearly.
 
     Args:

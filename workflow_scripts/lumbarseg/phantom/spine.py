@@ -292,7 +292,7 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
         variety.factor(0.4) * variety.factor(0.2, count),
     )
     square = variety.factor(0.25, mean=-0.6)
-    recess = body.variety * np.abs(variety.factor(0.5, count))
+    recess = body.variety * variety.factor(0.5, count)
     spinous, spinous_height = (
         variety.factor(0.18) * variety.factor(0.1, count),
         variety.factor(0.2) * variety.factor(0.12, count),

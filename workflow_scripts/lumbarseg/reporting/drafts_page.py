@@ -23,7 +23,7 @@ def drafts_page(
     pictures: Mapping[tuple[str, str], Path],
     command: str,
     left_out: Sequence[str],
-    made_with: str,
+    made_by: str,
 ) -> str:
     """Render the page.
 
@@ -33,7 +33,7 @@ def drafts_page(
         pictures: by participant_id and session_id, the PNG of the session's slices.
         command: the command line that opens a draft from its folder.
         left_out: names of the classes that drafts do not contain.
-        made_with: a sentence on what made the drafts; empty if there are none.
+        made_by: what made the drafts, see `deployment.bundle.Bundle.title`; empty if there are none.
 
     Returns:
         The HTML, with the pictures in it.
@@ -66,16 +66,5 @@ def drafts_page(
         flagged=[one for one in sessions if one["flags"]],
         command=command,
         left_out=left_out,
-        made_with=made_with,
+        made_by=made_by,
     )
-
-
-def made_with(manifest: Mapping[str, Any]) -> str:
-    """Return a sentence on the networks that made drafts.
-
-    Args:
-        manifest: of their bundle.
-    """
-    patients = manifest["patients"]["train"]
-    trained = f"trained on {patients} patients" if patients else "networks that saw no patient"
-    return f"The drafts were made by {manifest['experiment']} of study {manifest['study']}, {trained}."

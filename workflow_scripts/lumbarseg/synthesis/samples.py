@@ -14,6 +14,9 @@ from lumbarseg.phantom.soft_tissue import CLASSES
 from lumbarseg.synthesis.contrast import draw_signals, paint_image
 from lumbarseg.synthesis.tissue_slices import read_slice
 
+TEST_STRENGTH = 0.6
+"""Strength of the randomisation of samples for validation and tests: as much as scanners differ, less than training's extremes."""
+
 
 @dataclass(frozen=True)
 class SampleShape:

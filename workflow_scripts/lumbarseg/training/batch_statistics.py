@@ -33,7 +33,9 @@ class RecomputedStatistics(keras.callbacks.Callback):
         count = min(MOST_PATCHES, len(patches))
         chosen = np.linspace(0, len(patches) - 1, count).astype(int)
         self._patches = patches
-        self._batches = np.array_split(chosen, max(1, count // batch_size))
+        batches = max(1, count // batch_size)
+        # As in training, a batch holds patches of many patients.
+        self._batches = [chosen[first::batches] for first in range(batches)]
         # Meta-learners have no batch normalisation.
         self._averages = [average for average in (StatisticsAverage(task.network) for task in tasks) if average.layers]
 

@@ -26,7 +26,7 @@ class Samples(Protocol):
         """Draw a sample of an epoch: images (side, side, channels) float32, labels (side, side) uint8."""
 
 
-STILL = np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
+IDENTITY_WARP = np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
 """The warp that changes nothing; see `augmentation.warp`."""
 
 
@@ -56,27 +56,35 @@ class MixedBatches(TrainingBatches):
     def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
         """Return a batch with its warps, none for phantoms, and `complete` (n,) bool, true for phantoms, which know all classes."""
         batch = super().__getitem__(index)
-        complete = np.zeros(len(batch["images"]), bool)
-        complete[len(complete) - self._count(len(complete)) :] = True
-        warps = np.where(complete[:, None], STILL, batch["warps"])
+        complete = self._places(len(batch["images"]))
+        warps = np.where(complete[:, None], IDENTITY_WARP, batch["warps"])
         return batch | {"warps": warps, "complete": complete}
 
     def _content(
         self, epoch: int, index: int, patches: NDArray[np.integer]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        kept = len(patches) - self._count(len(patches))
+        places = self._places(len(patches))
         first = index * self._options.batch_size
         coming = [
-            self._drawers.submit(self._phantoms.draw, epoch, first + place) for place in range(kept, len(patches))
+            self._drawers.submit(self._phantoms.draw, epoch, first + int(place)) for place in np.flatnonzero(places)
         ]
-        images, labels = super()._content(epoch, index, patches[:kept])
-        drawn = [one.result() for one in coming]
-        images = np.concatenate([images, *(one[None] for one, _ in drawn)])
-        return images, np.concatenate([labels, *(self._ids[one][None] for _, one in drawn)])
+        kept, kept_labels = super()._content(epoch, index, patches[~places])
+        images = np.empty((len(patches), *kept.shape[1:]), np.float32)
+        labels = np.empty((len(patches), *kept_labels.shape[1:]), np.uint8)
+        images[~places], labels[~places] = kept, kept_labels
+        for place, one in zip(np.flatnonzero(places), coming, strict=True):
+            image, ids = one.result()
+            images[place], labels[place] = image, self._ids[ids]
+        return images, labels
 
-    def _count(self, patches: int) -> int:
-        """Return how many patches of a batch are phantoms."""
-        return round(self._share * patches)
+    def _places(self, patches: int) -> NDArray[np.bool_]:
+        """Return which patches of a batch are phantoms: evenly spread, so that each part of an accumulated gradient has both."""
+        return np.diff(np.arange(patches + 1) * phantoms_per_batch(self._share, patches) // patches) > 0
+
+
+def phantoms_per_batch(share: float, patches: int) -> int:
+    """Return how many patches of a batch are phantoms at a share (0 … 1)."""
+    return round(share * patches)
 
 
 def ids_of_phantoms(class_names: Sequence[str], background: int) -> NDArray[np.uint8]:

@@ -125,22 +125,28 @@ class PhantomBatches(TrainingBatches):
 
 
 def phantoms_of_study(
-    folders: Sequence[Path], patches: PatchSet, channels: Sequence[str], settings: Mapping[str, Any], seed: int
-) -> PhantomSet:
+    folders: Sequence[str],
+    training: Sequence[str],
+    channels: Sequence[str],
+    settings: Mapping[str, Any] | None,
+    seed: int,
+) -> PhantomSet | None:
     """Return the phantoms to mix into the patches of a study, at its patch size and its pixel sizes.
 
     Args:
         folders: of stored phantoms, see `tissue_slices.write_phantom`.
-        patches: of training.
+        training: the patch files of training.
         channels: contrasts of the images, in their order.
         settings: of the config's `starter`: slices, and pixel_size_mm, that of samples if the patches' descriptions do not state
-            theirs.
+            theirs. None if no phantoms are to be mixed in.
         seed: of the samples.
 
     Raises:
         InputError: there are no phantoms.
     """
-    found = stems(folders)
+    if settings is None:
+        return None
+    found, patches = stems(folders), PatchSet(training)
     if not found:
         raise InputError(f"{', '.join(map(str, folders))}: no phantoms found; delete these folders and run again")
     shape = SampleShape(tuple(channels), patches.side, settings["pixel_size_mm"], STORED_PIXEL_MM)

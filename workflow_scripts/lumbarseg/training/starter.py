@@ -1,6 +1,7 @@
 """The training of a starter network: on phantoms alone, every sample drawn while it trains."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lumbarseg.atomic_io import atomic_copy, digest
 from lumbarseg.config.model_sections import Augmentation
 from lumbarseg.models.build import build_network
 from lumbarseg.models.transfer import copy_weights
-from lumbarseg.synthesis.samples import SampleShape
+from lumbarseg.synthesis.samples import TEST_STRENGTH, SampleShape
 from lumbarseg.synthesis.tissue_slices import STORED_PIXEL_MM
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import fit
@@ -20,8 +21,6 @@ from lumbarseg.training.phantoms import PhantomBatches, PhantomSet
 from lumbarseg.training.task import TrainTask
 
 WARM_UP_STEPS = 200
-VALIDATION_STRENGTH = 0.6
-"""Strength of the randomisation of validation samples: as much as scanners differ, less than the training's extremes."""
 
 
 def train_starter(
@@ -38,6 +37,7 @@ def train_starter(
     network_file: Path,
     metadata: Mapping[str, Any],
     start: Path | None = None,
+    threads: int = 2,
 ) -> None:
     """Train a starter network and write its best epoch on phantoms that it has not seen, and its history.
 
@@ -57,6 +57,7 @@ def train_starter(
         network_file: the network to be written.
         metadata: written into the network's file; see `models.metadata`.
         start: a network of fewer contrasts to start from; its first convolution is extended by `transfer.copy_weights`.
+        threads: that draw samples while the network trains.
 
     Raises:
         InputError: see `loop.fit`.
@@ -82,7 +83,7 @@ def train_starter(
         shape,
         samples=settings["validation_samples"],
         seed=settings["seed"] + 1,
-        strength=VALIDATION_STRENGTH,
+        strength=TEST_STRENGTH,
     )
     steps = settings["steps_per_epoch"] * epochs
     rate = keras.optimizers.schedules.CosineDecay(
@@ -114,7 +115,7 @@ def train_starter(
     }
     with exclusive_lock(history_file.parent / "state") as lock:
         best, history = fit(
-            [task], training, validation, options, lock.folder, identity, batches_of=PhantomBatches
+            [task], training, validation, options, lock.folder, identity, batches_of=partial(PhantomBatches, threads=threads)
         )[task.name]  # fmt: skip
         atomic_copy(best, network_file)
         write_history(history, history_file)

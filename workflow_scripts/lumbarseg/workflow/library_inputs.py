@@ -4,7 +4,7 @@ This module is read each time Snakemake parses the workflow, so it imports nothi
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ INFRASTRUCTURE = (
 """Modules that every script may use and that change no result: messages, logs, whole files, locks."""
 
 
-def library_inputs(script: Path) -> list[Path]:
+def library_inputs(script: Path, unused: Collection[str] = ()) -> list[Path]:
     """List a script and the library files that define its result.
 
     Imports are read from the sources, wherever they are in a file. A module brings the data files that belong to it: those of its
@@ -34,6 +34,7 @@ def library_inputs(script: Path) -> list[Path]:
 
     Args:
         script: a Python file that imports from `lumbarseg`.
+        unused: modules that it imports and does not use with this config; they and what only they import are left out.
 
     Returns:
         The script, then the library's files in the order of their paths; `INFRASTRUCTURE` is left out.
@@ -42,7 +43,7 @@ def library_inputs(script: Path) -> list[Path]:
     pending = list(_imports(script))
     while pending:
         module = pending.pop()
-        if module not in found and module not in INFRASTRUCTURE:
+        if module not in found and module not in INFRASTRUCTURE and module not in unused:
             found.add(module)
             pending += _imports(_file(module))
     return [script, *sorted(path for module in found for path in (_file(module), *_data(_file(module))))]
@@ -76,7 +77,6 @@ def _exists(module: str) -> bool:
 def _file(module: str) -> Path:
     place = LIBRARY.joinpath(*module.split(".")[1:])
     package = place / "__init__.py"
-    # A module may have a folder of data with its name.
     return package if package.is_file() else place.with_suffix(".py")
 
 

@@ -337,6 +337,11 @@ class Plan:
         return self.of_starter_parts("train") if self.study.config.training.phantom_share else []
 
     @property
+    def modules_without_phantoms(self) -> list[str]:
+        """The modules that a training does not use because no phantoms are mixed in: a change of the phantom does not repeat it."""
+        return [] if self.study.config.training.phantom_share else ["lumbarseg.training.phantoms"]
+
+    @property
     def phantom_samples(self) -> dict[str, Any] | None:
         """The settings of samples that are drawn of `phantoms_of_training`; None if there are none."""
         shared = self.study.config.training.phantom_share
@@ -575,7 +580,7 @@ class Plan:
 
     def corrected(self) -> list[Session]:
         """Return the sessions with a mask that were drafted before they had one."""
-        needed = [self.paths.draft(name) for name in ("draft.nii.gz", "draft.json")]
+        needed = [self.paths.draft(name) for name in ("labels_draft.nii.gz", "labels_draft.json")]
         return [
             session
             for session in self.with_masks
@@ -599,7 +604,7 @@ class Plan:
             )
         return [
             (order[session], *ids_of([session])[0], str(Path(folder).parent))
-            for session, folder in zip(found, of_sessions(found, self.paths.draft("draft.nii.gz")), strict=True)
+            for session, folder in zip(found, of_sessions(found, self.paths.draft("labels_draft.nii.gz")), strict=True)
         ]
 
     def draft_bundle(self, wildcards: Any) -> str:

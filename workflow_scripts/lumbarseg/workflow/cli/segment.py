@@ -3,9 +3,9 @@
 import argparse
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from lumbarseg.errors import InputError
 from lumbarseg.workflow.cli.arguments import add_command, add_output, path, positional_or_named, positive_int
@@ -38,11 +38,19 @@ examples:
 """
 
 
+class _Networks(NamedTuple):
+    """How the networks run: device, CPU threads, and the names of classes that are left out."""
+
+    device: str
+    threads: int
+    left_out: Sequence[str]
+
+
 RESULTS = (
     "labels.nii.gz", "labels.dcm", "labels.txt", "entropy.nii.gz", "mutual_information.nii.gz", "measures.csv", "measures.json",
     "page.pdf", "page.png", "session.json", "t2w.nii.gz", "t1w.nii.gz",
 )  # fmt: skip
-"""Files that a run may leave, beside its log."""
+"""Files that a run may leave, with its log."""
 
 
 def add_parser(commands: Any) -> None:
@@ -73,6 +81,13 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="CPU threads of the networks (default: all that this process may use)",
     )
+    parser.add_argument(
+        "--leave-out",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="a class whose pixels become background, such as one that the starter networks fail on; may be given several times",
+    )
     parser.add_argument("positional", type=path, nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: run(parser, parsed))
 
@@ -96,6 +111,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
 
     bundle = Bundle(arguments.bundle or starter_bundle(["T2w", "T1w"] if arguments.t1w else ["T2w"]))
     sources = _sources(bundle, arguments.t2w, arguments.t1w)
+    _require_classes(bundle, arguments.leave_out)
     # TensorFlow's start-up lines; errors still go to the log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if arguments.device == "cpu":
@@ -105,7 +121,9 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     inputs = [bundle.path, *sources.values(), *map(user_sidecar, sources.values())]
     with results_job("segment", arguments.output, RESULTS, inputs, arguments.overwrite) as out:
         title = f"Lumbar spine, {arguments.output.resolve().name}"
-        flags = _segment(bundle, sources, (out, title), (arguments.device, threads), terminal)
+        flags = _segment(
+            bundle, sources, (out, title), _Networks(arguments.device, threads, arguments.leave_out), terminal
+        )
     for flag in flags:
         print(f"flagged: {flag}", file=terminal)
     page = arguments.output / "page.pdf"
@@ -123,8 +141,15 @@ def _sources(bundle: "Bundle", t2w: Path, t1w: Path | None) -> dict[str, Path]:
     return {contrast: cast(Path, given[contrast]) for contrast in channels}
 
 
+def _require_classes(bundle: "Bundle", names: Sequence[str]) -> None:
+    known = [one["name"] for one in bundle.manifest["classes"] if one["id"] != bundle.manifest["background"]]
+    for name in names:
+        if name not in known:
+            raise InputError(f"--leave-out {name}: not a class of {bundle.path}; choose of {', '.join(known)}")
+
+
 def _segment(
-    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], device: tuple[str, int], terminal: TextIO
+    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], networks: _Networks, terminal: TextIO
 ) -> list[str]:
     """Make the results in a folder, with a title for the page; return all flags."""
     from rich.console import Console
@@ -133,18 +158,18 @@ def _segment(
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(file=terminal)) as progress:
         task = progress.add_task("converting images", total=1.0)
-        return _steps(bundle, sources, out, device, lambda **changes: progress.update(task, **changes))
+        return _steps(bundle, sources, out, networks, lambda **changes: progress.update(task, **changes))
 
 
 def _steps(
-    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], device: tuple[str, int], on_progress: Any
+    bundle: "Bundle", sources: Mapping[str, Path], out: tuple[Path, str], networks: _Networks, on_progress: Any
 ) -> list[str]:
     bundle.check()
     folder, title = out
     with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
         images = _prepare(bundle, sources, folder, Path(scratch), on_progress)
         on_progress(description=f"loading {bundle.model.name}")
-        record = _segment_images(bundle, images, folder, device, on_progress)
+        record = _segment_images(bundle, images, folder, networks, on_progress)
     on_progress(description="measuring")
     return _write_results(bundle, sources["T2w"], folder, title, record)
 
@@ -181,14 +206,13 @@ def _prepare(
 
 
 def _segment_images(
-    bundle: "Bundle", images: Mapping[str, Any], out: Path, device: tuple[str, int], on_progress: Any
+    bundle: "Bundle", images: Mapping[str, Any], out: Path, networks: _Networks, on_progress: Any
 ) -> dict[str, Any]:
     from lumbarseg.deployment.segmenter import Segmenter, SessionImages, SessionOutputs, segment_session
     from lumbarseg.training.device import prepare_device
 
-    name, threads = device
-    prepare_device(name, threads, {"precision": "float32", "seed": 0, "xla": False})
-    segmenter = Segmenter(bundle)
+    prepare_device(networks.device, networks.threads, {"precision": "float32", "seed": 0, "xla": False})
+    segmenter = Segmenter(bundle, networks.left_out)
     on_progress(description="segmenting")
     outputs = SessionOutputs(
         out / "labels.nii.gz", out / "entropy.nii.gz", out / "mutual_information.nii.gz", out / "session.json"
