@@ -1,7 +1,7 @@
 """Random appearance of MR images: coil, resolution, motion, noise and grey scale, so that networks do not depend on one scanner.
 
 Contrasts are drawn at random after Billot B et al., SynthSeg: segmentation of brain MRI scans of any contrast and resolution without
-retraining, Medical Image Analysis 86:102789, 2023. Images made of tissues (`synthesis.contrast`) have random signals beside it; any
+retraining, Medical Image Analysis 86:102789, 2023. Images made of tissues (`synthesis.contrast`) have random signals instead; any
 other image has a random curve of its grey values.
 """
 

@@ -1,4 +1,4 @@
-"""Results of a segmented session beside its labels: DICOM-SEG, the table of measures and the page."""
+"""Results of a segmented session other than its labels: DICOM-SEG, the table of measures and the page."""
 
 import logging
 from collections.abc import Mapping

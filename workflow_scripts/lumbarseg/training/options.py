@@ -24,7 +24,7 @@ class TrainingOptions:
             made with the mean of their gradients.
         xla: compile the steps with XLA.
         batch_statistics: `moving` or `recomputed`; see `batch_statistics`.
-        dice_weight: weight of the soft Dice loss beside cross-entropy.
+        dice_weight: weight of the soft Dice loss next to cross-entropy.
         unlabelled: ids of the classes that masks do not hold; see `model.PartialLabels`.
     """
 
