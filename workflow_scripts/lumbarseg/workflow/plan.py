@@ -493,7 +493,9 @@ class Plan:
             raise InputError(
                 "config: `snakemake starter` trains on phantoms, which have the classes of the paper; remove `classes` and `background`"
             )
-        return self.study.topology(name)
+        # Optimiser and rate are those of `starter`, so that a change of the topology's own retrains nothing.
+        own = {"optimiser": "adam", "learning_rate": self.study.config.starter.learning_rate}
+        return self.study.topology(name) | own
 
     def starter_epochs(self, wildcards: Any) -> int:
         """Params function: epochs of a starter network."""
