@@ -1,6 +1,5 @@
 """Segmentation of new patients with a bundle: from converted images to labels and their uncertainty (Section 4.3)."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from lumbarseg.labels import LabelTable
 from lumbarseg.models.ensemble import Ensemble
 from lumbarseg.models.metadata import load_network, network_metadata
 from lumbarseg.models.precision import with_dtype
+from lumbarseg.temporary_files import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Segmenter:
 
     def _load(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
         manifest = self.bundle.manifest
-        with tempfile.TemporaryDirectory(prefix="lumbarseg-bundle-") as scratch:
+        with temporary_folder("bundle") as scratch:
             files, meta_learners = self.bundle.extract(Path(scratch))
             try:
                 networks, of_head = (
@@ -127,8 +127,8 @@ class Segmenter:
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
         pixel_size = self.bundle.manifest.get("pixel_size")
         given = resample_slices(channels, spacing, pixel_size) if pixel_size else channels
-        with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
-            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], Path(scratch)))
+        with temporary_folder("patches") as scratch:
+            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], scratch))
             if pixel_size:
                 blocks = at_size(blocks, shape[1:], [model.name for model in self._ensemble.models])
             for block in blocks:

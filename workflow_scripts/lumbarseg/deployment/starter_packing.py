@@ -1,7 +1,6 @@
 """Packing of a starter network into a bundle, with its test on phantoms that it has not seen."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from lumbarseg.models.metadata import load_network, save_network
 from lumbarseg.models.precision import with_dtype
 from lumbarseg.synthesis.samples import draw_image
 from lumbarseg.synthesis.tissue_slices import TEST_PIXEL_MM
+from lumbarseg.temporary_files import PACKING, folder_beside_results
 
 TEST_STRENGTH = 0.6
 """Strength of the randomisation of test images, as in validation."""
@@ -100,8 +100,8 @@ def pack_starter(
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
         | {library: version(library) for library in LIBRARIES},
     }
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
-        file, unchecked = Path(scratch, "network.keras"), Path(scratch, path.name)
+    with folder_beside_results(path.parent, PACKING) as scratch:
+        file, unchecked = scratch / "network.keras", scratch / path.name
         save_network(network, file, metadata)
         files = {network_entry(name): file}
         write_bundle(unchecked, manifest, files, "")

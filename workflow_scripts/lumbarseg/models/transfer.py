@@ -1,6 +1,5 @@
 """Start of a training from the weights of another network."""
 
-import tempfile
 import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from lumbarseg.errors import InputError
 from lumbarseg.models.build import CLASSIFIER
 from lumbarseg.models.metadata import read_metadata
+from lumbarseg.temporary_files import temporary_folder
 
 _SHOWN = 12
 """Layers that start fresh and are named in a log."""
@@ -111,7 +111,7 @@ def _place(layer: Any) -> tuple[list[str], bool]:
 def _load(path: Path, member: str | None) -> tuple[keras.Model, list[str]]:
     """Read a network and the names of its classes."""
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder("network") as folder:
             file = path
             if member:
                 with zipfile.ZipFile(path) as archive:
