@@ -17,6 +17,7 @@ from lumbarseg.config.image_sections import LabelClass, Normalisation, Patches, 
 from lumbarseg.config.model_sections import Stacking, Training
 from lumbarseg.config.topology import SIDE_MULTIPLES, complete_topology
 from lumbarseg.errors import InputError
+from lumbarseg.user_files import printable
 
 MANIFEST = "bundle.json"
 CARD = "MODEL_CARD.md"
@@ -25,7 +26,7 @@ META_LEARNER = "meta_learner.keras"
 _FINEST_STEPS = 16
 """Steps over the side of a patch, at most: each pixel is then in 256 patches."""
 _LARGEST_PATCH, _LARGEST_BATCH = 2048, 65536
-_LONGEST_KEY = 80  # characters of a key that a message repeats
+_LONGEST_KEY = 120  # characters of a key that a message repeats
 
 
 def network_entry(topology: str) -> str:
@@ -297,9 +298,9 @@ def _worded(error: Mapping[str, Any]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return text of a file for a message: printable and short."""
-    printable = "".join(one if one.isprintable() else "?" for one in text)
-    return printable if len(printable) <= _LONGEST_KEY else f"{printable[:_LONGEST_KEY]}…"
+    """Return text of a file for a message: on one line, and short."""
+    line = printable(text[: _LONGEST_KEY + 1])
+    return line if len(line) <= _LONGEST_KEY else f"{line[:_LONGEST_KEY]}…"
 
 
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

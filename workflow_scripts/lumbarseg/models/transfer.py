@@ -11,7 +11,10 @@ import numpy as np
 from lumbarseg.errors import InputError
 from lumbarseg.models.build import CLASSIFIER
 from lumbarseg.models.metadata import read_metadata
+from lumbarseg.models.stored_network import load_unstated_network
+from lumbarseg.stored_archive import opened_archive
 from lumbarseg.temporary_files import temporary_folder
+from lumbarseg.user_files import printable
 
 _SHOWN = 12
 """Layers that start fresh and are named in a log."""
@@ -114,12 +117,13 @@ def _load(path: Path, member: str | None) -> tuple[keras.Model, list[str]]:
         with temporary_folder("network") as folder:
             file = path
             if member:
-                with zipfile.ZipFile(path) as archive:
-                    file = Path(archive.extract(member, folder))
-            return keras.models.load_model(file, compile=False), read_metadata(file)["classes"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                file = folder / "network.keras"
+                with opened_archive(path) as archive:
+                    archive.copy(member, file)
+            return load_unstated_network(file), list(read_metadata(file)["classes"])
+    except (OSError, KeyError, ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: damaged, or not trained by this workflow ({error}); copy the file again, or change `training.start_from`"
+            f"{path}: damaged, or not trained by this workflow ({printable(str(error)[:120])}); copy the file again, or change `training.start_from`"
         ) from error
 
 
