@@ -106,12 +106,14 @@ def _stated_values(config: Mapping[str, Any]) -> int:
             channels[own["name"]] = int(own["batch_shape"][-1])
             continue
         given = [channels[name] for name in _inputs(layer["inbound_nodes"])]
-        size = given[0]
+        size = max(given)  # of a sum or product, in which one channel counts for all
         if kind == "Concatenate":
             size = sum(given)
         elif kind in ("Conv2D", "Conv2DTranspose"):
             size = int(own["filters"])
             rows, columns = (int(side) for side in own["kernel_size"])
+            if own["activation"] != "linear":
+                raise ValueError("it has a layer that no network of this workflow has")
             total += rows * columns * given[0] * size + (size if own["use_bias"] else 0)
         total += {"BatchNormalization": 4, "PReLU": 1}.get(kind, 0) * size
         if size < 1 or (kind == "PReLU" and own["shared_axes"] != [1, 2]):
