@@ -120,7 +120,7 @@ def _fat_fractions(fat: NDArray[np.bool_], muscle: NDArray[np.bool_], tissue: in
         yield "fat_fraction", tissue, None, None, fats.sum() / (fats.sum() + muscles.sum()), "1"
 
 
-def separate_discs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[int]]:
+def separate_discs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.signedinteger[Any]], list[int]]:
     """Separate the discs of a mask: its connected components, without fragments.
 
     Args:
@@ -136,7 +136,7 @@ def separate_discs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[int
     if len(kept) > _MOST_DISCS:
         largest = np.argsort(-sizes[kept - 1], kind="stable")[:_MOST_DISCS]
         kept = np.sort(kept[largest])
-    heights = ndimage.center_of_mass(mask, parts, kept) if len(kept) else []
+    heights: list[Any] = list(ndimage.center_of_mass(mask, parts, kept)) if len(kept) else []
     return parts, [part for part, _ in sorted(zip(kept.tolist(), heights, strict=True), key=lambda one: -one[1][1])]
 
 
