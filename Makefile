@@ -10,7 +10,7 @@
 # make test-slurm   the tests on a SLURM cluster on this machine (installs Debian packages)
 # make docs    docs/configuration.md from the schema, docs/gallery.md from its pictures
 # make site    the docs site with the API reference, in site/; opens from disk
-# make lock    pin the packages of pyproject.toml to envs/*.txt again (needs uv)
+# make lock    pin the packages of pyproject.toml to envs/*.txt and envs/*.yaml again (needs uv)
 
 PYTHON ?= python3
 REQUIREMENTS ?= envs/requirements.txt
@@ -113,6 +113,7 @@ lock:
 		$(LOCK) $(WORKFLOW) --extra $$extra -c envs/requirements.txt -o envs/$$extra.txt || exit; done
 	$(LOCK) $(WORKFLOW) --extra onnx --group tests -c envs/requirements.txt -o envs/tests.txt
 	$(LOCK) --group figures -c envs/requirements.txt -o envs/figures.txt
+	$(PYTHON) envs/conda_environments.py
 	$(LOCK) --group docs -c envs/requirements.txt -c envs/tests.txt -o envs/docs.txt
 
 docs: .venv/.run

@@ -139,10 +139,16 @@ def session(name, slices):
     members = tuple(CONFIG["ensembles"].get(ensemble, [ensemble]))
     model = Model(name, members, combiner)
     names = [tissue["name"] for tissue in CONFIG["classes"]]
+    epoch = {"epoch": 1, "of": 1} | dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou"))
     manifest = {
-        "experiment": f"{name}+TH", "model": {"name": name, "networks": list(members), "combiner": combiner}, "labelling": "TH", "fold": 1,
-        "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "patches": {"patch_size": SIDE, "stride": STRIDE},
-        "thresholds": dict.fromkeys(names, 0.05), "training": {"batch_size": 20}, "versions": {},
+        "experiment": f"{name}+TH", "study": "benchmark", "model": {"name": name, "networks": list(members), "combiner": combiner},
+        "labelling": "TH", "fold": 1, "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "registration": {},
+        "normalisation": {"scope": "volume"}, "patches": {"patch_size": SIDE, "stride": STRIDE},
+        "topologies": {topology: CONFIG["topologies"][topology] for topology in members}, "ranges": {},
+        "patients": {"train": 0, "validation": 0, "test": 0}, "versions": {"keras": keras.__version__, "tensorflow": "any"},
+        "training": {"base_filters": WIDTH, "batch_size": 20}, "stacking": {"channels": 64}, "test_iou": {},
+        "thresholds": dict.fromkeys(names, 0.05), "epochs": dict.fromkeys(members, epoch),
+        "validation": {"iou": dict.fromkeys(names), "mean_by_fold": {}, "models": {name: None}, "number_of_models": 1},
     }  # fmt: skip
     operations, files = 0, {}
     with tempfile.TemporaryDirectory() as folder:

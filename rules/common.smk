@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
+from lumbarseg.temporary_files import remove_abandoned_parts, remove_abandoned_scratch  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
 from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # noqa: E402
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
@@ -88,7 +89,10 @@ def moving_image(wildcards):
 
 
 def begin_run():
-    """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM."""
+    """Record this run for `watch` and `resume`; stop if jobs cannot run, or if an earlier run still has jobs in SLURM.
+
+    Incomplete files that killed runs left are removed.
+    """
     if planning_problems:
         raise WorkflowError(planning_problems[0])
     epochs = {
@@ -98,6 +102,9 @@ def begin_run():
     }
     try:
         slurm.require_no_orphans(Path.cwd(), RUNS)
+        remove_abandoned_scratch()
+        for folder in [paths.result(""), RUNS]:
+            remove_abandoned_parts(Path(folder), below=True)
         recorder.begin(RUNS, results=paths.result("").rstrip("/"), epochs=epochs)
     except InputError as error:
         raise WorkflowError(str(error)) from None

@@ -1,17 +1,18 @@
 """Atomic writes: a file is written under a temporary name next to its target and moved there once it is complete."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
+from lumbarseg.temporary_files import PART, owned_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path; move it to `path` if the block succeeds, remove it if the block fails.
 
-    The temporary name keeps the target's endings (`.nii.gz`), which many writers rely on, and carries a random id: two
-    jobs never share it, not even on two nodes, whose process ids may be equal. Missing parent folders are created.
+    The temporary name keeps the target's endings (`.nii.gz`), which many writers rely on, and names its owner
+    (`temporary_files`): two jobs never share it, not even on two nodes, and what a killed job left is removed at a later start.
+    Missing parent folders are created.
 
     Args:
         path: the file to be written.
@@ -35,7 +37,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".part-{uuid.uuid4().hex}-{target.name}")
+    temporary = target.with_name(f"{PART}{owned_name()}-{target.name}")
     try:
         with disk_full_as_input_error(target):
             yield temporary
@@ -69,9 +71,16 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
-    """Write a table atomically as CSV without its index, compressed if the name ends in `.gz`."""
+    """Write a table atomically as CSV without its index, compressed if the name ends in `.gz`.
+
+    The same table gives the same bytes: the header of gzip has neither the time nor the temporary name.
+    """
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False)
+        if temporary.suffix != ".gz":
+            table.to_csv(temporary, index=False)
+            return
+        with temporary.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+            table.to_csv(compressed, index=False)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

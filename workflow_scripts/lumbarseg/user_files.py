@@ -155,5 +155,8 @@ def not_fetched(file: Path, head: bytes) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a file name as text that can be written and drawn: bytes that are not UTF-8 become escapes such as `\\udce9`."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return a text of a user's as one that can be written and drawn on one line.
+
+    Bytes that are not UTF-8 and control characters become escapes such as `\\udce9` and `\\n`.
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)

@@ -1,10 +1,13 @@
 """Atomic writes."""
 
+import gzip
 import os
+import time
 
+import pandas as pd
 import pytest
 
-from lumbarseg.atomic_io import atomic_copy, atomic_write, read_json, write_json
+from lumbarseg.atomic_io import atomic_copy, atomic_write, read_json, write_csv, write_json
 
 
 def test_atomic_write_shows_a_file_only_when_complete(tmp_path):
@@ -42,3 +45,14 @@ def test_write_json_is_read_back_after_atomic_copy(tmp_path):
     write_json(tmp_path / "a.json", content)
     atomic_copy(tmp_path / "a.json", tmp_path / "b.json")
     assert read_json(tmp_path / "b.json") == content
+
+
+def test_write_csv_gives_the_same_bytes_at_any_time_and_in_any_process(tmp_path, monkeypatch):
+    table = pd.DataFrame({"class_name": ["Vert", "Größe"], "pixels": [1, 2]})
+    write_csv(tmp_path / "first" / "counts.csv.gz", table)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    write_csv(tmp_path / "second" / "counts.csv.gz", table)
+    first, second = ((tmp_path / name / "counts.csv.gz").read_bytes() for name in ("first", "second"))
+    assert first == second
+    assert first[3] == 0  # no flags: no file name, no comment
+    assert gzip.decompress(first).decode() == "class_name,pixels\nVert,1\nGröße,2\n"

@@ -66,7 +66,7 @@ def manifest_with(**changes):
             lambda contents: {name: data for name, data in contents.items() if name != MANIFEST},
             "damaged, or not a bundle",
         ),
-        (lambda contents: contents | {MANIFEST: b"[]"}, "bundle format None"),
+        (lambda contents: contents | {MANIFEST: b"[]"}, r"damaged, or not a bundle \(bundle.json: no JSON object\)"),
         (
             lambda contents: contents | {META_LEARNER: contents[META_LEARNER][:-1] + b"x"},
             "the checksum of meta_learner.keras differs",
@@ -105,12 +105,12 @@ def test_bundle_rejects_truncated_foreign_and_missing_files(stacked_bundle, tmp_
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        (lambda: {"networks": {"U1": small_network("U1"), "UD": small_network("UD", classes=4)}}, r"UD maps .* instead of"),
-        (lambda: {"networks": {"U1": small_network("U1", channels=1), "UD": small_network("UD")}}, r"U1 maps .* instead of"),
-        (lambda: {"networks": {"UD": small_network("UD")}}, r"networks/U1\.keras of E2\+Geo missing"),
+        (lambda: {"networks": {"U1": small_network("U1"), "UD": small_network("UD", classes=4)}}, r"\(UD.keras: the layers are not those of the topology UD"),
+        (lambda: {"networks": {"U1": small_network("U1", channels=1), "UD": small_network("UD")}}, r"\(U1.keras: the layers are not those of the topology U1"),
+        (lambda: {"networks": {"UD": small_network("UD")}}, r"`files` lacks networks/U1\.keras"),
         (
             lambda: {"manifest": small_manifest(classes=[*CLASSES[:2], CLASSES[2] | {"name": "Canal"}])},
-            "thresholds of Background, Int-Disc, Spinal-Cavity instead of Background, Int-Disc, Canal",
+            "bundle.json: `thresholds` are not of the classes",
         ),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """DICOM-SEG: position of labels, references, identity, and empty results."""
 
+import time
 import warnings
 
 import highdicom as hd
@@ -165,6 +166,17 @@ def test_write_dicomseg_derives_its_identifier_from_the_labels(series, tmp_path)
     uids = [write(tmp_path / f"{n}.dcm", label_map, folder / "dicom").SOPInstanceUID for n in range(2)]
     other, _ = corner_labels(t2w, (1, 0, 0))
     assert uids[0] == uids[1] != write(tmp_path / "2.dcm", other, folder / "dicom").SOPInstanceUID
+
+
+def test_write_dicomseg_gives_the_same_bytes_at_any_time(series, tmp_path):
+    folder, _, t2w = series
+    label_map, _ = corner_labels(t2w, (0, 0, 0))
+    contents = []
+    for number in range(2):
+        write(tmp_path / f"{number}.dcm", label_map, folder / "dicom")
+        contents.append((tmp_path / f"{number}.dcm").read_bytes())
+        time.sleep(1.1)
+    assert contents[0] == contents[1]
 
 
 def test_write_dicomseg_rejects_slices_that_are_not_those_of_the_label_map(series, tmp_path):

@@ -91,9 +91,18 @@ def test_separate_discs_orders_from_the_lowest_and_drops_fragments():
     for row in (10, 30, 50):
         mask[1:4, row : row + 4, 5:25] = True
     mask[0, 58, 2] = True
-    discs = separate_discs(mask)
-    assert [int(np.argwhere(disc)[:, 1].min()) for disc in discs] == [50, 30, 10]
-    assert separate_discs(np.zeros((2, 3, 4), bool)) == []
+    parts, discs = separate_discs(mask)
+    assert [int(np.argwhere(parts == disc)[:, 1].min()) for disc in discs] == [50, 30, 10]
+    assert separate_discs(np.zeros((2, 3, 4), bool))[1] == []
+
+
+def test_separate_discs_keeps_the_largest_of_very_many_components():
+    mask = np.zeros((3, 100, 100), bool)
+    mask[::2, ::2, ::2] = True
+    mask[0, 50, 50:53] = True
+    parts, discs = separate_discs(mask)
+    assert len(discs) == 200
+    assert parts[0, 50, 52] in discs
 
 
 def test_measure_compares_disc_signal_with_the_canal_at_its_height():

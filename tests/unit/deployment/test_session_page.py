@@ -76,6 +76,70 @@ def test_session_page_draws_empty_and_single_slice_sessions():
     page(labels()[2:3])
 
 
+SCATTERED = np.zeros((6, 120, 120), np.uint8)
+SCATTERED[:, ::3, ::3] = 1
+STACKED = np.zeros((4, 240, 60), np.uint8)
+STACKED[:, 2::4, 5:40] = 1
+ONE_PIXEL = np.zeros((5, 60, 50), np.uint8)
+ONE_PIXEL[2, 30, 25] = 1
+
+
+def content_of(figure):
+    """The place of each panel and text, (x0, y0, x1, y1) in pixels, and the figure's size."""
+    renderer = figure.canvas.get_renderer()
+    figure.canvas.draw()
+    boxes = [axes.get_window_extent(renderer).extents for axes in figure.axes]
+    boxes += [text.get_window_extent(renderer).extents for text in figure.texts if text.get_text()]
+    return np.array(boxes), np.tile(figure.canvas.get_width_height(), 2)
+
+
+@pytest.mark.parametrize("flags", [0, 40])
+@pytest.mark.parametrize(
+    "content",
+    [
+        SCATTERED, STACKED, ONE_PIXEL, np.zeros((5, 60, 50), np.uint8), np.ones((5, 60, 50), np.uint8), np.full((3, 20, 30), 2, np.uint8),
+        np.ones((1, 1, 1), np.uint8), np.ones((1, 400, 2), np.uint8), np.ones((1, 2, 400), np.uint8),
+        np.random.default_rng(1).integers(0, 3, (4, 64, 64)).astype(np.uint8),
+    ],
+    ids=["scattered", "stacked", "one pixel", "none", "all discs", "all canal", "one voxel", "tall", "wide", "noise"],
+)  # fmt: skip
+def test_session_page_comes_out_whatever_the_labels_look_like(content, flags):
+    figure = page(content, ["outside the training range: field of view height (mm) 500, training 260 to 335"] * flags)
+    boxes, size = content_of(figure)
+    assert (boxes[:, 2:] >= boxes[:, :2]).all()
+    assert (boxes >= -0.5).all()
+    assert (boxes <= size + 0.5).all()
+
+
+def test_session_page_lists_twelve_discs_and_counts_the_others():
+    shown = texts(page(STACKED))
+    assert [text for text in shown if text.isdigit() and 0 < int(text) <= 60][:12] == [
+        str(disc) for disc in range(12, 0, -1)
+    ]
+    assert any(text.startswith("48 more discs in the table of measures; check the labels") for text in shown)
+
+
+def test_session_page_draws_names_with_signs_of_formulas_as_they_are(monkeypatch):
+    odd = LabelTable([CLASSES[0], {"id": 1, "name": "$x_{$", "colour": "#3d85c6"}, CLASSES[2]])
+    monkeypatch.setattr("test_session_page.TABLE", odd)
+    figure = page(labels(), ["$y^{$"], title="$z_{$")
+    figure.canvas.draw()
+    assert {"$x_{$", "$y^{$", "$z_{$"} <= set(texts(figure))
+
+
+def test_session_page_names_the_largest_of_very_many_classes(monkeypatch):
+    many = [{"id": number, "name": f"class {number}", "colour": "#3d85c6"} for number in range(200)]
+    monkeypatch.setattr("test_session_page.TABLE", LabelTable(many))
+    content = np.zeros((3, 60, 50), np.uint8)
+    content[:, :40] = 150
+    figure = page(content)
+    boxes, size = content_of(figure)
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (boxes <= size).all()
+    assert "class 150" in texts(figure)
+    assert any("175 more classes in the table of measures" in text for text in texts(figure))
+
+
 @pytest.mark.parametrize("flags", [0, 1, 40])
 def test_session_page_has_no_overlapping_or_clipped_text(flags):
     tall = np.zeros((4, 150, 50), np.uint8)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from factories.orientation import ORIENTATIONS, affine_of
-from lumbarseg.deployment.bundle import DRAFT, Bundle
+from lumbarseg.deployment.bundle import Bundle
+from lumbarseg.deployment.manifest_model import DRAFT
 from lumbarseg.deployment.segmenter import Segmenter
 from lumbarseg.deployment.starter import FOLDER, starter_bundle
 from lumbarseg.evaluation.metrics import iou

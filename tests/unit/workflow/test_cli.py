@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 import lumbarseg
 from factories.workflow import ROOT
+from lumbarseg.temporary_files import PART, owned_name
 from lumbarseg.workflow import joblog
 from lumbarseg.workflow.cli import segment
 from lumbarseg.workflow.cli.main import main
+from lumbarseg.workflow.cli.results import results_job
 
 CLASSES = [{"id": number, "name": name} for number, name in enumerate(("Background", "Vert", "Nerve-Root"))]
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "scipy", "matplotlib", "nibabel", "SimpleITK", "pydicom", "pydantic")
@@ -298,3 +300,15 @@ def test_errors_name_files_whose_names_are_not_utf8(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith(r"caf\udce9.zip: ")
     assert "Traceback" not in done.stderr
+
+
+def test_results_job_removes_what_a_killed_command_left_and_keeps_what_another_one_makes(tmp_path, monkeypatch):
+    monkeypatch.setattr(joblog, "job", lambda log: contextlib.nullcontext())
+    owner = owned_name().split("-")
+    killed, running = (f"{PART}{'-'.join([*owner[:4], started, owner[5]])}" for started in ("1", owner[4]))
+    for name in (killed, running):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t2w.nii.gz").write_text("a patient")
+    with results_job("segment", tmp_path, ["labels.nii.gz"], [], overwrite=False) as made:
+        (made / "labels.nii.gz").write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [running, "labels.nii.gz", "segment.log"]

@@ -1,13 +1,17 @@
 """Requirement files, conda environments and the container agree with pyproject.toml and with each other."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from factories.workflow import ROOT
 
@@ -82,20 +86,63 @@ def test_the_build_backend_is_pinned_where_setup_installs_the_project(name):
     assert names_of(GROUPS["build"]) <= set(pinned(name))
 
 
-@pytest.mark.parametrize(
-    ("name", "packages"),
-    [
-        ("lumbarseg.yaml", names_of(LIBRARY)),
-        # Snakemake runs outside of the environment, and so does `lumbarseg watch`, which uses rich.
-        ("figures.yaml", names_of(CONTENTS["figures.txt"]) - {"snakemake", "setuptools", "rich"}),
-    ],
-)
-def test_conda_environments_have_the_packages_and_versions_of_the_requirement_files(name, packages):
-    listed = yaml.safe_load((ROOT / "envs" / name).read_text())["dependencies"][-1]["pip"]
-    versions = dict(entry.split("==") for entry in listed)
-    assert set(versions) == packages
+CONDA = {
+    "lumbarseg.yaml": names_of(LIBRARY),
+    # Snakemake runs outside of the environment, and so does `lumbarseg watch`, which uses rich.
+    "figures.yaml": names_of(CONTENTS["figures.txt"]) - {"snakemake", "rich", "setuptools"},
+}
+
+
+def entries_of(name: str) -> list[str]:
+    return yaml.safe_load((ROOT / "envs" / name).read_text())["dependencies"][-1]["pip"]
+
+
+@pytest.mark.parametrize("name", CONDA)
+def test_conda_environments_have_the_versions_and_hashes_of_the_requirement_files(name):
+    known = set(re.findall(r"sha256:[0-9a-f]{64}", (ROOT / "envs/requirements.txt").read_text()))
     workflow = pinned("requirements.txt")
-    assert [package for package, version in versions.items() if version not in workflow[package]] == []
+    for entry in entries_of(name):
+        package, version = re.match(r"([a-z0-9._-]+)==([^ ]+)", entry).groups()
+        assert version in workflow[package]
+        hashes = re.findall(r"--hash=(\S+)", entry)
+        assert hashes
+        assert set(hashes) <= known
+
+
+@pytest.mark.parametrize("name", CONDA)
+def test_conda_environments_have_everything_that_their_packages_need(name):
+    """Pip checks hashes of all packages or of none. What packages need is read from those that are installed."""
+    listed = {re.match(r"[a-z0-9._-]+", entry)[0] for entry in entries_of(name)}
+    assert listed >= CONDA[name]
+    needed = {
+        canonicalize_name(one.name)
+        for package in listed
+        if is_installed(package)
+        for one in map(Requirement, metadata.requires(package) or [])
+        if one.marker is None or one.marker.evaluate({"extra": ""})
+    }
+    assert needed <= listed
+    assert ("keras" in listed) == (name == "lumbarseg.yaml")
+
+
+def is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def test_conda_environments_are_those_that_make_lock_writes():
+    written = subprocess.run(
+        [sys.executable, "-c", "import json, conda_environments; print(json.dumps(conda_environments.contents()))"],
+        cwd=ROOT / "envs",
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    for name, content in json.loads(written.stdout).items():
+        assert (ROOT / "envs" / name).read_text() == content
 
 
 def test_rules_import_only_packages_that_come_with_snakemake():

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from factories.bundle import CLASSES, NETWORK, small_bundle
+from factories.bundle import CLASSES, MEAN, NETWORK, small_bundle, small_manifest
 from factories.workflow import plan_of
 from lumbarseg.deployment import starter
-from lumbarseg.deployment.bundle import write_bundle
+from lumbarseg.deployment.bundle import network_entry, write_bundle
 from lumbarseg.errors import InputError
 
 
@@ -158,8 +158,10 @@ def test_plan_training_settings_leave_out_what_changes_no_result(folder):
 
 
 def write_ensemble(path):
-    """A bundle of an ensemble, without its files."""
-    write_bundle(path, {"model": {"name": "E2+Geo", "networks": ["U1", "UD"], "combiner": "Geo"}}, {}, "card")
+    """A bundle of an ensemble, whose networks are empty files."""
+    empty = path.with_name("empty.keras")
+    empty.touch()
+    write_bundle(path, small_manifest(MEAN), {network_entry(name): empty for name in MEAN.networks}, "card")
 
 
 def test_plan_starts_trainings_from_the_network_of_the_same_topology_of_a_bundle_or_its_first(folder):

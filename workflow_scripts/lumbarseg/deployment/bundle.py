@@ -1,40 +1,39 @@
 """Bundles: everything needed to segment new patients with an experiment of a study, in one file.
 
 A bundle is an uncompressed ZIP archive of `bundle.json` (the manifest, with a checksum of every other file),
-`MODEL_CARD.md`, and the networks and meta-learner as saved by Keras. This module is read each time Snakemake parses the
-workflow for `segment`, so it imports nothing heavy.
+`MODEL_CARD.md`, and the networks and meta-learner as saved by Keras. It may come from anybody, so its layout and manifest are
+checked when it is opened. This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
 
 import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lumbarseg.atomic_io import atomic_write
+from lumbarseg.atomic_io import atomic_write, disk_full_as_input_error
 from lumbarseg.config.study import Model
+from lumbarseg.deployment.manifest_model import (
+    CARD,
+    DRAFT,
+    MANIFEST,
+    META_LEARNER,
+    check_manifest,
+    network_entry,
+    read_manifest,
+    shown,
+)
 from lumbarseg.errors import InputError
+from lumbarseg.stored_archive import StoredArchive, opened_archive
 
 FORMAT = 2
 """Version of the format; bundles of other versions are rejected."""
 
-MANIFEST = "bundle.json"
-CARD = "MODEL_CARD.md"
-META_LEARNER = "meta_learner.keras"
-
-DRAFT = "draft"
-"""Verdict on a class of a starter network whose labels are worth correcting; see `starter_packing`."""
-
 # A fixed time stamp, so that the same networks give the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-_CHUNK = 1 << 22  # bytes read at a time
-
-
-def network_entry(topology: str) -> str:
-    """Return the name of a network's file within a bundle."""
-    return f"networks/{topology}.keras"
 
 
 class Bundle:
@@ -42,29 +41,37 @@ class Bundle:
 
     Attributes:
         path: the file.
-        manifest: the content of `bundle.json`, see `manifest.build_manifest`.
+        manifest: the content of `bundle.json`, see `manifest.build_manifest`; it has been checked (`manifest_model`).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Read the manifest of a bundle; `check` and `extract` read the rest.
+        """Read and check the manifest of a bundle; `check` and `extract` read the rest.
 
         Raises:
-            InputError: the file does not exist, is damaged or no bundle, or has another version.
+            InputError: the file does not exist, is damaged or no bundle, has another version, compressed or unlisted files, or a
+                manifest that says what it may not.
         """
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{path}: bundle not found; make one with `snakemake bundle`, or fix the path")
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                self.manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
-        except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-            raise self.unusable(f"damaged, or not a bundle ({error})") from error
-        found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
-        if found != FORMAT:
+        with self._opened() as archive:
+            names = archive.names
+            try:
+                self.manifest = read_manifest(archive.read(MANIFEST))
+            except (zipfile.BadZipFile, ValueError) as error:
+                raise self.unusable(f"damaged, or not a bundle ({MANIFEST}: {shown(str(error))})") from error
+        found = self.manifest.get("format")
+        if found != FORMAT or isinstance(found, bool):
             raise InputError(
-                f"{path}: bundle format {found}, but this version reads format {FORMAT}; make the bundle again with `snakemake "
-                "bundle`, or use the version of the workflow that made it"
+                f"{path}: bundle format {shown(str(found))}, but this version reads format {FORMAT}; make the bundle again with "
+                "`snakemake bundle`, or use the version of the workflow that made it"
             )
+        try:
+            check_manifest(self.manifest)
+        except ValueError as error:
+            raise self.unusable(f"{MANIFEST}: {error}") from error
+        if differing := set(names) - {MANIFEST} ^ set(self.manifest["files"]):
+            raise self.unusable(f"missing or additional files ({shown(', '.join(sorted(differing)))})")
 
     @property
     def model(self) -> Model:
@@ -97,24 +104,26 @@ class Bundle:
         return not self.manifest["patients"]["train"]
 
     def card(self) -> str:
-        """Return the model card, Markdown."""
+        """Return the model card, Markdown.
+
+        Raises:
+            InputError: it is damaged, or no text.
+        """
         with self._opened() as archive:
-            return archive.read(CARD).decode()
+            try:
+                return archive.read(CARD).decode()
+            except ValueError as error:
+                raise self.unusable(f"{CARD} is no text in UTF-8") from error
 
     def check(self) -> None:
         """Require that the files are those that were packed.
 
         Raises:
-            InputError: a file is missing, was added, or has another checksum.
+            InputError: a file is damaged or has another checksum.
         """
         with self._opened() as archive:
-            found, listed = set(archive.namelist()) - {MANIFEST}, self.manifest["files"]
-            if found != set(listed):
-                names = ", ".join(sorted(found ^ set(listed)))
-                raise self.unusable(f"missing or additional files ({names})")
-            for name, checksum in listed.items():
-                if self._digest(archive, name) != checksum:
-                    raise self.unusable(f"the checksum of {name} differs")
+            for name, checksum in self.manifest["files"].items():
+                self._require_same(name, archive.digest(name), checksum)
 
     def extract(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Write the networks and the meta-learner to a folder.
@@ -129,31 +138,26 @@ class Bundle:
             InputError: as `check`.
         """
         self.check()
-        names = [network_entry(network) for network in self.model.networks]
-        meta_learners = [META_LEARNER] if self.model.is_stacked else []
-        with self._opened() as archive:
-            missing = [name for name in names + meta_learners if name not in self.manifest["files"]]
-            if missing:
-                raise self.unusable(f"{', '.join(missing)} of {self.model.name} missing")
-            for name in names + meta_learners:
-                archive.extract(name, folder)
-        return [folder / name for name in names], [folder / name for name in meta_learners]
+        networks = [folder / f"{name}.keras" for name in self.model.networks]
+        entries = dict(zip(map(network_entry, self.model.networks), networks, strict=True))
+        meta_learners = [folder / META_LEARNER] if self.model.is_stacked else []
+        with self._opened() as archive, disk_full_as_input_error(folder):
+            for name, path in [*entries.items(), *((META_LEARNER, path) for path in meta_learners)]:
+                self._require_same(name, archive.copy(name, path), self.manifest["files"][name])
+        return networks, meta_learners
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _require_same(self, name: str, found: str, checksum: str) -> None:
+        if found != checksum:
+            raise self.unusable(f"the checksum of {name} differs")
+
+    @contextmanager
+    def _opened(self) -> Iterator[StoredArchive]:
         try:
-            return zipfile.ZipFile(self.path)
+            with opened_archive(self.path) as archive:
+                yield archive
         except (zipfile.BadZipFile, OSError) as error:
-            raise self.unusable(f"damaged archive ({error})") from error
-
-    def _digest(self, archive: zipfile.ZipFile, name: str) -> str:
-        checksum = hashlib.sha256()
-        try:
-            with archive.open(name) as file:
-                while chunk := file.read(_CHUNK):
-                    checksum.update(chunk)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise self.unusable(f"{name} is damaged ({error})") from error
-        return checksum.hexdigest()
+            reason = error.strerror if isinstance(error, OSError) else shown(str(error))
+            raise self.unusable(f"damaged, or not a bundle ({reason})") from error
 
     def unusable(self, problem: str) -> InputError:
         """Return the error for a bundle that is damaged or inconsistent."""

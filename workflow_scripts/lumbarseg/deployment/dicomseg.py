@@ -54,6 +54,7 @@ _LEFT_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
     "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
+_NO_TIME = "19800101", "000000"
 _NEAR = 0.2  # voxels; displacement of a corner that rounding in headers may cause
 _UNEVEN = 0.05  # relative deviation of slice distances that rounding in headers may cause
 
@@ -67,7 +68,7 @@ def write_dicomseg(
     frames are empty: the object then says what was searched for and not found.
 
     Args:
-        path: the `.dcm` to write.
+        path: the `.dcm` to write. The same labels give the same bytes.
         label_map: class ids on the grid of the T2w image that was converted from `source`.
         source: the folder of the T2w series; of several series, the one that conversion selects.
         labels: the classes; the background is no segment.
@@ -116,6 +117,7 @@ def write_dicomseg(
             content_description=f"Segmentation by {algorithm}"[:64],
         )
         made.SeriesDescription = f"Segmentation by {algorithm}"[:64]
+        _without_clock(made, _uid(datasets, algorithm, "dimensions"))
         with atomic_write(path) as temporary:
             made.save_as(temporary)
 
@@ -186,6 +188,22 @@ def _segment(number: int, labels: LabelTable, tissue: int, algorithm: str) -> hd
 def _uid(datasets: Sequence[pydicom.Dataset], *parts: str) -> UID:
     """Return an identifier derived from slices and labels, so that the same segmentation keeps its identity."""
     return UID(pydicom.uid.generate_uid(entropy_srcs=[*(str(one.SOPInstanceUID) for one in datasets), *parts]))
+
+
+def _without_clock(made: pydicom.Dataset, dimensions: UID) -> None:
+    """Remove when an object was written, and replace the identifier of its dimensions, which is drawn at random.
+
+    The same segmentation then gives the same bytes. DICOM requires a date and time of the content: those are fixed.
+    """
+    made.ContentDate, made.ContentTime = _NO_TIME
+    for name in ("InstanceCreationDate", "InstanceCreationTime"):
+        if name in made:
+            delattr(made, name)
+    for part in made.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in part:
+            del part.ContributionDateTime
+    for part in [*made.DimensionOrganizationSequence, *made.DimensionIndexSequence]:
+        part.DimensionOrganizationUID = dimensions
 
 
 def _without_identity(dataset: pydicom.Dataset) -> pydicom.Dataset:

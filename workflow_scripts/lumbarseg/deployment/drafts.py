@@ -1,6 +1,5 @@
 """Drafts of masks: labels of a bundle in a folder that opens in ITK-SNAP, to be corrected by hand."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lumbarseg.geometry import load_image, sagittal_view
 from lumbarseg.inference.prediction import write_labels
 from lumbarseg.itksnap import write_descriptions
 from lumbarseg.labels import LabelTable
+from lumbarseg.temporary_files import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ def write_draft(
     Raises:
         InputError: a class of the draft has no label in the study's masks.
     """
-    with tempfile.TemporaryDirectory(prefix="lumbarseg-draft-") as scratch:
-        folder = Path(scratch)
+    with temporary_folder("draft") as folder:
         outputs = SessionOutputs(folder / "dseg.nii.gz", files.entropy, folder / "mi.nii.gz", folder / "record.json")
         record = segment_session(segmenter, images, outputs, on_progress)
         reference = load_image(outputs.labels)
@@ -94,8 +93,8 @@ def write_draft(
         # First, so that a job that ends in between leaves no labels without the draft that they were made of.
         atomic_copy(files.draft, files.labels_draft)
         write_json(files.labels_record, record)
-        with tempfile.TemporaryDirectory(prefix="lumbarseg-draft-") as scratch:
-            offered = Path(scratch) / "labels.nii.gz"
+        with temporary_folder("draft") as scratch:
+            offered = scratch / "labels.nii.gz"
             write_labels(offered, labels.to_mask_values(ids, str(segmenter.bundle.path)), reference)
             put_labels(offered, files.labels, files.checksum)
     write_json(files.record, record)

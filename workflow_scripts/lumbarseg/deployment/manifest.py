@@ -75,17 +75,14 @@ def build_manifest(
         "patients": {subset: len(patients) for subset, patients in subsets.items()},
         "validation": {
             "iou": {
-                name: tuned["iou"][name][tuned["values"].index(threshold)]
+                name: _or_none(tuned["iou"][name][tuned["values"].index(threshold)])
                 for name, threshold in tuned["thresholds"].items()
             },
-            "mean_by_fold": {str(number): float(value) for number, value in of_model.items()},
-            "models": {str(name): float(value) for name, value in means.head(_SHOWN_MODELS).items()},
+            "mean_by_fold": {str(number): _or_none(value) for number, value in of_model.items()},
+            "models": {str(name): _or_none(value) for name, value in means.head(_SHOWN_MODELS).items()},
             "number_of_models": len(means),
         },
-        "test_iou": {
-            name: None if np.isnan(value) else float(value)
-            for name, value in zip(own["class_name"], own["iou"], strict=True)
-        },
+        "test_iou": {name: _or_none(value) for name, value in zip(own["class_name"], own["iou"], strict=True)},
         "epochs": {name: _best_epoch(history, config["training"]) for name, history in histories.items()},
         "ranges": {name: list(values) for name, values in ranges.items()},
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
@@ -108,5 +105,10 @@ def _best_epoch(history: pd.DataFrame, training: Mapping[str, Any]) -> dict[str,
     """Return the selected epoch with its losses, accuracies and patch IoU."""
     decisive = MONITOR_COLUMNS[training["monitor"]]
     row = history.iloc[history[decisive].argmax()]
-    kept = {name: float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")}
+    kept = {name: _or_none(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_patch_iou")}
     return {"epoch": int(row["epoch"]), "of": len(history), **kept}
+
+
+def _or_none(value: float | None) -> float | None:
+    """Return a value as JSON has it, null for one that is not finite."""
+    return float(value) if value is not None and np.isfinite(value) else None

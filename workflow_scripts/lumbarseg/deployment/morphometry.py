@@ -53,6 +53,8 @@ DICTIONARY: dict[str, Any] = {
 
 # A component of the disc class smaller than this fraction of the largest one is a fragment, not a disc.
 _SMALLEST_DISC = 0.2
+# Components beyond this number are noise; each is measured slice by slice.
+_MOST_DISCS = 200
 # Slices in which a disc has less than this fraction of its largest area show its rim and are not measured.
 _SMALLEST_SECTION = 0.5
 # Intervals of a disc's length, from anterior (0) to posterior (1), over which heights are averaged.
@@ -118,20 +120,24 @@ def _fat_fractions(fat: NDArray[np.bool_], muscle: NDArray[np.bool_], tissue: in
         yield "fat_fraction", tissue, None, None, fats.sum() / (fats.sum() + muscles.sum()), "1"
 
 
-def separate_discs(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+def separate_discs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.signedinteger[Any]], list[int]]:
     """Separate the discs of a mask: its connected components, without fragments.
 
     Args:
         mask: (slices, rows, columns) in sagittal view.
 
     Returns:
-        One mask per disc, from the lowest one in the image upwards.
+        The numbers of the components, of the mask's shape, 0 outside; and the numbers that are discs, from the lowest one in the
+        image upwards; of more than 200, which no spine has, the largest.
     """
     parts, number = ndimage.label(mask)
     sizes = np.bincount(parts.ravel(), minlength=number + 1)[1:]
-    kept = [part for part in range(1, number + 1) if sizes[part - 1] >= _SMALLEST_DISC * sizes.max()]
-    heights = ndimage.center_of_mass(mask, parts, kept) if kept else []
-    return [parts == part for part, _ in sorted(zip(kept, heights, strict=True), key=lambda one: -one[1][1])]
+    kept = np.flatnonzero(sizes >= _SMALLEST_DISC * sizes.max(initial=0)) + 1
+    if len(kept) > _MOST_DISCS:
+        largest = np.argsort(-sizes[kept - 1], kind="stable")[:_MOST_DISCS]
+        kept = np.sort(kept[largest])
+    heights: list[Any] = list(ndimage.center_of_mass(mask, parts, kept)) if len(kept) else []
+    return parts, [part for part, _ in sorted(zip(kept.tolist(), heights, strict=True), key=lambda one: -one[1][1])]
 
 
 def _discs(
@@ -141,12 +147,18 @@ def _discs(
     spacing: tuple[float, float, float],
     tissue: int,
 ) -> Iterator[Row]:
-    for number, disc in enumerate(separate_discs(mask), start=1):
+    parts, kept = separate_discs(mask)
+    boxes = ndimage.find_objects(parts)
+    for number, part in enumerate(kept, start=1):
+        box = boxes[part - 1]
+        disc = np.zeros((box[0].stop - box[0].start, *mask.shape[1:]), bool)
+        disc[:, box[1], box[2]] = parts[box] == part
         areas = disc.sum(axis=(1, 2))
         found: dict[str, list[float]] = {}
-        for plane in np.flatnonzero(areas >= _SMALLEST_SECTION * areas.max()).tolist():
-            values = disc_heights(disc[plane], spacing[1:])
-            ratio = _signal_ratio(disc[plane], canal[plane], t2w[plane])
+        for place in np.flatnonzero(areas >= _SMALLEST_SECTION * areas.max()).tolist():
+            plane = box[0].start + place
+            values = disc_heights(disc[place], spacing[1:])
+            ratio = _signal_ratio(disc[place], canal[plane], t2w[plane])
             if ratio is not None:
                 values["disc_signal_ratio"] = ratio
             for what, value in values.items():

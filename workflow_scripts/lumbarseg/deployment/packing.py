@@ -1,6 +1,5 @@
 """Packing of an experiment of a study into a bundle."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from lumbarseg.deployment.model_card import model_card
 from lumbarseg.deployment.segmenter import Segmenter
 from lumbarseg.evaluation.model_selection import select_model, validation_iou
 from lumbarseg.labels import LabelTable
+from lumbarseg.temporary_files import PACKING, folder_beside_results
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def pack_experiment(
     content = {network_entry(topology): of_fold(files.networks, topology) for topology in model.networks}
     if model.is_stacked:
         content[META_LEARNER] = of_fold(files.meta_learners, model.name)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
-        unchecked = Path(scratch, path.name)
+    with folder_beside_results(path.parent, PACKING) as scratch:
+        unchecked = scratch / path.name
         write_bundle(unchecked, manifest, content, model_card(manifest))
         Segmenter(Bundle(unchecked))  # raises if parts do not fit together
         unchecked.replace(path)

@@ -1,6 +1,5 @@
 """Segmentation of new patients with a bundle: from converted images to labels and their uncertainty (Section 4.3)."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,12 @@ from lumbarseg.inference.resampling import resample_scores, resample_slices
 from lumbarseg.inference.sliding_window import SlidingWindowPredictor, initial_batch_size
 from lumbarseg.inference.uncertainty import MEASURES
 from lumbarseg.labels import LabelTable
-from lumbarseg.models.ensemble import Ensemble
-from lumbarseg.models.metadata import load_network, network_metadata
+from lumbarseg.models.build import build_network, fewest_parameters
+from lumbarseg.models.ensemble import Ensemble, build_meta_learner
+from lumbarseg.models.metadata import network_metadata
 from lumbarseg.models.precision import with_dtype
+from lumbarseg.models.stored_network import load_stored_network
+from lumbarseg.temporary_files import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,8 @@ class Segmenter:
         self._to_background = [tissue.id for tissue in self.table if tissue.name in unlearned]
         self._limits = None
         if manifest["labelling"] == "TH":
-            if list(manifest["thresholds"]) != self.table.names:
-                found = ", ".join(manifest["thresholds"])
-                raise bundle.unusable(f"thresholds of {found} instead of {', '.join(self.table.names)}")
-            self._limits = np.array(list(manifest["thresholds"].values()), np.float32)
+            self._limits = np.array([manifest["thresholds"][name] for name in self.table.names], np.float32)
         self._networks, self._meta_learners = networks, meta_learners = self._load()
-        side = manifest["patches"]["patch_size"]
-        expected = (None, side, side, len(manifest["channels"])), (None, side, side, len(self.table))
-        for name, network in networks.items():
-            if (network.input_shape, network.output_shape) != expected:
-                raise bundle.unusable(
-                    f"{name} maps {network.input_shape} to {network.output_shape} instead of {expected[0]} to {expected[1]}"
-                )
         try:
             self._ensemble = Ensemble(networks, list(models_for_uncertainty(self.model)), meta_learners)
         except InputError as error:
@@ -90,26 +82,59 @@ class Segmenter:
         return self._networks, self._meta_learners
 
     def _load(self) -> tuple[dict[str, keras.Model], dict[str, keras.Model]]:
-        manifest = self.bundle.manifest
-        with tempfile.TemporaryDirectory(prefix="lumbarseg-bundle-") as scratch:
-            files, meta_learners = self.bundle.extract(Path(scratch))
+        with temporary_folder("bundle") as scratch:
+            files, meta_learners = self.bundle.extract(scratch)
             try:
-                networks, meta = (
-                    {name: with_dtype(load_network(file, self._metadata(name)), "float32") for name, file in named}
-                    for named in (
-                        zip(self.model.networks, files, strict=True),
-                        [(self.model.name, meta_learner) for meta_learner in meta_learners],
-                    )
-                )
+                networks = {
+                    name: self._network(name, file) for name, file in zip(self.model.networks, files, strict=True)
+                }
+                meta = dict(zip([self.model.name], map(self._meta_learner, meta_learners), strict=False))
             except InputError as error:
-                raise self.bundle.unusable(f"the networks do not belong together ({error})") from error
+                reason = str(error).replace(f"{scratch}/", "")
+                raise self.bundle.unusable(f"the networks do not belong together ({reason})") from error
             except (ValueError, TypeError, KeyError, OSError) as error:
-                made = manifest["versions"]
+                made = self.bundle.manifest["versions"]
                 raise InputError(
                     f"{self.bundle.path}: the installed Keras cannot read the networks ({error}); install keras {made['keras']} "
                     f"and tensorflow {made['tensorflow']}, with which the bundle was made"
                 ) from error
         return networks, meta
+
+    def _network(self, name: str, file: Path) -> keras.Model:
+        manifest = self.bundle.manifest
+        topology, base_filters = manifest["topologies"][name], manifest["training"]["base_filters"]
+
+        def build() -> keras.Model:
+            return build_network(
+                topology,
+                side=manifest["patches"]["patch_size"],
+                channels=len(manifest["channels"]),
+                classes=len(self.table),
+                base_filters=base_filters,
+                seed=0,
+                name=name,
+            )
+
+        fewest = fewest_parameters(topology, base_filters)
+        return with_dtype(load_stored_network(file, self._metadata(name), build, fewest), "float32")
+
+    def _meta_learner(self, file: Path) -> keras.Model:
+        manifest = self.bundle.manifest
+        base_filters, channels = manifest["training"]["base_filters"], manifest["stacking"]["channels"]
+
+        def build() -> keras.Model:
+            return build_meta_learner(
+                self.model,
+                side=manifest["patches"]["patch_size"],
+                classes=len(self.table),
+                base_filters=base_filters,
+                channels=channels,
+                seed=0,
+            )
+
+        # The hidden layer takes scores or head inputs, of one network at least.
+        fewest = channels * (len(self.table) if self.model.combiner[0] == "N" else base_filters)
+        return with_dtype(load_stored_network(file, self._metadata(self.model.name), build, fewest), "float32")
 
     def _metadata(self, name: str) -> dict[str, Any]:
         manifest = self.bundle.manifest
@@ -135,8 +160,8 @@ class Segmenter:
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
         pixel_size = self.bundle.manifest.get("pixel_size")
         given = resample_slices(channels, spacing, pixel_size) if pixel_size else channels
-        with tempfile.TemporaryDirectory(prefix="lumbarseg-patches-") as scratch:
-            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], Path(scratch)))
+        with temporary_folder("patches") as scratch:
+            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], scratch))
             if pixel_size:
                 blocks = resample_scores(blocks, shape[1:], [model.name for model in self._ensemble.models])
             for block in blocks:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,6 +32,8 @@ _MARGIN, _GAP = 0.1, 0.06
 _COLUMNS = 4
 _ROW = LINE * 1.15  # height of a table row
 _LEGEND_COLUMNS = 6
+# Rows of the tables; a poor network may draw hundreds of components, and images need room.
+_MOST_DISCS, _MOST_CLASSES = 12, 24
 # Upper end of the uncertainty scale, entropy in nats; two equally likely classes have 0.69.
 _MOST_ENTROPY = 1.5
 # Measures of a disc on the page, with their decimals.
@@ -69,6 +72,8 @@ def session_page(
         subtitle: name of the experiment.
         table: the label table.
     """
+    # Names of classes and of folders are text, whatever signs they have.
+    matplotlib.rcParams["text.parse_math"] = False
     figure = new_figure(PAGE_WIDTH, _PAGE_HEIGHT)
     top = _MARGIN
     _write(figure, _MARGIN, top, printable(title), size=11, weight="bold")
@@ -78,11 +83,10 @@ def session_page(
 
     chosen = shown_slices(len(labels))
     side = (PAGE_WIDTH - 2 * _MARGIN - (_COLUMNS - 1) * _GAP) / _COLUMNS
-    volumes, discs = _volumes(measures, table), _discs(measures)
+    named = _named_classes(measures, table)
+    volumes, discs = _volumes(measures, table, named), _discs(measures)
     # Images get the height that tables, closing lines and legend leave.
-    below = (max(len(volumes), len(discs) + 6) + 1) * _ROW + (
-        legend_rows(table.foreground_ids, _LEGEND_COLUMNS) + 1
-    ) * LINE * 1.25
+    below = (max(len(volumes), len(discs) + 6) + 1) * _ROW + (legend_rows(named, _LEGEND_COLUMNS) + 1) * LINE * 1.25
     natural = side * labels.shape[1] * spacing[1] / (labels.shape[2] * spacing[2])
     height = min(natural, (_PAGE_HEIGHT - top - below - LINE) / 3 - _GAP)
     for row, name in enumerate(("T2w", "labels", "uncertainty")):
@@ -110,8 +114,13 @@ def session_page(
     width = (PAGE_WIDTH - 2 * _MARGIN - 0.3) / 2
     _text_table(figure, _MARGIN, top, width, volumes)
     _text_table(figure, _MARGIN + width + 0.3, top, width, discs)
-    _write(figure, _MARGIN + width + 0.3, top + (len(discs) + 1) * _ROW, _closing(measures))
-    add_class_legend(figure, table, table.foreground_ids, _LEGEND_COLUMNS)
+    _write(
+        figure,
+        _MARGIN + width + 0.3,
+        top + (len(discs) + 1) * _ROW,
+        _closing(measures, len(table.foreground_ids) - len(named)),
+    )
+    add_class_legend(figure, table, named, _LEGEND_COLUMNS)
     return figure
 
 
@@ -130,10 +139,19 @@ def _draw_flags(figure: Figure, top: float, flags: Sequence[str]) -> float:
     return top + (len(shown) + 2) * LINE
 
 
-def _volumes(measures: pd.DataFrame, table: LabelTable) -> list[list[str]]:
+def _named_classes(measures: pd.DataFrame, table: LabelTable) -> list[int]:
+    """Return the ids of the classes that the page names: all, or those with the largest volumes."""
+    ids = table.foreground_ids
+    if len(ids) <= _MOST_CLASSES:
+        return ids
+    whole = measures[(measures["measure"] == "volume") & measures["slice"].isna()].set_index("class_id")["value"]
+    return sorted(sorted(ids, key=lambda c: -whole[c])[:_MOST_CLASSES])
+
+
+def _volumes(measures: pd.DataFrame, table: LabelTable, ids: Sequence[int]) -> list[list[str]]:
     whole = measures[(measures["measure"] == "volume") & measures["slice"].isna()].set_index("class_name")["value"]
     areas = measures[measures["measure"] == "area"].groupby("class_name")["value"].max()
-    names = [table[c].name for c in table.foreground_ids]
+    names = [table[c].name for c in ids]
     rows = [[name, f"{whole[name]:.1f}", f"{areas[name]:.0f}"] for name in names]
     return [["", "volume, ml", "largest area, mm²"], *rows]
 
@@ -142,14 +160,23 @@ def _discs(measures: pd.DataFrame) -> list[list[str]]:
     own = measures[measures["disc"].notna() & measures["slice"].isna()]
     found = {(disc, what): value for disc, what, value in zip(own["disc"], own["measure"], own["value"], strict=True)}
     rows = []
-    for disc in sorted(own["disc"].unique(), reverse=True):
+    for disc in sorted(sorted(own["disc"].unique())[:_MOST_DISCS], reverse=True):
         values = [(found.get((disc, what)), decimals) for what, decimals in _OF_A_DISC.items()]
         rows.append([str(disc), *("" if value is None else f"{value:.{decimals}f}" for value, decimals in values)])
     return [["disc", "height, mm", "anterior", "middle", "posterior", "signal"], *rows]
 
 
-def _closing(measures: pd.DataFrame) -> str:
-    lines = []
+def _closing(measures: pd.DataFrame, unnamed: int) -> str:
+    """Word what belongs under the tables.
+
+    Args:
+        measures: from `morphometry.measure`.
+        unnamed: number of classes that the page does not name.
+    """
+    discs = measures["disc"].nunique()
+    left_out = [f"{discs - _MOST_DISCS} more discs"] if discs > _MOST_DISCS else []
+    left_out += [f"{unnamed} more classes"] if unnamed else []
+    lines = [f"{' and '.join(left_out)} in the table of measures; check the labels"] if left_out else []
     fat = measures[(measures["measure"] == "fat_fraction") & measures["slice"].isna()]["value"]
     if len(fat):
         lines.append(f"Fat within muscle: {100 * fat.iloc[0]:.1f} %")

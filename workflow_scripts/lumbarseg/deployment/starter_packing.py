@@ -1,7 +1,6 @@
 """Packing of a starter network into a bundle, with its test on phantoms that it has not seen."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from lumbarseg.models.metadata import load_network, save_network
 from lumbarseg.models.precision import with_dtype
 from lumbarseg.synthesis.samples import TEST_STRENGTH, draw_image
 from lumbarseg.synthesis.tissue_slices import TEST_PIXEL_MM
+from lumbarseg.temporary_files import PACKING, folder_beside_results
 
 RANGES = {
     "slice spacing (mm)": [3.0, 6.0],
@@ -40,7 +40,7 @@ ANATOMY = {
 """What the lumbar spine of an adult shows; see `anatomy_check.unusual_anatomy`."""
 
 VERDICTS = Path(__file__).with_suffix(".json")
-"""By SHA-256 of a network's file, the verdict on each class: whether its labels of patients are worth correcting (`bundle.DRAFT`) or not to
+"""By SHA-256 of a network's file, the verdict on each class: whether its labels of patients are worth correcting (`manifest_model.DRAFT`) or not to
 be used, judged by eye, slice by slice (docs/starter.md). Networks that nobody judged have none."""
 
 
@@ -97,8 +97,8 @@ def pack_starter(
         "versions": {"lumbarseg": lumbarseg.__version__, "python": platform.python_version()}
         | {library: version(library) for library in LIBRARIES},
     }
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as scratch:
-        file, unchecked = Path(scratch, "network.keras"), Path(scratch, path.name)
+    with folder_beside_results(path.parent, PACKING) as scratch:
+        file, unchecked = scratch / "network.keras", scratch / path.name
         save_network(network, file, metadata)
         files = {network_entry(name): file}
         write_bundle(unchecked, manifest, files, "")

@@ -8,7 +8,6 @@ of fields only.
 import json
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from lumbarseg.imaging.dicom_series import Series
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series
+from lumbarseg.temporary_files import temporary_folder
 from lumbarseg.user_files import read_text, user_sidecar
 
 Contrast = Literal["T1w", "T2w"]
@@ -149,17 +149,17 @@ def _require_sagittal(source: Path, image: nib.Nifti1Image) -> None:
 def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str, Any]]:
     chosen = choice.series
     chosen.require_one_stack(folder)
-    with tempfile.TemporaryDirectory(prefix="lumbarseg-dicom-") as scratch:
-        inbox = Path(scratch, "in")
+    with temporary_folder("dicom") as scratch:
+        inbox = scratch / "in"
         inbox.mkdir()
         for number, file in enumerate(chosen.files):
             _provide(file, inbox / f"{number:05d}.dcm")
         try:
-            return _by_dcm2niix(folder, chosen, inbox, Path(scratch, "out"))
+            return _by_dcm2niix(folder, chosen, inbox, scratch / "out")
         except InputError as error:
             # It separates slices whose times or directions differ in the last digit. That they are one stack is known here.
             try:
-                return _by_dcm2niix(folder, chosen, inbox, Path(scratch, "merged"), "-m", "y")
+                return _by_dcm2niix(folder, chosen, inbox, scratch / "merged", "-m", "y")
             except InputError:
                 differing = _differing_fields(chosen.files)
                 if not differing:

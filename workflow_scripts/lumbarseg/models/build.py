@@ -123,6 +123,22 @@ def count_parameters(network: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in network.trainable_weights)
 
 
+def fewest_parameters(topology: Mapping[str, Any], base_filters: int) -> int:
+    """Return a lower bound of a network's parameters, from its settings alone: at least a fortieth of their number.
+
+    A file with fewer weights is not this network, which therefore need not be built to find out.
+
+    Args:
+        topology: entry of the configuration's `topologies`; missing keys take their defaults.
+        base_filters: m, channels of the first level.
+    """
+    complete = complete_topology("the topology", topology)
+    if complete["family"] == "fcn8":
+        channels: int = complete["fully_connected"]
+        return 3500 * base_filters**2 + 392 * base_filters * channels + channels**2
+    return int((500 + 4 * complete["transposed_kernel"] ** 2) * base_filters**2)
+
+
 def multiply_accumulates(network: keras.Model) -> int:
     """Count the multiply–accumulates of the convolutions in one forward pass of one patch.
 

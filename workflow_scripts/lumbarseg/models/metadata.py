@@ -9,8 +9,11 @@ from typing import Any
 import keras
 
 from lumbarseg.errors import InputError
+from lumbarseg.stored_archive import opened_archive
+from lumbarseg.user_files import printable
 
-_MEMBER = "lumbarseg.json"
+METADATA = "lumbarseg.json"
+"""The member of a network's file that holds its metadata."""
 
 
 def network_metadata(name: str, fold: int, channels: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def save_network(network: keras.Model, path: Path, metadata: Mapping[str, Any]) 
     members["metadata.json"] = json.dumps(keras_metadata).encode()
     members["config.json"] = json.dumps(_number_shared_objects(members["config.json"])).encode()
     if metadata:
-        members[_MEMBER] = json.dumps(dict(metadata), ensure_ascii=False).encode()
+        members[METADATA] = json.dumps(dict(metadata), ensure_ascii=False).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
@@ -68,9 +71,23 @@ def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
     Raises:
         InputError: the file is not a network of this workflow, or it belongs to another topology, fold, channels or classes.
     """
+    require_metadata(path, expected)
+    return keras.models.load_model(path, compile=False)
+
+
+def require_metadata(path: str | Path, expected: Mapping[str, Any]) -> None:
+    """Require that a file is the expected network, without reading the network.
+
+    Args:
+        path: a `.keras` file written by `save_network`.
+        expected: its metadata.
+
+    Raises:
+        InputError: as `load_network`.
+    """
     try:
         found = read_metadata(path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a network trained by this workflow ({error}); train it again") from error
     for key, value in expected.items():
         if found.get(key) != value:
@@ -78,21 +95,21 @@ def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
                 f"{path}: the network's {_NAMES[key]} is {_text(found.get(key))}, expected {_text(value)}; put the right file "
                 "in its place, or train it again"
             )
-    return keras.models.load_model(path, compile=False)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Read the metadata of a network's file.
 
     Raises:
-        OSError, KeyError, ValueError, zipfile.BadZipFile: the file is no archive, or has no metadata.
+        OSError, ValueError, TypeError, RecursionError, zipfile.BadZipFile: the file is no archive, or has no metadata.
     """
-    with zipfile.ZipFile(path) as archive:
-        return dict(json.loads(archive.read(_MEMBER)))
+    with opened_archive(Path(path)) as archive:
+        return dict(json.loads(archive.read(METADATA)))
 
 
 _NAMES = {"name": "model", "fold": "fold", "channels": "list of channels", "classes": "list of classes"}
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return printable(text[:200])

@@ -1,6 +1,5 @@
 """Start of a training from the weights of another network."""
 
-import tempfile
 import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,6 +11,10 @@ import numpy as np
 from lumbarseg.errors import InputError
 from lumbarseg.models.build import CLASSIFIER
 from lumbarseg.models.metadata import read_metadata
+from lumbarseg.models.stored_network import load_unstated_network
+from lumbarseg.stored_archive import opened_archive
+from lumbarseg.temporary_files import temporary_folder
+from lumbarseg.user_files import printable
 
 _SHOWN = 12
 """Layers that start fresh and are named in a log."""
@@ -111,15 +114,16 @@ def _place(layer: Any) -> tuple[list[str], bool]:
 def _load(path: Path, member: str | None) -> tuple[keras.Model, list[str]]:
     """Read a network and the names of its classes."""
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder("network") as folder:
             file = path
             if member:
-                with zipfile.ZipFile(path) as archive:
-                    file = Path(archive.extract(member, folder))
-            return keras.models.load_model(file, compile=False), read_metadata(file)["classes"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                file = folder / "network.keras"
+                with opened_archive(path) as archive:
+                    archive.copy(member, file)
+            return load_unstated_network(file), list(read_metadata(file)["classes"])
+    except (OSError, KeyError, ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: damaged, or not trained by this workflow ({error}); copy the file again, or change `training.start_from`"
+            f"{path}: damaged, or not trained by this workflow ({printable(str(error)[:120])}); copy the file again, or change `training.start_from`"
         ) from error
 
 

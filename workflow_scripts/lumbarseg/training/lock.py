@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -20,6 +19,7 @@ from typing import Any
 
 from lumbarseg.atomic_io import disk_full_as_input_error
 from lumbarseg.errors import InputError
+from lumbarseg.process_identity import has_ended, identity
 
 logger = logging.getLogger("lumbarseg")
 
@@ -31,51 +31,6 @@ STALE_AFTER_S = 60.0
 
 MAX_WAIT_S = 900.0
 """Seconds a job waits for an owner that is alive."""
-
-
-def place() -> str:
-    """Return an id of this boot of the machine and of the process namespace: where a process id is unique."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    started = boot.read_text().strip() if boot.exists() else socket.gethostname()
-    try:
-        return f"{started} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return started
-
-
-def process_start_time(process: int) -> str | None:
-    """Return when a process of this machine started, in ticks; None if it has ended. Process ids are reused."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def identity() -> dict[str, Any]:
-    """Return this process's `host`, `process` id, `place`, `process_start_time`, and SLURM's `job` and `node` if there are."""
-    return {
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-        "place": place(),
-        "process_start_time": process_start_time(os.getpid()),
-        "job": os.environ.get("SLURM_JOB_ID"),
-        "node": os.environ.get("SLURMD_NODENAME"),
-    }
-
-
-def has_ended(owner: dict[str, Any]) -> bool | None:
-    """Return whether a process has ended; None if that cannot be told from this machine.
-
-    Args:
-        owner: from `identity`.
-    """
-    if owner["place"] == place():
-        return process_start_time(owner["process"]) != owner["process_start_time"]
-    # The same host after a reboot. Containers of one host may not see each other's processes.
-    if owner["host"] == socket.gethostname() and owner["place"].split()[0] != place().split()[0]:
-        return True
-    return None
 
 
 class Lock:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from lumbarseg.errors import InputError
+from lumbarseg.temporary_files import remove_abandoned_scratch
 
 logger = logging.getLogger("lumbarseg")
 
@@ -44,7 +45,7 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
 
     If the block fails, the log ends with the traceback and one sentence; only the sentence is shown, and the process exits with
     status 1. Warnings are shown as well. SIGTERM (SLURM, at the time limit) ends the job with status 143 after a line in the log,
-    within `GRACE_S` seconds even during a long computation.
+    within `GRACE_S` seconds even during a long computation. Temporary folders of killed jobs are removed first.
 
     Args:
         log: the job's log file; an existing one is replaced.
@@ -52,6 +53,7 @@ def job(log: str | os.PathLike[str]) -> Iterator[logging.Logger]:
     Yields:
         The library's logger.
     """
+    remove_abandoned_scratch()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

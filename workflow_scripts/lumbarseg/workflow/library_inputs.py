@@ -15,6 +15,8 @@ INFRASTRUCTURE = (
     "lumbarseg",
     "lumbarseg.errors",
     "lumbarseg.atomic_io",
+    "lumbarseg.process_identity",
+    "lumbarseg.temporary_files",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
     "lumbarseg.config.fields",
@@ -23,7 +25,7 @@ INFRASTRUCTURE = (
     "lumbarseg.config.schema",
     "lumbarseg.config.messages",
 )
-"""Modules that every script may use and that change no result: messages, logs, whole files, locks."""
+"""Modules that every script may use and that change no result: messages, logs, whole and temporary files, locks."""
 
 
 def library_inputs(script: Path, unused: Collection[str] = ()) -> list[Path]:

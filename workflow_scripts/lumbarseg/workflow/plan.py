@@ -5,6 +5,7 @@ heavy. Functions that Snakemake calls with wildcards are named in the docstrings
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lumbarseg.deployment.starter import STARTER, starter_bundle
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.fsl_installation import require_flirt
 from lumbarseg.phantom.cohort import participant_ids
+from lumbarseg.user_files import printable
 from lumbarseg.workflow.paths import LABEL, Paths, ids_of, of_models, of_sessions
 
 InputFunction = Callable[[Any], Any]
@@ -305,6 +307,7 @@ class Plan:
         chosen = self.study.config.training.start_from
         if not chosen:
             return []
+        _require_no_pattern(chosen, "training.start_from")
         # Relative to where the run is, so that a moved folder is as done as it was.
         path = os.path.relpath(starter_bundle(self.channels)) if chosen == "starter" else chosen
         if not Path(path).is_file():
@@ -616,6 +619,8 @@ class Plan:
             InputError: it cannot be used, or has other channels or classes than the study.
         """
         config = self.study.config
+        if config.draft.bundle:
+            _require_no_pattern(config.draft.bundle, "draft.bundle")
         bundle = Bundle(config.draft.bundle or starter_bundle(self.channels))
         names = [entry["name"] for entry in bundle.manifest["classes"]]
         for what, theirs, ours in (
@@ -647,6 +652,21 @@ def _listed(names: Any) -> str:
     return names if isinstance(names, str) else ", ".join(names)
 
 
+_BUNDLE_FOLDER = re.compile(r"[^\W_][\w .,=@+()-]{0,99}(?<![ .])")
+
+
+def _require_no_pattern(path: str, key: str) -> None:
+    """Require that a path is no pattern for Snakemake, which takes names in braces for wildcards.
+
+    Raises:
+        InputError: it has braces, or signs that cannot be printed.
+    """
+    if "{" in path or "}" in path or not path.isprintable():
+        raise InputError(
+            f"{printable(path)}: braces and signs that cannot be printed may not be in the path of `{key}`; rename the file or its folder"
+        )
+
+
 def apply_bundle(config: dict[str, Any]) -> None:
     """Let a bundle's settings replace the config's, in place, if the config names a bundle.
 
@@ -660,5 +680,11 @@ def apply_bundle(config: dict[str, Any]) -> None:
     if config.get("bundle") and isinstance(config["bundle"], str):
         if config["bundle"] == STARTER:
             config["bundle"] = str(starter_bundle(config["channels"]))
+        elif not _BUNDLE_FOLDER.fullmatch(Path(config["bundle"]).stem):
+            raise InputError(
+                f"{printable(config['bundle'])}: the name of the bundle cannot be that of the folder of its results; rename the file "
+                "to letters, digits, space and . , = @ _ + - ( ), beginning with a letter or digit"
+            )
+        _require_no_pattern(config["bundle"], "bundle")
         config.update(Bundle(config["bundle"]).settings)
         config.pop("phantom", None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lumbarseg.atomic_io import atomic_write
-from lumbarseg.training.lock import has_ended, identity
+from lumbarseg.process_identity import has_ended, identity
 
 # Messages that Snakemake and its SLURM plugin log as text only; everything else comes as an event with fields.
 _MESSAGES = {

@@ -18,6 +18,7 @@ from lumbarseg.config.image_sections import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.registration.fsl_installation import fsl_folder, require_flirt
 from lumbarseg.imaging.registration.transforms import Matrix, from_flirt
+from lumbarseg.temporary_files import temporary_folder
 
 _SWITCHES = {"usesqform": SHOW_IF_TRUE, "nosearch": SHOW_IF_TRUE}  # options without a value
 _END_S = 1.0  # seconds between SIGTERM and SIGKILL; a job itself has `joblog.GRACE_S`
@@ -73,13 +74,13 @@ def estimate(
     names = (str(moving_path), str(fixed_path))
     with (
         disk_full_as_input_error(tempfile.gettempdir()),
-        tempfile.TemporaryDirectory(prefix="lumbarseg-flirt-") as scratch,
+        temporary_folder("flirt") as scratch,
     ):
-        result = Path(scratch, "6.mat")
+        result = scratch / "6.mat"
         _run(binary, names, environment, omat=result, **flirt_arguments(6, cost, settings.flirt.search_deg))
         matrix = _read_matrix(result, names)
         if settings.degrees_of_freedom == 12:  # it fails on thick slices unless it starts at the rigid result
-            rigid, result = result, Path(scratch, "12.mat")
+            rigid, result = result, scratch / "12.mat"
             _run(binary, names, environment, init=rigid, omat=result, **flirt_arguments(12, cost))
             matrix = _read_matrix(result, names)
     return from_flirt(matrix, fixed, moving), f"FSL {_version(folder)}"

@@ -2,12 +2,12 @@
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lumbarseg.errors import InputError
+from lumbarseg.temporary_files import PART, folder_beside_results, remove_abandoned_parts
 
 
 @contextmanager
@@ -34,13 +34,14 @@ def results_job(
     from lumbarseg.workflow.joblog import job
 
     _require_room(folder, results, inputs, overwrite)
-    with job(_new_log(folder, name)), tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as made:
-        yield Path(made)
+    remove_abandoned_parts(folder)
+    with job(_new_log(folder, name)), folder_beside_results(folder, PART) as made:
+        yield made
         # Another run may have ended in the meantime.
         _require_room(folder, results, inputs, overwrite)
         for result in results:
             (folder / result).unlink(missing_ok=True)
-        for path in sorted(Path(made).iterdir()):
+        for path in sorted(made.iterdir()):
             path.replace(folder / path.name)
 
 

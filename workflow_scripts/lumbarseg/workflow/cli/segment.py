@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from lumbarseg.errors import InputError
+from lumbarseg.temporary_files import temporary_folder
 from lumbarseg.workflow.cli.arguments import add_command, add_output, path, positional_or_named, positive_int
 from lumbarseg.workflow.cli.results import results_job
 
@@ -166,8 +166,8 @@ def _steps(
 ) -> list[str]:
     bundle.check()
     folder, title = out
-    with tempfile.TemporaryDirectory(prefix="lumbarseg-session-") as scratch:
-        images = _prepare(bundle, sources, folder, Path(scratch), on_progress)
+    with temporary_folder("session") as scratch:
+        images = _prepare(bundle, sources, folder, scratch, on_progress)
         on_progress(description=f"loading {bundle.model.name}")
         record = _segment_images(bundle, images, folder, networks, on_progress)
     on_progress(description="measuring")
