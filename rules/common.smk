@@ -11,6 +11,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 # The library of this checkout, whatever is installed.
 sys.path.insert(0, str(SCRIPTS))
 
+from lumbarseg.config.reading import require_unambiguous  # noqa: E402
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
@@ -19,7 +20,7 @@ from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import LABEL, RUNS, ids_of, of_sessions  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
 from lumbarseg.workflow.report import Report  # noqa: E402
-from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
+from lumbarseg.workflow.runs import RunRecorder, shorten_input_error  # noqa: E402
 
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -30,6 +31,9 @@ def read_plan():
     home = Path(workflow.basedir)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
     try:
+        if workflow.is_main_process:
+            for file in files:
+                require_unambiguous(file)
         apply_bundle(config)
         study = Study(config, files)
         # Rules and scripts read the complete config from Snakemake's own `config`.
@@ -110,12 +114,13 @@ def report_sessions():
 
 
 recorder = RunRecorder()
+logger.addFilter(shorten_input_error)
 if workflow.is_main_process:
     logger.addHandler(recorder)
     for warning in [*plan.study.warnings, *plan.warnings]:
         logger.warning(warning)
-    if plan.notice:
-        logger.info(plan.notice)
+    for notice in filter(None, [*plan.rows_read, plan.notice]):
+        logger.info(notice)
     if changed := plan.changed_folds():
         logger.info(
             f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "

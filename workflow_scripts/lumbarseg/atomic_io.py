@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
+from lumbarseg.spreadsheets import harmless_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +70,9 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
-    """Write a table atomically as CSV without its index, compressed if the name ends in `.gz`."""
+    """Write a table atomically as CSV without its index and without formulas, compressed if the name ends in `.gz`."""
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False)
+        harmless_table(table).to_csv(temporary, index=False)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

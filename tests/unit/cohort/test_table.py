@@ -25,7 +25,7 @@ def test_read_table_accepts_what_spreadsheets_add(tmp_path):
         (b"", r"no column participant_id, fold \(columns: none\)"),
         (b"participant_id\tfold\tfold\np1\t1\t2\n", "column fold appears twice"),
         (b"PK\x03\x04\x14\0\x06\0", "not a text file"),
-        (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: field larger than field limit"),
+        (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: a cell has more than 10000 characters"),
         (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "line 3: a cell contains a line break or an open quote"),
         (b'participant_id\tfold\t"site\np1\t1\tX\np2\t2\t"Y"\np3\t3\tX\n', "line 1: a cell contains a line break"),
         (b'participant_id\t"fold\tsite"\np1\t1\tX\n', "line 1: a cell contains a tab or an open quote"),

@@ -84,7 +84,7 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
         ({7: "UMD"}, f"unknown key `7`; remove it {ALL_KEYS}"),
         (
             {"figures": {"slices": [{"participant_id": "p", "session_id": 1, "slice": 0}]}},
-            "`figures.slices.0.session_id` must be text, not 1; write it in quotes",
+            "`figures.slices.0.session_id` must be text of letters and digits, not 1; write it in quotes",
         ),
         (
             {"classes": [{"id": 0, "name": "a", "colour": "#000000"}, {"id": 1, "name": "b"}]},

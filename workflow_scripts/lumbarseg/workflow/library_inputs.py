@@ -15,6 +15,7 @@ INFRASTRUCTURE = (
     "lumbarseg",
     "lumbarseg.errors",
     "lumbarseg.atomic_io",
+    "lumbarseg.spreadsheets",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",
     "lumbarseg.config.fields",

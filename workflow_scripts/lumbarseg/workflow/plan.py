@@ -158,6 +158,18 @@ class Plan:
         files = [self.sheet, self.study.config.split.file] if self.all_sessions and not self.is_phantom else []
         return [warning for file in files if file and (warning := encoding_warning(file))]
 
+    @property
+    def rows_read(self) -> list[str]:
+        """Sentences with the number of rows of the sheet and of a split made elsewhere, so that a row that is lost is noticed."""
+        if self.is_phantom or not self.all_sessions:
+            return []
+        patients = len({session.participant_id for session in self.all_sessions})
+        split = self.study.config.split.file
+        return [
+            f"{self.sheet}: {len(self.all_sessions)} rows read, the sessions of {patients} patients",
+            *([f"{split}: {len(self.assignments)} rows read"] if split else []),
+        ]
+
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
         return changed_folds(self.paths.folds, self.assignments)

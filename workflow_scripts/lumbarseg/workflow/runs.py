@@ -23,6 +23,23 @@ _MESSAGES = {
     "restarted": re.compile(r"Trying to restart job (?P<job>\S+?)\.?$"),
 }
 
+# How Snakemake words an `InputError` of an input or params function, with the lines of code that led to it.
+_INPUT_ERROR = re.compile(r"\nError:\n  InputError: (?P<sentence>.*)\nWildcards:\n")
+
+
+def shorten_input_error(record: logging.LogRecord) -> bool:
+    """Filter of Snakemake's logger: of an `InputError` in an input function, only its sentence is shown.
+
+    Anything else is a mistake of the workflow and keeps its traceback.
+
+    Returns:
+        True: every record is logged.
+    """
+    found = _INPUT_ERROR.search(record.getMessage()) if record.levelno >= logging.ERROR else None
+    if found:
+        record.msg, record.args = found["sentence"], ()
+    return True
+
 
 @dataclass(frozen=True)
 class Run:
