@@ -14,6 +14,7 @@ sys.path.insert(0, str(SCRIPTS))
 from lumbarseg.config.reading import require_unambiguous  # noqa: E402
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
+from lumbarseg.user_files import require_place  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
 from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # noqa: E402
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
@@ -22,8 +23,15 @@ from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
 from lumbarseg.workflow.report import Report  # noqa: E402
 from lumbarseg.workflow.runs import RunRecorder, shorten_input_error  # noqa: E402
 
+logger.addFilter(shorten_input_error)
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def require_results_place(paths, writable=False):
+    """Stop if results and records of runs have no place."""
+    for folder in (paths.result(""), RUNS):
+        require_place(folder, writable=writable)
 
 
 def read_plan():
@@ -40,6 +48,7 @@ def read_plan():
         config.clear()
         config.update(study.as_dict())
         plan = Plan(study)
+        require_results_place(plan.paths)
         return plan, Report(study, plan.paths)
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -101,6 +110,7 @@ def begin_run():
         "search_network": config.get("search", {}).get("epochs"),
     }
     try:
+        require_results_place(paths, writable=True)
         slurm.require_no_orphans(Path.cwd(), RUNS)
         recorder.begin(RUNS, results=paths.result("").rstrip("/"), epochs=epochs)
     except InputError as error:
@@ -114,7 +124,6 @@ def report_sessions():
 
 
 recorder = RunRecorder()
-logger.addFilter(shorten_input_error)
 if workflow.is_main_process:
     logger.addHandler(recorder)
     for warning in [*plan.study.warnings, *plan.warnings]:

@@ -12,7 +12,11 @@ _NUMBER = re.compile(r"(?a:[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?( (mm|ms|MHz|%))
 
 
 def harmless_text(text: str) -> str:
-    """Return a text with an apostrophe before it if a spreadsheet would take it for a formula; a number stays."""
+    """Return a text with an apostrophe before it if a spreadsheet would take it for a formula; a number stays.
+
+    Carriage returns become blanks, because writers leave them without quotes and readers end a row there.
+    """
+    text = text.replace("\r", " ")
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

@@ -157,3 +157,24 @@ def not_fetched(file: Path, head: bytes) -> str:
 def printable(name: str) -> str:
     """Return a file name as text that can be written and drawn: bytes that are not UTF-8 become escapes such as `\\udce9`."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def require_place(folder: str | os.PathLike[str], *, writable: bool = False) -> None:
+    """Require that a folder is one or can be made.
+
+    Args:
+        folder: need not exist.
+        writable: also require permission to write there.
+
+    Raises:
+        InputError: a file or a link without its target is in its place, or there is no permission.
+    """
+    place = Path(folder).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{place}: not a folder, but {folder} would be there; move it away, or fix the link")
+    if writable and not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{place}: no permission to write to the folder; ask its owner for it, or run the workflow in a folder of your own"
+        )

@@ -178,8 +178,8 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
                     "sub-%s ses-%s: the name of the mask %s is that of another image than %s, please check",
                     participant, session, sagittal[0].name, Path(row["t2w"]).name,
                 )  # fmt: skip
-            named = {_acquisition(sagittal[0]), _acquisition(Path(row["t2w"]))} - {""}
-            if column == "t1w" and len(named) > 1:
+            acquisitions = {_acquisition(sagittal[0]), _acquisition(Path(row.get("t2w", "")))} - {""}
+            if column == "t1w" and len(acquisitions) > 1:
                 unlike.append(f"sub-{participant} ses-{session} ({sagittal[0].name})")
             row[column] = str(sagittal[0])
             found.passed_over += [path for path in paths if path != sagittal[0]]
