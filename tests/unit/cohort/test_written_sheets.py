@@ -283,7 +283,8 @@ def test_mids_warns_once_of_t1w_and_t2w_of_unlike_acquisitions(tmp_path, caplog)
         "sub-3/anat/sub-3_acq-tse_T2w.nii.gz", "sub-3/anat/sub-3_T1w.nii.gz",
     )  # fmt: skip
     assert [row[3] for row in rows_of(tmp_path, "mids")] == [
-        f"data/sub-{number}/anat/sub-{number}_{rest}T1w.nii.gz" for number, rest in ((1, "acq-se_"), (2, "acq-se_"), (3, ""))
+        f"data/sub-{number}/anat/sub-{number}_{rest}T1w.nii.gz"
+        for number, rest in ((1, "acq-se_"), (2, "acq-se_"), (3, ""))
     ]
     [warning] = [record.getMessage() for record in caplog.records if "`acq`" in record.getMessage()]
     assert warning == (
@@ -304,5 +305,9 @@ def test_mids_leaves_out_what_is_no_age_sex_or_weight_and_makes_formulas_harmles
         {"age": "", "sex": "", "weight": "", "site": "'=HYPERLINK(1)"},
         {"age": "89", "sex": "F", "weight": "70.5", "site": "1"},
     ]
-    for problem in ("age “-5” is not a number of years", "sex “X” is not F, M or O", "weight “=70” is not a number of kg"):
+    for problem in (
+        "age “-5” is not a number of years",
+        "sex “X” is not F, M or O",
+        "weight “=70” is not a number of kg",
+    ):
         assert f"participants.tsv, line 2: {problem}" in caplog.text

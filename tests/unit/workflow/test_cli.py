@@ -5,6 +5,7 @@ import io
 import pkgutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,6 +233,47 @@ def test_segment_never_replaces_a_log_or_the_sidecar_of_an_image(bundle, tmp_pat
     assert main(["segment", "--overwrite", "best.zip", str(out / "session.nii.gz"), str(out)]) == 1
     assert capsys.readouterr().err.startswith(f"{out}/session.json: read, and would be replaced by a result")
     assert (out / "session.json").read_text() == "session.json"
+
+
+def test_segment_refuses_a_folder_that_another_run_writes_to(bundle, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    statuses = []
+
+    def run_again(bundle, sources, made, device, terminal):
+        if not statuses:
+            statuses.append(None)
+            statuses.append(main(["segment", "best.zip", "other.mha", "t1.mha", str(out)]))
+        return []
+
+    monkeypatch.setattr(segment, "_segment", run_again)
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+    assert statuses == [None, 1]
+    error = capsys.readouterr().err
+    assert f"{out}: another run writes there (" in error
+    assert texts(out) == {"segment.log": ""}
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+
+
+def test_segment_begins_where_a_killed_run_was(bundle, tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom lumbarseg.workflow.cli.results import results_job\n"
+        "with results_job('segment', Path(sys.argv[1]), ['labels.nii.gz'], [], False) as made:\n"
+        "    (made / 'labels.nii.gz').write_text('half')\n    Path(sys.argv[2]).touch()\n    time.sleep(60)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, out, tmp_path / "begun"], env={"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    )
+    while not (tmp_path / "begun").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    assert (out / ".lumbarseg.lock").exists()
+    bundle.results = ("labels.nii.gz",)
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+    assert (out / "labels.nii.gz").read_text() == "new"
+    assert not (out / ".lumbarseg.lock").exists()
 
 
 def test_segment_leaves_nothing_of_a_session_that_fails(bundle, tmp_path, monkeypatch):

@@ -273,6 +273,16 @@ def test_plan_notice_counts_sessions_without_a_mask(folder):
     )
 
 
+def test_plan_rows_read_counts_the_rows_of_sheet_and_split(folder):
+    plan = plan_of()
+    assert plan.rows_read == ["sessions.tsv: 6 rows read, the sessions of 6 patients"]
+    lines = ["participant_id\tfold\tsubset", *(f"{a.participant_id}\t{a.fold}\t{a.subset}" for a in plan.assignments)]
+    (folder / "folds.tsv").write_text("\n".join(lines) + "\n")
+    assert plan_of(split={"file": "folds.tsv"}).rows_read[1:] == ["folds.tsv: 18 rows read"]
+    edit_sheet(folder, "p1\t01", "p0\t02")
+    assert plan_of().rows_read == ["sessions.tsv: 6 rows read, the sessions of 5 patients"]
+
+
 def test_plan_measures_sessions_with_mask_and_draft_by_their_place_among_the_drawn(folder):
     edit_sheet(folder, "1_mask.nii.gz", "")
     for patient in ("p1", "p2", "p4"):

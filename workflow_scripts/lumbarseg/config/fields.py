@@ -28,6 +28,13 @@ def _ordered(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
+def _possible_path(path: str) -> str:
+    encoded = path.encode("utf-8", "surrogatepass")
+    if len(encoded) > 4000 or any(len(name) > 255 for name in encoded.split(b"/")):
+        raise PydanticCustomError("path", "is longer than paths can be")
+    return path
+
+
 def _name_matching(pattern: str, meaning: str) -> Any:
     """Constrain the names under a section whose keys the user chooses."""
 
@@ -71,7 +78,11 @@ ClassName = Annotated[
         "text of at most 64 letters, digits, blanks and - _ . ( ) & ' that begins with a letter or digit",
     ),
 ]
-FilePath = Annotated[str, text_matching(r"^[^\x00-\x1f\x7f]*$", "a path without line breaks and control characters")]
+FilePath = Annotated[
+    str,
+    text_matching(r"^[^\x00-\x1f\x7f]*$", "a path without control characters, of names of at most 255 bytes"),
+    AfterValidator(_possible_path),
+]
 ExperimentName = Annotated[
     str, text_matching(r"^[A-Za-z0-9]+(\+[A-Za-z]+){0,2}$", "an experiment such as UMD+TH or networks+MAP")
 ]
