@@ -11,6 +11,7 @@ from factories.workflow import plan_of
 from lumbarseg.deployment import starter
 from lumbarseg.deployment.bundle import write_bundle
 from lumbarseg.errors import InputError
+from lumbarseg.workflow.plan import apply_bundle
 
 
 def wildcards(**values):
@@ -313,3 +314,20 @@ def test_plan_takes_the_starter_of_the_channels_if_no_bundle_is_named(folder, mo
         plan_of(classes=CLASSES).draft_bundle(None)
     small_bundle(folder, NETWORK, name="starter_T2w.zip", channels=("T2w",))
     assert plan_of(classes=CLASSES).draft_bundle(None) == str(folder / "starter_T2w.zip")
+
+
+def test_apply_bundle_leaves_what_is_no_bundle_to_the_check_of_the_config(folder):
+    for config in (
+        {"bundle": 3},
+        {"bundle": "starter", "channels": 3},
+        {"bundle": "starter", "channels": [[1]]},
+        {"bundle": "starter"},
+    ):
+        given = dict(config)
+        apply_bundle(config)
+        assert config == given
+
+
+def test_apply_bundle_refuses_a_path_that_cannot_be(folder):
+    with pytest.raises(InputError, match=r"^x+: cannot be read \(File name too long\); fix `bundle`$"):
+        apply_bundle({"bundle": "x" * 300})

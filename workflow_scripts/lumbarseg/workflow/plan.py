@@ -653,9 +653,15 @@ def apply_bundle(config: dict[str, Any]) -> None:
     Raises:
         InputError: the bundle cannot be used.
     """
-    # Anything but text is refused by the check of the config.
+    # Anything but text, and other channels, are refused by the check of the config.
     if config.get("bundle") and isinstance(config["bundle"], str):
         if config["bundle"] == STARTER:
+            if config.get("channels") not in (["T2w"], ["T2w", "T1w"]):
+                return
             config["bundle"] = str(starter_bundle(config["channels"]))
-        config.update(Bundle(config["bundle"]).settings)
+        try:
+            bundle = Bundle(config["bundle"])
+        except OSError as error:
+            raise InputError(f"{config['bundle']}: cannot be read ({error.strerror}); fix `bundle`") from error
+        config.update(bundle.settings)
         config.pop("phantom", None)
