@@ -233,7 +233,7 @@ def _participants(folder: Path) -> dict[str, Row]:
         return {}
     if warning := encoding_warning(table):
         logger.warning("%s", warning)
-    demographics = {}
+    demographics: dict[str, Row] = {}
     for line, row in read_table(table, ["participant_id"]):
         participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
         if not re.fullmatch("[A-Za-z0-9]+", participant):

@@ -24,8 +24,6 @@ _DEEPEST = 30  # levels of sections and lists; the config has 6
 _MOST_ENTRIES = 100_000  # with what aliases repeat; the paper's config has 700
 _SHOWN = 60  # characters of a key or value in a message
 
-_Node = yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode
-
 
 def require_unambiguous(path: str | os.PathLike[str]) -> None:
     """Require a config file that YAML reads as it is written.
@@ -96,7 +94,7 @@ def _require_plain_yaml(file: Path, text: str) -> None:
             )
 
 
-def _nodes(root: _Node) -> Iterator[tuple[_Node, int]]:
+def _nodes(root: yaml.Node) -> Iterator[tuple[yaml.Node, int]]:
     """Iterate over a document's values and keys, each with its level; aliases as often as they are used."""
     pending = [(root, 1)]
     while pending:

@@ -6,6 +6,7 @@ heavy. Functions that Snakemake calls with wildcards are named in the docstrings
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +180,17 @@ class Plan:
         """(participant_id, session_id) of sessions with a mask that selection has left out."""
         return sorted(set(ids_of(self.with_masks)) - set(ids_of(self.labelled)))
 
+    @cached_property
+    def _patients(self) -> dict[tuple[int, str], set[str]]:
+        """Participant ids by fold and subset; jobs ask for them hundreds of times."""
+        found: dict[tuple[int, str], set[str]] = {}
+        for row in self.assignments:
+            found.setdefault((row.fold, row.subset), set()).add(row.participant_id)
+        return found
+
     def subset(self, fold: int | str, *names: str) -> list[Session]:
         """Return the sessions of a fold's subsets (train, validation, test)."""
-        patients = {row.participant_id for row in self.assignments if row.fold == int(fold) and row.subset in names}
+        patients = set().union(*(self._patients.get((int(fold), name), set()) for name in names))
         return [session for session in self.labelled if session.participant_id in patients]
 
     def tested_sessions(self) -> list[Session]:
