@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lumbarseg
-from factories.workflow import ROOT
+from factories.workflow import ROOT, write_cohort
+from lumbarseg.errors import InputError
 from lumbarseg.workflow import joblog
 from lumbarseg.workflow.cli import segment
 from lumbarseg.workflow.cli.main import main
@@ -329,3 +330,18 @@ def test_errors_name_files_whose_names_are_not_utf8(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith(r"caf\udce9.zip: ")
     assert "Traceback" not in done.stderr
+
+
+def test_segment_refuses_to_replace_the_results_of_another_image(tmp_path):
+    write_cohort(tmp_path / "cohort", 2)
+    first, second = ({"T2w": tmp_path / f"cohort/{number}_T2w.nii.gz"} for number in (0, 1))
+    made, scratch = tmp_path / "out/made", tmp_path / "scratch"
+    for folder in (made, scratch):
+        folder.mkdir(parents=True)
+    segment._prepare(SimpleNamespace(), first, made, scratch, None)
+    (made / "t2w.nii.gz").replace(tmp_path / "out/t2w.nii.gz")
+    segment._prepare(SimpleNamespace(), first, made, scratch, None)
+    with pytest.raises(
+        InputError, match=r"out/t2w\.nii\.gz: not of the T2w image that is read, so the results in .*out may be"
+    ):
+        segment._prepare(SimpleNamespace(), second, made, scratch, None)
