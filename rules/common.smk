@@ -11,19 +11,28 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 # The library of this checkout, whatever is installed.
 sys.path.insert(0, str(SCRIPTS))
 
+from lumbarseg.config.reading import require_unambiguous  # noqa: E402
 from lumbarseg.config.study import Study  # noqa: E402
 from lumbarseg.errors import InputError  # noqa: E402
 from lumbarseg.temporary_files import remove_abandoned_parts, remove_abandoned_scratch  # noqa: E402
+from lumbarseg.user_files import require_place  # noqa: E402
 from lumbarseg.workflow import slurm  # noqa: E402
 from lumbarseg.workflow.library_inputs import library_inputs as modules_of  # noqa: E402
 from lumbarseg.workflow.new_patients import session_outcomes  # noqa: E402
 from lumbarseg.workflow.paths import LABEL, RUNS, ids_of, of_sessions  # noqa: E402
 from lumbarseg.workflow.plan import Plan, apply_bundle  # noqa: E402
 from lumbarseg.workflow.report import Report  # noqa: E402
-from lumbarseg.workflow.runs import RunRecorder  # noqa: E402
+from lumbarseg.workflow.runs import RunRecorder, shorten_input_error  # noqa: E402
 
+logger.addFilter(shorten_input_error)
 # TensorFlow's start-up lines would fill the logs; errors are still shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def require_results_place(paths, writable=False):
+    """Stop if results and records of runs have no place."""
+    for folder in (paths.result(""), RUNS):
+        require_place(folder, writable=writable)
 
 
 def read_plan():
@@ -31,12 +40,16 @@ def read_plan():
     home = Path(workflow.basedir)
     files = [home / "config.yaml", *map(Path, workflow.overwrite_configfiles)]
     try:
+        if workflow.is_main_process:
+            for file in files:
+                require_unambiguous(file)
         apply_bundle(config)
         study = Study(config, files)
         # Rules and scripts read the complete config from Snakemake's own `config`.
         config.clear()
         config.update(study.as_dict())
         plan = Plan(study)
+        require_results_place(plan.paths)
         return plan, Report(study, plan.paths)
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -101,6 +114,7 @@ def begin_run():
         "search_network": config.get("search", {}).get("epochs"),
     }
     try:
+        require_results_place(paths, writable=True)
         slurm.require_no_orphans(Path.cwd(), RUNS)
         remove_abandoned_scratch()
         for folder in [paths.result(""), RUNS]:
@@ -121,8 +135,8 @@ if workflow.is_main_process:
     logger.addHandler(recorder)
     for warning in [*plan.study.warnings, *plan.warnings]:
         logger.warning(warning)
-    if plan.notice:
-        logger.info(plan.notice)
+    for notice in filter(None, [*plan.rows_read, plan.notice]):
+        logger.info(notice)
     if changed := plan.changed_folds():
         logger.info(
             f"the split of fold {', '.join(map(str, changed))} has changed; its networks will be retrained after `split` has run (a "

@@ -96,6 +96,12 @@ def test_demo_profile_plans_the_phantom_study_and_every_stage_is_a_target(workfl
     [
         (("\tmask", "\tlabels"), {}, "edited.tsv: no column mask"),
         (("", ""), {"trainning": {}}, "my_study.yaml: unknown key `trainning`"),
+        (
+            ("p1\t01", '"p1\t01'),
+            {},
+            'edited.tsv, line 3: a cell contains a line break or an open quote (“"p1”); fix the cell',
+        ),
+        (("", ""), {"sessions": "none.tsv"}, "none.tsv: sheet of sessions not found; write one"),
     ],
 )
 def test_mistake_in_sheet_or_config_stops_the_run_with_one_sentence_before_any_job(workflow, sheet, changes, message):
@@ -107,6 +113,46 @@ def test_mistake_in_sheet_or_config_stops_the_run_with_one_sentence_before_any_j
     assert message in run.output
     assert "Traceback" not in run.output
     assert not (workflow / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("training: {epochs: 010}\n", "changes.yaml, line 1: YAML reads `010` as 8; write 8, or"),
+        (
+            "training: {epochs: 3}\ntraining: {seed: 3}\n",
+            "changes.yaml, line 2: the key `training` is already in line 1; remove one",
+        ),
+        ("study: !!python/tuple [a]\n", "changes.yaml, line 1: a value has the YAML tag"),
+    ],
+)
+def test_config_that_yaml_reads_otherwise_stops_the_run_with_one_sentence(workflow, content, message):
+    study = write_study(workflow, small_study("cohort/sessions.tsv"))
+    (workflow / "changes.yaml").write_text(content)
+    run = snakemake(workflow, "--configfile", study.name, "changes.yaml", "--dry-run", "--quiet", "all")
+    assert run.status == 1
+    last = run.output.strip().splitlines()[-1]
+    assert message in last
+    assert 'File "' not in run.output
+
+
+def test_file_in_the_place_of_results_stops_the_run_with_one_sentence(workflow):
+    study = write_study(workflow, small_study("cohort/sessions.tsv"))
+    (workflow / "results").touch()
+    run = snakemake(workflow, "--configfile", study.name, "--cores", "1")
+    (workflow / "results").unlink()
+    assert run.status == 1
+    assert run.output.strip().splitlines()[-1] == (
+        f"{workflow}/results: not a folder, but results/small/ would be there; move it away, or fix the link"
+    )
+
+
+def test_every_run_says_how_many_rows_of_the_sheet_were_read(workflow):
+    study = write_study(workflow, small_study("cohort/sessions.tsv"))
+    run = snakemake(workflow, "convert", "--configfile", study.name, "--dry-run")
+    assert run.status == 0
+    patients = len((workflow / "cohort/sessions.tsv").read_text().splitlines()) - 1
+    assert f"cohort/sessions.tsv: {patients} rows read, the sessions of {patients} patients\n" in run.output
 
 
 def test_start_of_trainings_that_is_missing_stops_the_run_before_any_job(workflow):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumbarseg.errors import InputError
+from lumbarseg.spreadsheets import harmless_table
 from lumbarseg.temporary_files import PART, owned_name
 
 if TYPE_CHECKING:
@@ -71,10 +72,11 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
-    """Write a table atomically as CSV without its index, compressed if the name ends in `.gz`.
+    """Write a table atomically as CSV without its index and without formulas, compressed if the name ends in `.gz`.
 
     The same table gives the same bytes: the header of gzip has neither the time nor the temporary name.
     """
+    table = harmless_table(table)
     with atomic_write(path) as temporary:
         if temporary.suffix != ".gz":
             table.to_csv(temporary, index=False)

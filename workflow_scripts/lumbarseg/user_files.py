@@ -160,3 +160,24 @@ def printable(name: str) -> str:
     Bytes that are not UTF-8 and control characters become escapes such as `\\udce9` and `\\n`.
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+
+
+def require_place(folder: str | os.PathLike[str], *, writable: bool = False) -> None:
+    """Require that a folder is one or can be made.
+
+    Args:
+        folder: need not exist.
+        writable: also require permission to write there.
+
+    Raises:
+        InputError: a file or a link without its target is in its place, or there is no permission.
+    """
+    place = Path(folder).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{place}: not a folder, but {folder} would be there; move it away, or fix the link")
+    if writable and not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{place}: no permission to write to the folder; ask its owner for it, or run the workflow in a folder of your own"
+        )

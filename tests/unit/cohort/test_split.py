@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarseg.cohort.sheet import Session
@@ -167,3 +167,39 @@ def test_read_folds_rejects_leaks_holes_and_bad_cells(tmp_path, change, message)
 def test_read_folds_reports_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"folds\.tsv: split not found; fix `split\.file`"):
         read_folds(tmp_path / "folds.tsv", cohort(10), 3)
+
+
+CELLS = st.sampled_from(
+    [
+        "",
+        "p0",
+        "sub-p1",
+        "p2.0",
+        "1",
+        "2.0",
+        "x",
+        "1.000",
+        "-1",
+        "9" * 12,
+        "train",
+        "TEST",
+        "=1",
+        '"',
+        "\u0661",
+        "validation",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.lists(st.lists(CELLS, min_size=1, max_size=4).map("\t".join), max_size=5), keep=st.integers(0, 30))
+def test_read_folds_of_any_rows_is_a_split_or_ends_in_one_sentence(rows, keep, tmp_path_factory):
+    sessions = cohort(10)
+    file = write_folds(tmp_path_factory.getbasetemp(), [*folds_lines(sessions)[:keep], *rows])
+    try:
+        found = read_folds(file, sessions, 3)
+    except InputError as error:
+        assert str(error).startswith(str(file))
+        assert "\n" not in str(error)
+    else:
+        assert len(found) == 30

@@ -1,6 +1,8 @@
 """Tab-separated tables as people and spreadsheets write them."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
@@ -25,7 +27,7 @@ def test_read_table_accepts_what_spreadsheets_add(tmp_path):
         (b"", r"no column participant_id, fold \(columns: none\)"),
         (b"participant_id\tfold\tfold\np1\t1\t2\n", "column fold appears twice"),
         (b"PK\x03\x04\x14\0\x06\0", "not a text file"),
-        (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: field larger than field limit"),
+        (b"participant_id\tfold\np1\t" + b"x" * 200_000, "line 2: a cell has more than 10000 characters"),
         (b'participant_id\tfold\np1\t1\np2\t"2\np3\t3\n', "line 3: a cell contains a line break or an open quote"),
         (b'participant_id\tfold\t"site\np1\t1\tX\np2\t2\t"Y"\np3\t3\tX\n', "line 1: a cell contains a line break"),
         (b'participant_id\t"fold\tsite"\np1\t1\tX\n', "line 1: a cell contains a tab or an open quote"),
@@ -36,6 +38,14 @@ def test_read_table_accepts_what_spreadsheets_add(tmp_path):
             "line 2: cell “1” is beyond the 2 columns of the header; remove the surplus tab",
         ),
         (b"participant_id\tfold\t\np1\t\t1\n", "line 2: cell “1” is beyond the 2 columns"),
+        (
+            b"participant_id\t\tfold\np1\tx\t1\n",
+            "line 2: cell “x” is in column 2, which has no name; name the column in the header",
+        ),
+        (b"participant_id\t\tfold\n\tx\t\n", "line 2: cell “x” is in column 2, which has no name"),
+        (b'participant_id\tfold\n"p1\t1\np2\t2\np3"\t3\n', "line 2: a cell contains a line break or an open quote"),
+        (b'participant_id\tfold\n"p1"x\t1\n', "line 2: a cell contains a tab or an open quote"),
+        (b"participant_id\tFold \tfold\np1\t1\t1\n", "column fold appears twice"),
     ],
 )
 def test_read_table_rejects_other_formats_in_one_sentence(tmp_path, content, message):
@@ -81,3 +91,36 @@ def test_read_table_reads_one_table_in_every_encoding_and_line_end(tmp_path, enc
 )
 def test_whole_number_as_text_drops_the_decimals_of_whole_numbers_only(cell, text):
     assert whole_number_as_text(cell) == text
+
+
+CELLS = st.text(alphabet='ab"\u00a0 \u200b', max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(CELLS, CELLS), max_size=5))
+def test_read_table_loses_no_row_whatever_quotes_there_are(rows, tmp_path_factory):
+    file = tmp_path_factory.getbasetemp() / "quotes.tsv"
+    file.write_text("one\ttwo\n" + "".join(f"{one}\t{two}\n" for one, two in rows), encoding="utf-8")
+    try:
+        found = read_table(file)
+    except InputError as error:
+        assert "open quote" in str(error)
+    else:
+        filled = [
+            number for number, row in enumerate(rows, start=2) if any(set(cell) - set(' "\u00a0\u200b') for cell in row)
+        ]
+        assert set(filled) <= {number for number, _ in found}
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.one_of(st.binary(max_size=80), st.text(max_size=60).map(str.encode)))
+def test_read_table_of_any_bytes_is_a_table_or_ends_in_one_sentence(content, tmp_path_factory):
+    file = tmp_path_factory.getbasetemp() / "bytes.tsv"
+    file.write_bytes(b"participant_id\tfold\n" + content)
+    try:
+        rows = read_table(file, ["participant_id", "fold"])
+    except InputError as error:
+        assert str(error).startswith(str(file))
+        assert "\n" not in str(error)
+    else:
+        assert all(set(row) == {"participant_id", "fold"} for _, row in rows)

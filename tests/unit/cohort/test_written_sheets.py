@@ -264,3 +264,50 @@ def test_write_sheet_rejects_names_that_a_sheet_cannot_hold(tmp_path, name):
         write_sheet(tmp_path / "sessions.tsv", "dicom", tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sessions.tsv").exists()
+
+
+def test_mids_pairs_t1w_of_the_acquisition_of_the_t2w(tmp_path, caplog):
+    touch(
+        tmp_path / "data",
+        "sub-1/anat/sub-1_acq-b_T2w.nii.gz", "sub-1/anat/sub-1_acq-a_T1w.nii.gz", "sub-1/anat/sub-1_acq-b_T1w.nii.gz",
+    )  # fmt: skip
+    assert rows_of(tmp_path, "mids")[0][3] == "data/sub-1/anat/sub-1_acq-b_T1w.nii.gz"
+    assert "differ in `acq`" not in caplog.text
+
+
+def test_mids_warns_once_of_t1w_and_t2w_of_unlike_acquisitions(tmp_path, caplog):
+    touch(
+        tmp_path / "data",
+        "sub-1/anat/sub-1_acq-tse_T2w.nii.gz", "sub-1/anat/sub-1_acq-se_T1w.nii.gz",
+        "sub-2/anat/sub-2_acq-tse_T2w.nii.gz", "sub-2/anat/sub-2_acq-se_T1w.nii.gz",
+        "sub-3/anat/sub-3_acq-tse_T2w.nii.gz", "sub-3/anat/sub-3_T1w.nii.gz",
+    )  # fmt: skip
+    assert [row[3] for row in rows_of(tmp_path, "mids")] == [
+        f"data/sub-{number}/anat/sub-{number}_{rest}T1w.nii.gz"
+        for number, rest in ((1, "acq-se_"), (2, "acq-se_"), (3, ""))
+    ]
+    [warning] = [record.getMessage() for record in caplog.records if "`acq`" in record.getMessage()]
+    assert warning == (
+        "2 sessions have T1w and T2w whose names differ in `acq`, please check: sub-1 ses-01 (sub-1_acq-se_T1w.nii.gz), sub-2 ses-01 "
+        "(sub-2_acq-se_T1w.nii.gz)"
+    )
+
+
+def test_mids_leaves_out_what_is_no_age_sex_or_weight_and_makes_formulas_harmless(tmp_path, caplog):
+    touch(tmp_path / "data", "sub-1/anat/sub-1_T2w.nii.gz", "sub-2/anat/sub-2_T2w.nii.gz")
+    (tmp_path / "data/participants.tsv").write_text(
+        "participant_id\tage\tsex\tweight\tsite\nsub-1\t-5\tX\t=70\t=HYPERLINK(1)\nsub-2\t89+\tfemale\t70,5\t1.0\n"
+    )
+    rows_of(tmp_path, "mids")
+    sheet = tmp_path / "sessions.tsv"
+    assert "\t\t\t\t'=HYPERLINK(1)\n" in sheet.read_text()
+    assert [session.demographics for session in read_sheet(sheet, [], may_lack_images=True)] == [
+        {"age": "", "sex": "", "weight": "", "site": "'=HYPERLINK(1)"},
+        {"age": "89", "sex": "F", "weight": "70.5", "site": "1"},
+    ]
+    for problem in (
+        "age “-5” is not a number of years",
+        "sex “X” is not F, M or O",
+        "weight “=70” is not a number of kg",
+    ):
+        assert f"participants.tsv, line 2: {problem}" in caplog.text

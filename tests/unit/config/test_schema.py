@@ -1,15 +1,21 @@
 """The config's keys: what is allowed, and the one sentence about a mistake."""
 
+import copy
+import functools
 import json
+import math
 import runpy
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from factories.workflow import ROOT, study_of
-from lumbarseg.config.image_sections import Registration, Selection
+from lumbarseg.config.image_sections import LabelClass, Registration, Selection
 from lumbarseg.config.messages import keys
 from lumbarseg.config.model_sections import Training
 from lumbarseg.config.schema import RENAMED
+from lumbarseg.config.study import Study
 from lumbarseg.errors import InputError
 
 
@@ -84,7 +90,7 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
         ({7: "UMD"}, f"unknown key `7`; remove it {ALL_KEYS}"),
         (
             {"figures": {"slices": [{"participant_id": "p", "session_id": 1, "slice": 0}]}},
-            "`figures.slices.0.session_id` must be text, not 1; write it in quotes",
+            "`figures.slices.0.session_id` must be text of letters and digits, not 1; write it in quotes",
         ),
         (
             {"classes": [{"id": 0, "name": "a", "colour": "#000000"}, {"id": 1, "name": "b"}]},
@@ -104,6 +110,129 @@ ALL_KEYS = "(docs/configuration.md lists every key)"
 )  # fmt: skip
 def test_config_rejects_a_mistake_with_file_key_and_remedy_in_one_sentence(refusal, changes, sentence):
     assert refusal(changes) == f"my_study.yaml: {sentence}"
+
+
+CLASS = "text of at most 64 letters, digits, blanks and - _ . ( ) & ' that begins with a letter or digit"
+
+
+def classes(**changes):
+    """Two classes, with changes of the second one."""
+    background = {"id": 0, "name": "Background", "colour": "#000000"}
+    return {"classes": [background, {"id": 1, "name": "Vert", "colour": "#e8c97d"} | changes]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$x_{$", "Vert\n", "a\nb", "=1+1", "-5", "@x", "+x", "Vert ", " Vert", 'a"b', "a\\b", "_x", "a^b", "a\tb", "x" * 65,
+     "a\u200bb", "\u202eabc", "\uff1dx", "a\u2028b", "{a}", "", "a%b", "a,b", "\ufeffa"],
+)  # fmt: skip
+def test_config_rejects_class_names_that_figures_tables_and_spreadsheets_read_as_more(refusal, name):
+    assert refusal(classes(name=name)).startswith(f"my_study.yaml: `classes.1.name` must be {CLASS}, not `")
+
+
+@pytest.mark.parametrize("name", ["Int-Disc", "Wirbelkörper 1", "L1 (upper) & l.'", "脊椎", "x" * 64, "7"])
+def test_config_accepts_class_names_of_letters_and_digits_in_any_language(name):
+    assert LabelClass(id=1, name=name, colour="#000000").name == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (classes(name="Background"), "`classes` has the name Background twice; give each class its own name"),
+        (classes(name="background"), "`classes` has the name Background twice; give each class its own name"),
+        (
+            classes(values=[5, 0]),
+            "the mask value 0 occurs twice under `classes`; give each value to one class (a class without `values` has its id)",
+        ),
+        (classes(values=[5, 5]), "the mask value 5 occurs twice under `classes`; give each value to one class"),
+        (classes(id=2), "the ids of `classes` are 0, 2, not 0, 1, 2 … in order; renumber the classes"),
+        (classes(id=0), "the ids of `classes` are 0, 0, not 0, 1, 2 … in order; renumber the classes"),
+        ({"background": 12}, "`background` is 12, the id of no class; set it to one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+        ({"background": -1}, "`background` is -1, the id of no class; set it to one of 0, 1,"),
+        (
+            {"patches": {"stride": 257}},
+            "`patches.stride` is 257, more than `patches.patch_size` (256), so pixels between patches would be left out; set it to at "
+            "most 256",
+        ),
+        (classes(colour="#e8c97d\n"), '`classes.1.colour` must be a colour such as "#e8c97d" (in quotes), not `#e8c97d\\n`; correct it'),
+        ({"study": "a\n"}, "`study` must be text of at most 100 letters, digits, _ and -, not `a\\n`; correct it"),
+        ({"sessions": "a\n"}, "`sessions` must be a path without control characters, of names of at most 255 bytes, not `a\\n`; correct it"),
+        ({"split": {"file": "a\x1b[2J"}}, "`split.file` must be a path without control characters, of names of at most 255 bytes or null, not `a\\x1b[2J`"),
+        ({"train": ["U1\n"]}, "`train` names the unknown topology `U1\\n` (did you mean `U1`?); choose one of"),
+        ({"ensembles": {"E1\n": ["U1", "UD"]}}, "the name `E1\\n` under `ensembles` must be made of letters and digits; rename it"),
+        ({"tables": {"table_7": ["$x_{$"]}}, "`tables.table_7.0` must be an experiment such as UMD+TH or networks+MAP, not `$x_{$`"),
+        ({"training": {"seed": 2**32}}, "`training.seed` must be at least 0 and at most 4294967295, not 4294967296; correct it"),
+    ],
+)  # fmt: skip
+def test_config_rejects_contradictions_and_names_with_control_characters(refusal, changes, sentence):
+    assert refusal(changes).startswith(f"my_study.yaml: {sentence}")
+
+
+def numbers(content, path=()):
+    """The path of every number below a part of a config."""
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if isinstance(value, dict | list):
+            yield from numbers(value, (*path, key))
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            yield (*path, key)
+
+
+COMPLETE = study_of({"phantom": {"patients": 6}}, files=["config.yaml"]).as_dict()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_config_rejects_what_is_no_number_at_every_key(wrong):
+    paths = list(numbers(COMPLETE))
+    assert len(paths) > 100
+    for path in paths:
+        changed = copy.deepcopy(COMPLETE)
+        functools.reduce(lambda part, key: part[key], path[:-1], changed)[path[-1]] = wrong
+        with pytest.raises(InputError, match=r"^config: `[\w.]+` ") as caught:
+            Study(changed)
+        assert "\n" not in str(caught.value)
+
+
+def test_config_rejects_every_range_from_the_greatest_to_the_least():
+    # Learning rates of the search are a list of choices.
+    pairs = {path[:-1] for path in numbers(COMPLETE) if path[-1] == 1 and path[0] != "search"}
+    pairs = [path for path in pairs if len(functools.reduce(lambda part, key: part[key], path, COMPLETE)) == 2]
+    assert len(pairs) > 20
+    for path in pairs:
+        changed = copy.deepcopy(COMPLETE)
+        *above, key = path
+        part = functools.reduce(lambda part, key: part[key], above, changed)
+        part[key] = part[key][::-1] if part[key][0] != part[key][1] else [2, 1]
+        with pytest.raises(InputError, match="must be the least and the greatest value, in this order"):
+            Study(changed)
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+        st.sampled_from(["U1", "UMD+TH", "$x_{$", "=1+1", "../..", "{a}", "a\n", 10**400, -1, 0.5, "nan"]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(path=st.sampled_from(sorted({name for name, _, _ in keys()})), value=VALUES)
+def test_config_of_any_value_is_a_study_or_ends_in_one_sentence(path, value):
+    changed = copy.deepcopy(COMPLETE)
+    *above, key = path.replace("[]", ".1").replace("<name>", "U1").split(".")
+    part = changed
+    for name in above:
+        part = part[int(name)] if isinstance(part, list) and int(name) < len(part) else part
+        part = part.get(name, changed) if isinstance(part, dict) and not name.isdigit() else part
+    if isinstance(part, dict):
+        part[key] = value
+    try:
+        Study(changed)
+    except InputError as error:
+        assert str(error).startswith("config: ")
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1000
 
 
 def test_config_rejects_an_unknown_optimiser_to_search_with_the_known_ones(refusal):

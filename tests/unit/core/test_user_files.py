@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lumbarseg.errors import InputError
-from lumbarseg.user_files import UNICODE, WINDOWS, files_below, not_fetched, read_text
+from lumbarseg.user_files import UNICODE, WINDOWS, files_below, not_fetched, read_text, require_place
 
 TEXT = "Málaga\tŒuvre €\nsecond line\n"
 
@@ -125,3 +125,24 @@ def test_not_fetched_recognises_pointers_but_no_ordinary_file(tmp_path):
 def test_input_error_can_be_written_anywhere():
     sentence = str(InputError(os.fsdecode(b"caf\xe9 \xc3\xa9: not found; fix the path")))
     assert sentence.encode() == b"caf\\udce9 \xc3\xa9: not found; fix the path"
+
+
+def test_require_place_accepts_a_folder_and_what_can_become_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / "a/b/c", tmp_path / "link/d"):
+        require_place(folder, writable=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_require_place_refuses_files_broken_links_and_folders_of_others(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(
+            InputError, match=rf"^{tmp_path}/{name}: not a folder, but .*{name}/x would be there; move it away"
+        ):
+            require_place(tmp_path / name / "x")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    require_place(tmp_path / "x")
+    with pytest.raises(InputError, match=rf"^{tmp_path}: no permission to write to the folder"):
+        require_place(tmp_path / "x", writable=True)

@@ -49,6 +49,14 @@ def test_repetitions_are_found_by_each_id_of_dicom(tmp_path):
         assert shared([first, folder]) == ([("a", "b", expected)] if expected else []), name
 
 
+def test_repetitions_take_numbers_with_and_without_leading_zeros_for_one_patient(tmp_path):
+    ids = {"zeros": "00123", "number": "123", "other": "1230", "text": "0A123", "shorter": "A123"}
+    folders = {name: dicom(tmp_path / name, ids[name], number, number) for number, name in enumerate(ids, start=1)}
+    found = {name: shared([folders["zeros"], folders[name]]) for name in ("number", "other")}
+    assert found == {"number": [("a", "b", "the same patient (PatientID)")], "other": []}
+    assert shared([folders["text"], folders["shorter"]]) == []
+
+
 def test_repetitions_accept_a_patient_in_several_sessions_but_not_an_image(tmp_path):
     first, second = dicom(tmp_path / "1", "P1", 1, 1), dicom(tmp_path / "2", "P1", 1, 2)
     assert shared([first, second], "aa") == []

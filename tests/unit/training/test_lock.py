@@ -95,6 +95,31 @@ def test_exclusive_lock_waits_for_a_living_owner_and_then_names_it(tmp_path, own
     assert [path.name for path in tmp_path.iterdir()] == ["state.lock"]
 
 
+def test_acquire_without_waiting_refuses_a_living_owner_at_once_and_takes_over_a_dead_one(tmp_path, owner, monkeypatch):
+    monkeypatch.setattr(lock, "MAX_WAIT_S", 0.0)
+    ours = lock.Lock(tmp_path / "state")
+    with pytest.raises(
+        InputError, match=rf"^{tmp_path}: another run writes there \(.+\); wait until it has ended, or name"
+    ):
+        ours.acquire(wait=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.lock"]
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.join()
+    ours.acquire(wait=False)
+    ours.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_acquire_without_waiting_refuses_an_owner_on_another_machine_at_its_next_heartbeat(tmp_path, owner):
+    os.kill(owner.pid, signal.SIGSTOP)
+    move_owner_to_another_machine(tmp_path / "state")
+    file = tmp_path / "state.lock"
+    moved = json.loads(file.read_text())
+    threading.Timer(0.5, lambda: file.write_text(json.dumps(moved | {"heartbeats": 7}))).start()
+    with pytest.raises(InputError, match=r"another run writes there \(node7\)"):
+        lock.Lock(tmp_path / "state").acquire(wait=False)
+
+
 def test_a_job_that_hung_ends_itself_when_its_lock_was_broken(tmp_path, owner):
     os.kill(owner.pid, signal.SIGSTOP)
     move_owner_to_another_machine(tmp_path / "state")

@@ -5,6 +5,7 @@ import io
 import pkgutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lumbarseg
-from factories.workflow import ROOT
+from factories.workflow import ROOT, write_cohort
+from lumbarseg.errors import InputError
 from lumbarseg.temporary_files import PART, owned_name
 from lumbarseg.workflow import joblog
 from lumbarseg.workflow.cli import segment
@@ -247,6 +249,47 @@ def test_segment_never_replaces_a_log_or_the_sidecar_of_an_image(bundle, tmp_pat
     assert (out / "session.json").read_text() == "session.json"
 
 
+def test_segment_refuses_a_folder_that_another_run_writes_to(bundle, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    statuses = []
+
+    def run_again(bundle, sources, made, device, terminal):
+        if not statuses:
+            statuses.append(None)
+            statuses.append(main(["segment", "best.zip", "other.mha", "t1.mha", str(out)]))
+        return []
+
+    monkeypatch.setattr(segment, "_segment", run_again)
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+    assert statuses == [None, 1]
+    error = capsys.readouterr().err
+    assert f"{out}: another run writes there (" in error
+    assert texts(out) == {"segment.log": ""}
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+
+
+def test_segment_begins_where_a_killed_run_was(bundle, tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom lumbarseg.workflow.cli.results import results_job\n"
+        "with results_job('segment', Path(sys.argv[1]), ['labels.nii.gz'], [], False) as made:\n"
+        "    (made / 'labels.nii.gz').write_text('half')\n    Path(sys.argv[2]).touch()\n    time.sleep(60)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, out, tmp_path / "begun"], env={"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    )
+    while not (tmp_path / "begun").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    assert (out / ".lumbarseg.lock").exists()
+    bundle.results = ("labels.nii.gz",)
+    assert main(["segment", "best.zip", "t2.mha", "t1.mha", str(out)]) == 0
+    assert (out / "labels.nii.gz").read_text() == "new"
+    assert not (out / ".lumbarseg.lock").exists()
+
+
 def test_segment_leaves_nothing_of_a_session_that_fails(bundle, tmp_path, monkeypatch):
     out = tmp_path / "out"
 
@@ -312,3 +355,18 @@ def test_results_job_removes_what_a_killed_command_left_and_keeps_what_another_o
     with results_job("segment", tmp_path, ["labels.nii.gz"], [], overwrite=False) as made:
         (made / "labels.nii.gz").write_text("new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [running, "labels.nii.gz", "segment.log"]
+
+
+def test_segment_refuses_to_replace_the_results_of_another_image(tmp_path):
+    write_cohort(tmp_path / "cohort", 2)
+    first, second = ({"T2w": tmp_path / f"cohort/{number}_T2w.nii.gz"} for number in (0, 1))
+    made, scratch = tmp_path / "out/made", tmp_path / "scratch"
+    for folder in (made, scratch):
+        folder.mkdir(parents=True)
+    segment._prepare(SimpleNamespace(), first, made, scratch, None)
+    (made / "t2w.nii.gz").replace(tmp_path / "out/t2w.nii.gz")
+    segment._prepare(SimpleNamespace(), first, made, scratch, None)
+    with pytest.raises(
+        InputError, match=r"out/t2w\.nii\.gz: not of the T2w image that is read, so the results in .*out may be"
+    ):
+        segment._prepare(SimpleNamespace(), second, made, scratch, None)

@@ -11,6 +11,7 @@ from factories.workflow import plan_of
 from lumbarseg.deployment import starter
 from lumbarseg.deployment.bundle import network_entry, write_bundle
 from lumbarseg.errors import InputError
+from lumbarseg.workflow.plan import apply_bundle
 
 
 def wildcards(**values):
@@ -275,6 +276,16 @@ def test_plan_notice_counts_sessions_without_a_mask(folder):
     )
 
 
+def test_plan_rows_read_counts_the_rows_of_sheet_and_split(folder):
+    plan = plan_of()
+    assert plan.rows_read == ["sessions.tsv: 6 rows read, the sessions of 6 patients"]
+    lines = ["participant_id\tfold\tsubset", *(f"{a.participant_id}\t{a.fold}\t{a.subset}" for a in plan.assignments)]
+    (folder / "folds.tsv").write_text("\n".join(lines) + "\n")
+    assert plan_of(split={"file": "folds.tsv"}).rows_read[1:] == ["folds.tsv: 18 rows read"]
+    edit_sheet(folder, "p1\t01", "p0\t02")
+    assert plan_of().rows_read == ["sessions.tsv: 6 rows read, the sessions of 5 patients"]
+
+
 def test_plan_measures_sessions_with_mask_and_draft_by_their_place_among_the_drawn(folder):
     edit_sheet(folder, "1_mask.nii.gz", "")
     for patient in ("p1", "p2", "p4"):
@@ -305,3 +316,20 @@ def test_plan_takes_the_starter_of_the_channels_if_no_bundle_is_named(folder, mo
         plan_of(classes=CLASSES).draft_bundle(None)
     small_bundle(folder, NETWORK, name="starter_T2w.zip", channels=("T2w",))
     assert plan_of(classes=CLASSES).draft_bundle(None) == str(folder / "starter_T2w.zip")
+
+
+def test_apply_bundle_leaves_what_is_no_bundle_to_the_check_of_the_config(folder):
+    for config in (
+        {"bundle": 3},
+        {"bundle": "starter", "channels": 3},
+        {"bundle": "starter", "channels": [[1]]},
+        {"bundle": "starter"},
+    ):
+        given = dict(config)
+        apply_bundle(config)
+        assert config == given
+
+
+def test_apply_bundle_refuses_a_path_that_cannot_be(folder):
+    with pytest.raises(InputError, match=r"^x+: cannot be read \(File name too long\); fix `bundle`$"):
+        apply_bundle({"bundle": "x" * 300})

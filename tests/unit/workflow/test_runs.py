@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from factories.workflow import ROOT
-from lumbarseg.workflow.runs import RunRecorder, runs_of
+from lumbarseg.workflow.runs import RunRecorder, runs_of, shorten_input_error
 
 SNAKEFILE = """
 import sys
@@ -136,3 +136,32 @@ def test_events_leave_out_a_line_that_is_being_written(recorder, tmp_path):
     with run.file.open("a") as file:
         file.write('{"event": "job_fin')
     assert [event["event"] for event in run.events()] == ["slurm_run"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            'InputFunctionException in rule split in file "/a/rules/split.smk", line 7:\nError:\n  InputError: a.tsv: lost; find it\n'
+            'Wildcards:\n  fold=1\n\nTraceback:\n  File "/a/plan.py", line 3, in file',
+            "a.tsv: lost; find it",
+        ),
+        (
+            'WorkflowError in file "/a/rules/common.smk", line 45:\na.yaml: wrong; correct it\n  File "/a/rules/common.smk", line 48, in '
+            "<module>",
+            "a.yaml: wrong; correct it",
+        ),
+        (
+            'InputFunctionException in rule x:\nError:\n  KeyError: 1\nWildcards:\n\nTraceback:\n  File "/a/plan.py"',
+            None,
+        ),
+        (
+            'KeyError in file "/a/rules/common.smk", line 45:\n1\n  File "/a/rules/common.smk", line 48, in <module>',
+            None,
+        ),
+    ],
+)
+def test_shorten_input_error_leaves_the_sentence_and_keeps_other_tracebacks(text, shown):
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, text, None, None)
+    assert shorten_input_error(record)
+    assert record.getMessage() == (shown or text)

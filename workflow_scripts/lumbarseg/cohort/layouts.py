@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lumbarseg.atomic_io import atomic_write
+from lumbarseg.cohort.demographics import read_demographic
 from lumbarseg.cohort.sheet import DEMOGRAPHICS
 from lumbarseg.cohort.table import encoding_warning, read_table, whole_number_as_text
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import ITK_ENDINGS, NIFTI_ENDINGS
+from lumbarseg.spreadsheets import harmless_text
 from lumbarseg.user_files import files_below, is_system_folder, printable
 
 _PATHS = ("t2w", "t1w", "mask")
@@ -39,6 +41,7 @@ _OF_MASKS = ("atlas", "den", "desc", "label", "mode", "res", "seg", "space")
 _SAME_STEM, _SAME_ENTITIES, _OTHER_IMAGE = range(3)
 
 _SHOWN = 20  # files that a warning lists; the log has all
+_SHOWN_CHARACTERS = 40  # of a cell in a warning
 
 
 @dataclass
@@ -84,7 +87,7 @@ def write_sheet(path: str | Path, layout: str, folder: str | Path, masks: str | 
     with atomic_write(sheet) as temporary, temporary.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found.rows)
+        writer.writerows({name: harmless_text(cell) for name, cell in row.items()} for row in found.rows)
     _report_passed_over(folder.resolve(), found.passed_over)
     return len(found.rows)
 
@@ -148,6 +151,7 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
             found.passed_over.append(path)
         elif not stem and path.parent.name.endswith(("_T2w", "_T1w")):  # a folder of DICOM files
             found.passed_over.append(path.parent)
+    unlike: list[str] = []
     # Files without a session are not joined with those of session 01: they are the patient's session 01 if no T2w is.
     for (participant, named), images in sorted(
         sessions.items(), key=lambda item: (item[0][0], item[0][1] or _ONLY_SESSION)
@@ -158,7 +162,11 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
             continue
         row = {"participant_id": participant, "session_id": session, **demographics.get(participant, {})}
         for column, paths in ((column, images[column]) for column in _PATHS if column in images):
-            likely = _likely_masks(paths, row["t2w"]) if column == "mask" else paths
+            likely = paths
+            if column == "mask":
+                likely = _likely_masks(paths, row["t2w"])
+            elif column == "t1w":
+                likely = _same_acquisition(paths, row["t2w"])
             sagittal = [path for path in likely if "sag" in path.name.lower()] or likely
             if len(sagittal) > 1:
                 logger.warning(
@@ -170,11 +178,31 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
                     "sub-%s ses-%s: the name of the mask %s is that of another image than %s, please check",
                     participant, session, sagittal[0].name, Path(row["t2w"]).name,
                 )  # fmt: skip
+            acquisitions = {_acquisition(sagittal[0]), _acquisition(Path(row.get("t2w", "")))} - {""}
+            if column == "t1w" and len(acquisitions) > 1:
+                unlike.append(f"sub-{participant} ses-{session} ({sagittal[0].name})")
             row[column] = str(sagittal[0])
             found.passed_over += [path for path in paths if path != sagittal[0]]
         found.rows.append(row)
     found.passed_over = sorted(set(found.passed_over))
+    if unlike:
+        more = f" and {len(unlike) - _SHOWN} more" if len(unlike) > _SHOWN else ""
+        logger.warning(
+            "%d sessions have T1w and T2w whose names differ in `acq`, please check: %s%s",
+            len(unlike), ", ".join(unlike[:_SHOWN]), more,
+        )  # fmt: skip
     return found
+
+
+def _acquisition(image: Path) -> str:
+    """Return the entity `acq` of a name, in small letters; empty if there is none."""
+    named = re.search(r"_acq-([A-Za-z0-9]+)", image.name)
+    return named[1].lower() if named else ""
+
+
+def _same_acquisition(images: list[Path], t2w: str) -> list[Path]:
+    """Return the images with the `acq` of the T2w; all if none has it."""
+    return [image for image in images if _acquisition(image) == _acquisition(Path(t2w))] or images
 
 
 def _may_be_image(path: Path) -> bool:
@@ -205,7 +233,7 @@ def _participants(folder: Path) -> dict[str, Row]:
         return {}
     if warning := encoding_warning(table):
         logger.warning("%s", warning)
-    demographics = {}
+    demographics: dict[str, Row] = {}
     for line, row in read_table(table, ["participant_id"]):
         participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
         if not re.fullmatch("[A-Za-z0-9]+", participant):
@@ -214,7 +242,15 @@ def _participants(folder: Path) -> dict[str, Row]:
                 "in the sheet",
                 table, line, row["participant_id"],
             )  # fmt: skip
-        demographics[participant] = {name: row[name] for name in DEMOGRAPHICS if row.get(name, "n/a") != "n/a"}
+        demographics[participant] = {}
+        for name in DEMOGRAPHICS:
+            try:
+                demographics[participant][name] = read_demographic(name, row.get(name, ""))
+            except ValueError as error:
+                logger.warning(
+                    "%s, line %d: %s “%s” is not %s; it is not in the sheet",
+                    table, line, name, printable(row[name][:_SHOWN_CHARACTERS]), error,
+                )  # fmt: skip
     return demographics
 
 

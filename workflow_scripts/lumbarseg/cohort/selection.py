@@ -173,11 +173,20 @@ def excludes(criteria: Selection) -> bool:
 
 
 def left_out(path: str | os.PathLike[str]) -> set[tuple[str, str]]:
-    """Read the participant_id and session_id of the excluded sessions; none if the file does not exist yet."""
+    """Read the participant_id and session_id of the excluded sessions; none if the file does not exist yet.
+
+    Raises:
+        InputError: the file was damaged since it was written.
+    """
     if not Path(path).is_file():
         return set()
-    with Path(path).open(encoding="utf-8", newline="") as lines:
-        return _excluded(csv.DictReader(lines))
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as lines:
+            return _excluded(csv.DictReader(lines))
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: damaged since it was written; remove it, then run `snakemake select` again"
+        ) from error
 
 
 def _excluded(rows: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:

@@ -116,7 +116,7 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
             likely = [one for one in patients if one.lstrip("0") == row.participant_id.lstrip("0")]
             shortened = f", or write {likely[0]} (spreadsheets drop leading zeros)" if likely else ""
             raise InputError(
-                f"{place}: patient {row.participant_id} has no mask in the sheet of sessions; remove the row{shortened}"
+                f"{place}: patient {row.participant_id[:_SHOWN]} has no mask in the sheet of sessions; remove the row{shortened}"
             )
         if key in subsets:
             raise InputError(
@@ -174,6 +174,8 @@ def _assignments(file: Path) -> Iterable[tuple[str, Assignment]]:
             raise InputError(f"{place}: fold “{shown}” is not a whole number below a billion; write 1, 2, 3 …")
         subset = row["subset"].lower()
         if subset not in SUBSETS:
-            raise InputError(f"{place}: subset “{row['subset']}” is not one of {', '.join(SUBSETS)}; rename it")
+            raise InputError(
+                f"{place}: subset “{row['subset'][:_SHOWN]}” is not one of {', '.join(SUBSETS)}; rename it"
+            )
         participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
         yield place, Assignment(participant, int(fold), subset)

@@ -3,8 +3,6 @@
 This module is read each time Snakemake parses the workflow, so it imports nothing heavy.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Sequence
@@ -16,13 +14,15 @@ from lumbarseg.user_files import WINDOWS, read_text
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 
 _SHOWN = 40  # characters of a cell in a message
+_LONGEST = 10_000  # characters of a cell; paths have at most 4096
 
 
 def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
     """Read a tab-separated table with one header row.
 
     What spreadsheets add is accepted: UTF-16, Windows-1252, a byte order mark, line ends of Windows and of old Macs, capital
-    letters in column names, blanks around cells, quotes around cells, and empty rows, also above the header.
+    letters in column names, blanks around cells, quotes around cells, and empty rows, also above the header. A line of the file
+    is a row and a tab ends a cell, whatever quotes there are, so that a quote can take nothing away.
 
     Args:
         path: the file; it must exist.
@@ -33,26 +33,13 @@ def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> li
         missing cell is an empty text.
 
     Raises:
-        InputError: the file is not text, is not separated by tabs, lacks a required column or has one twice, has a cell with
-            a line break, a tab or an open quote, or a row has more cells than the header has columns.
+        InputError: the file is not text, is not separated by tabs, lacks a required column or has one twice, has a cell with an
+            open quote or of more than `_LONGEST` characters, or a cell outside the named columns.
     """
     text, _ = read_text(path)
-    # With a final line end, a quote that is open at the end of the file has a line break in its cell.
-    reader = csv.reader(io.StringIO(text if text.endswith("\n") else f"{text}\n"), delimiter="\t")
-    lines: list[tuple[int, list[str]]] = []
-    first = 1
-    try:
-        for cells in reader:
-            lines.append((first, cells))
-            first = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {first}: {error}; close an open quote, or save it again as tab-separated text"
-        ) from error
-    filled = [(number, cells) for number, cells in lines if any(map(_bare, cells))]
-    for number, cells in filled[:1]:
-        _require_closed_cells(path, number, cells)
-    columns = [_bare(cell).lower() for cell in filled[0][1]] if filled else []
+    lines = [(number, _cells(path, number, line)) for number, line in enumerate(text.split("\n"), start=1)]
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    columns = [cell.lower() for cell in filled[0][1]] if filled else []
     missing = [column for column in required if column not in columns]
     if missing:
         separator = next((mark for mark in ";," if len(columns) == 1 and mark in columns[0]), None)
@@ -67,30 +54,46 @@ def read_table(path: str | os.PathLike[str], required: Sequence[str] = ()) -> li
     width = max((at for at, column in enumerate(columns, start=1) if column), default=0)
     rows = []
     for number, cells in filled[1:]:
-        _require_closed_cells(path, number, cells)
-        surplus = next((_bare(cell) for cell in cells[width:] if _bare(cell)), "")
-        if surplus:
-            raise InputError(
-                f"{path}, line {number}: cell “{surplus[:_SHOWN]}” is beyond the {width} columns of the header; remove the "
-                "surplus tab before it, or name its column"
-            )
-        row = dict.fromkeys(columns, "") | {
-            column: _bare(cell) for column, cell in zip(columns, cells, strict=False) if column
-        }
-        if any(row.values()):
-            rows.append((number, row))
+        for at, cell in enumerate(cells):
+            if cell and at >= width:
+                raise InputError(
+                    f"{path}, line {number}: cell “{cell[:_SHOWN]}” is beyond the {width} columns of the header; remove the "
+                    "surplus tab before it, or name its column"
+                )
+            if cell and not columns[at]:
+                raise InputError(
+                    f"{path}, line {number}: cell “{cell[:_SHOWN]}” is in column {at + 1}, which has no name; name the column in "
+                    "the header, or empty the cell"
+                )
+        named = {column: cell for column, cell in zip(columns, cells, strict=False) if column}
+        rows.append((number, dict.fromkeys(filter(None, columns), "") | named))
     return rows
 
 
-def _require_closed_cells(path: str | os.PathLike[str], line: int, cells: list[str]) -> None:
-    """Require cells without line breaks and tabs, which come from quotes that are not closed in their cell.
+def _cells(path: str | os.PathLike[str], number: int, line: str) -> list[str]:
+    """Return the cells of a line without blanks around them, and without the quotes of a spreadsheet.
 
     Raises:
-        InputError: names the line in which the row begins.
+        InputError: a cell begins with a quote that it does not close, or is too long.
     """
-    for mark, name in (("\n", "line break"), ("\t", "tab")):
-        if any(mark in cell for cell in cells):
-            raise InputError(f"{path}, line {line}: a cell contains a {name} or an open quote; fix the cell")
+    cells = line.split("\t")
+    for at, cell in enumerate(cells):
+        cells[at] = bare = _bare(cell)
+        if len(bare) > _LONGEST:
+            raise InputError(
+                f"{path}, line {number}: a cell has more than {_LONGEST} characters; check that the file is tab-separated text"
+            )
+        if not bare.startswith('"'):
+            continue
+        quoted = re.fullmatch(r'"((?:[^"]|"")*)"', bare)
+        if not quoted:
+            rest = "".join(cells[at:])
+            cause = "tab" if rest.count('"') % 2 == 0 else "line break"
+            raise InputError(
+                f"{path}, line {number}: a cell contains a {cause} or an open quote (“{bare[:_SHOWN]}”); fix the cell"
+            )
+        cells[at] = _bare(quoted[1].replace('""', '"'))
+    return cells
 
 
 def _bare(cell: str) -> str:

@@ -28,6 +28,13 @@ def _ordered(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
+def _possible_path(path: str) -> str:
+    encoded = path.encode("utf-8", "surrogatepass")
+    if len(encoded) > 4000 or any(len(name) > 255 for name in encoded.split(b"/")):
+        raise PydanticCustomError("path", "is longer than paths can be")
+    return path
+
+
 def _name_matching(pattern: str, meaning: str) -> Any:
     """Constrain the names under a section whose keys the user chooses."""
 
@@ -62,7 +69,26 @@ TableName = Annotated[
     _name_matching("table_[A-Za-z0-9]+", "like table_A9"),
     Field(json_schema_extra={"pattern": "^table_[A-Za-z0-9]+$"}),
 ]
+# Formulas of spreadsheets, and what LaTeX, mathtext, label descriptions and tables read as more than text, are not in class names.
+_NO_WORDS = r"\x00-\x1f!-%*-,/:-@\[-^`{-\xa0\u2000-\u206f\u3000\ufeff\uff00-\uff0f\uff1a-\uff20"
+ClassName = Annotated[
+    str,
+    text_matching(
+        rf"^[^{_NO_WORDS} &'()._-]([^{_NO_WORDS}]{{0,62}}[^{_NO_WORDS} ])?$",
+        "text of at most 64 letters, digits, blanks and - _ . ( ) & ' that begins with a letter or digit",
+    ),
+]
+FilePath = Annotated[
+    str,
+    text_matching(r"^[^\x00-\x1f\x7f]*$", "a path without control characters, of names of at most 255 bytes"),
+    AfterValidator(_possible_path),
+]
+ExperimentName = Annotated[
+    str, text_matching(r"^[A-Za-z0-9]+(\+[A-Za-z]+){0,2}$", "an experiment such as UMD+TH or networks+MAP")
+]
+Id = Annotated[str, text_matching("^[A-Za-z0-9]+$", "text of letters and digits")]
 PositiveInt = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 OptionalRange = OrderedPair[float] | None
 Rates = Annotated[SetOf[PositiveFloat], Field(min_length=1)]

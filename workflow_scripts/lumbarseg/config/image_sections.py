@@ -6,12 +6,15 @@ from pydantic import Field
 
 from lumbarseg.config.fields import (
     Action,
+    ClassName,
+    FilePath,
     ListOf,
     OptionalRange,
     OrderedPair,
     PositiveFloat,
     PositiveInt,
     Section,
+    Seed,
     text_matching,
 )
 
@@ -22,8 +25,8 @@ class Layout(Section):
     kind: Literal["mids", "spider", "dicom"] = Field(
         description="mids (or BIDS), spider, or dicom (one folder per patient); see docs/layouts/"
     )
-    folder: str = Field(description="folder of the images")
-    masks: str | None = Field(default=None, description="folder of the masks, if they are not with the images")
+    folder: FilePath = Field(description="folder of the images")
+    masks: FilePath | None = Field(default=None, description="folder of the masks, if they are not with the images")
 
 
 class Phantom(Section):
@@ -38,21 +41,22 @@ class Phantom(Section):
     slices: OrderedPair[Annotated[int, Field(ge=3, le=40)]] = Field(
         default=(8, 14), description="least and greatest number of slices per session"
     )
-    seed: int = Field(default=1, description="seed of anatomy and acquisition")
+    seed: Seed = Field(default=1, description="seed of anatomy and acquisition")
+
+
+MaskValue = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class LabelClass(Section):
     """A row of the label table."""
 
     id: int = Field(ge=0, description="value of the class in every mask that the workflow writes")
-    name: Annotated[str, text_matching(r"^[^,+/\t]+$", "text without comma, plus, slash or tab")] = Field(
-        description="name in tables and figures"
-    )
+    name: ClassName = Field(description="name in tables and figures, other than those of the other classes")
     colour: Annotated[str, text_matching("^#[0-9a-fA-F]{6}$", 'a colour such as "#e8c97d" (in quotes)')] = Field(
         description="`#rrggbb`"
     )
-    values: Annotated[ListOf[int], Field(min_length=1)] | None = Field(
-        default=None, description="values of your masks that mean this class; null for the id alone"
+    values: Annotated[ListOf[MaskValue], Field(min_length=1)] | None = Field(
+        default=None, description="values of your masks that mean this class and no other; null for the id alone"
     )
 
 
@@ -117,7 +121,9 @@ class Patches(Section):
     patch_size: int = Field(
         default=256, ge=32, multiple_of=32, description="rows and columns of a patch (pixels), a multiple of 32 (D)"
     )
-    stride: PositiveInt = Field(default=192, description="greatest step between patches (pixels; S)")
+    stride: PositiveInt = Field(
+        default=192, description="greatest step between patches (pixels; S), at most `patch_size`"
+    )
 
 
 class T2wRanges(Section):
@@ -209,7 +215,7 @@ class Selection(Section):
 class Split(Section):
     """Test patients and folds."""
 
-    folds: int = Field(default=3, ge=2, description="number of folds")
+    folds: int = Field(default=3, ge=2, le=1000, description="number of folds")
     test_patients: Literal["auto"] | PositiveInt = Field(
         default="auto",
         description="number of patients kept for the test; auto is 33 for the paper's 181, otherwise a fifth",
@@ -217,5 +223,7 @@ class Split(Section):
     stratify: Literal["site", "sex"] | None = Field(
         default=None, description="column of the sheet whose values are spread evenly over the folds"
     )
-    file: str | None = Field(default=None, description="an existing split (`folds.tsv`) to use instead of a new one")
+    file: FilePath | None = Field(
+        default=None, description="an existing split (`folds.tsv`) to use instead of a new one"
+    )
     seed: int = Field(default=1, description="seed of the split")

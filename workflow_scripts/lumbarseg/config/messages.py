@@ -246,7 +246,7 @@ def _schema_at(path: Sequence[str]) -> dict[str, Any]:
 
 
 def _bounds(entry: Mapping[str, Any]) -> str:
-    return " and ".join(f"{word} {entry[key]:g}" for key, word in _BOUNDS if key in entry)
+    return " and ".join(f"{word} {entry[key]:.12g}" for key, word in _BOUNDS if key in entry)
 
 
 def _either(words: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ from pydantic import Field
 from lumbarseg.config.fields import (
     Activation,
     Combiner,
+    FilePath,
+    Id,
     ListOf,
     Optimiser,
     OrderedPair,
@@ -14,6 +16,7 @@ from lumbarseg.config.fields import (
     PositiveInt,
     Rates,
     Section,
+    Seed,
     SetOf,
     text_matching,
 )
@@ -120,7 +123,7 @@ class Training(Section):
         default=False,
         description="write TensorBoard's event files to `results/<study>/tensorboard/`; a change retrains nothing",
     )
-    seed: int = Field(default=1, ge=0, description="seed of weights, order and augmentation")
+    seed: Seed = Field(default=1, description="seed of weights, order and augmentation")
     augmentation: Augmentation = Field(
         default_factory=Augmentation, description="random changes of the training patches (Section 5.1)"
     )
@@ -150,13 +153,13 @@ class Starter(Section):
         default=6, description="epochs of the network of T2w and T1w, which starts from the T2w network"
     )
     learning_rate: PositiveFloat = Field(default=0.001, description="greatest rate of Adam; it falls as a cosine")
-    seed: int = Field(default=1, ge=0, description="seed of phantoms, samples and weights")
+    seed: Seed = Field(default=1, description="seed of phantoms, samples and weights")
 
 
 class Draft(Section):
     """Drafts of masks, to be corrected by hand."""
 
-    bundle: str | None = Field(
+    bundle: FilePath | None = Field(
         default=None,
         description="bundle that drafts are made with, such as your own study's; null for the starter networks that come with the "
         "workflow",
@@ -236,7 +239,7 @@ class Comparison(Section):
         ge=100,
         description="cohorts drawn from the test patients for intervals of differences and the stability of ranks",
     )
-    seed: int = Field(default=1, ge=0, description="seed of the drawing")
+    seed: Seed = Field(default=1, description="seed of the drawing")
     surface_distances_for: ListOf[str] | None = Field(
         default=None,
         description="experiments with surface distances and confusion matrices (a minute per experiment at the paper's size); null "
@@ -247,8 +250,8 @@ class Comparison(Section):
 class CaseSlice(Section):
     """A test slice that figure 7 shows by name."""
 
-    participant_id: str = Field(description="as in the sheet, without sub-")
-    session_id: str = Field(description="as in the sheet, without ses-")
+    participant_id: Id = Field(description="as in the sheet, without sub-")
+    session_id: Id = Field(description="as in the sheet, without ses-")
     slice: int = Field(ge=0, description="0 for the slice farthest to the patient's right")
 
 

@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from lumbarseg.config.fields import (
     AS_LIST,
+    ExperimentName,
+    FilePath,
     Labelling,
     ListOf,
     Name,
@@ -72,10 +74,10 @@ class StudyConfig(Section):
     """The config of a study."""
 
     config_version: Literal[1] = Field(default=1, description="version of the config's layout")
-    study: Annotated[str, text_matching("^[A-Za-z0-9_-]+$", "text of letters, digits, _ and -")] = Field(
-        description="name of the study; its results go to `results/<study>/`"
+    study: Annotated[str, text_matching("^[A-Za-z0-9_-]{1,100}$", "text of at most 100 letters, digits, _ and -")] = (
+        Field(description="name of the study; its results go to `results/<study>/`")
     )
-    sessions: str = Field(
+    sessions: FilePath = Field(
         default="sessions.tsv", description="sheet of sessions (tab-separated); not used with `phantom`"
     )
     # Not strict: `--config metrics_only=true` reaches us as text.
@@ -96,7 +98,7 @@ class StudyConfig(Section):
         default="best",
         description="experiment that `snakemake bundle` packs into one file, such as UMD+TH; best is the best model by validation",
     )
-    bundle: str | None = Field(
+    bundle: FilePath | None = Field(
         default=None,
         description="bundle with which `snakemake segment` segments the sessions of `sessions`, or starter for the one that comes with "
         "the workflow; its channels, classes and preprocessing replace those of this config",
@@ -110,7 +112,7 @@ class StudyConfig(Section):
         default=("T2w", "T1w"),
         description="contrasts of the networks' input; T2w comes first, is the fixed image and carries the masks",
     )
-    background: int = Field(default=0, description="id of the background class")
+    background: int = Field(default=0, description="id of the background class, one of `classes`")
     classes: ListOf[LabelClass] = Field(min_length=2, max_length=255, description="label table, ids 0, 1, 2 … in order")
     partial_labels: Annotated[SetOf[str], Field(min_length=1)] | None = Field(
         default=None,
@@ -121,7 +123,7 @@ class StudyConfig(Section):
         default=(),
         description="classes that `segment` and `draft` leave out, such as those that fail; their pixels become background",
     )
-    label_descriptions: str | None = Field(
+    label_descriptions: FilePath | None = Field(
         default=None,
         description="ITK-SNAP's label descriptions of your masks: a label means the class of its name, and `values` of `classes` are "
         "ignored",
@@ -162,7 +164,7 @@ class StudyConfig(Section):
         default=("MAP", "TH"), min_length=1, description="how scores become labels (Section 4.3)"
     )
     comparison: Comparison = Field(description="the statistical comparison (Section 6)")
-    tables: dict[TableName, ListOf[str] | None] = Field(
+    tables: dict[TableName, ListOf[ExperimentName] | None] = Field(
         default_factory=dict,
         description="columns of the tables: experiments, or networks+MAP for all networks, ensembles+NAD+TH for all ensembles; null "
         "leaves a table out",

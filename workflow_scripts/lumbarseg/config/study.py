@@ -4,6 +4,8 @@ This module is read each time Snakemake parses the workflow, so it imports nothi
 """
 
 import itertools
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,13 +97,15 @@ class Study:
             files: the config files, in the order they were laid over each other, to name the one that is wrong.
 
         Raises:
-            InputError: an unknown key, a value out of range, or a name that is not defined.
+            InputError: an unknown key, a value out of range or that contradicts another one, or a name that is not defined.
         """
         self._given, self._files = config, files
         try:
             self.config = StudyConfig.model_validate(dict(config))
         except ValidationError as error:
             raise InputError(explain(error, self._file)) from None
+        self._check_classes()
+        self._check_patches()
         self._check_names()
 
     def as_dict(self) -> dict[str, Any]:
@@ -262,6 +266,41 @@ class Study:
         order = ["config", *map(str, self._files), "--config"]
         return max(map(self._file, paths), key=order.index)
 
+    def _check_classes(self) -> None:
+        classes, ids = self.config.classes, [one.id for one in self.config.classes]
+        if ids != list(range(len(ids))):
+            raise InputError(
+                f"{self._file(['classes'])}: the ids of `classes` are {_some(ids)}, not 0, 1, 2 … in order; renumber the classes"
+            )
+        if self.config.background not in ids:
+            raise InputError(
+                f"{self._file(['background'])}: `background` is {self.config.background}, the id of no class; set it to one of "
+                f"{_some(ids)}"
+            )
+        # Names that print alike are one name.
+        names = Counter(_plain_name(one.name) for one in classes)
+        values = Counter(value for one in classes for value in ([one.id] if one.values is None else one.values))
+        for one in classes:
+            if names[_plain_name(one.name)] > 1:
+                raise InputError(
+                    f"{self._file(['classes'])}: `classes` has the name {one.name} twice; give each class its own name"
+                )
+        for value, number in values.items():
+            if number > 1:
+                raise InputError(
+                    f"{self._file(['classes'])}: the mask value {value} occurs twice under `classes`; give each value to one class "
+                    "(a class without `values` has its id)"
+                )
+
+    def _check_patches(self) -> None:
+        patches = self.config.patches
+        if patches.stride > patches.patch_size:
+            where = self._last_file(["patches", "stride"], ["patches", "patch_size"])
+            raise InputError(
+                f"{where}: `patches.stride` is {patches.stride}, more than `patches.patch_size` ({patches.patch_size}), so pixels "
+                f"between patches would be left out; set it to at most {patches.patch_size}"
+            )
+
     def _check_names(self) -> None:
         config = self.config
         define = "define it under `topologies`"
@@ -343,6 +382,14 @@ _DEFINING = ("channels", "classes", "background", "partial_labels", "registratio
              "combine", "stacking", "labellings", "comparison")  # fmt: skip
 _USED = ("topologies.", "ensembles.")
 _ABSENT = "—"
+
+
+def _some(ids: Sequence[int]) -> str:
+    return ", ".join(map(str, ids[:13])) + (", …" if len(ids) > 13 else "")
+
+
+def _plain_name(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _value(content: Any, path: Sequence[str]) -> tuple[bool, Any]:

@@ -28,6 +28,7 @@ from lumbarseg.deployment.manifest_model import (
 )
 from lumbarseg.errors import InputError
 from lumbarseg.stored_archive import StoredArchive, opened_archive
+from lumbarseg.user_files import printable
 
 FORMAT = 2
 """Version of the format; bundles of other versions are rejected."""
@@ -52,7 +53,13 @@ class Bundle:
                 manifest that says what it may not.
         """
         self.path = Path(path)
-        if not self.path.is_file():
+        try:
+            found = self.path.is_file()
+        except (OSError, ValueError) as error:  # a name too long, or with a null character
+            raise InputError(
+                f"{printable(str(path))[:200]}: the name of the bundle cannot be read ({error}); fix it"
+            ) from error
+        if not found:
             raise InputError(f"{path}: bundle not found; make one with `snakemake bundle`, or fix the path")
         with self._opened() as archive:
             names = archive.names

@@ -16,6 +16,7 @@ from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 from lumbarseg.labels import LabelTable
 from lumbarseg.reporting.figures.style import RESOLUTION
+from lumbarseg.spreadsheets import harmless_table
 
 logger = logging.getLogger("lumbarseg")
 
@@ -61,7 +62,7 @@ def write_results(
     measures = measure(labels, t2w, spacing, table)
     shown = measures.assign(**identity)[[*identity, *measures.columns]]
     with atomic_write(measures_path) as temporary:
-        shown.to_csv(temporary, index=False, float_format="%.6g")
+        harmless_table(shown).to_csv(temporary, index=False, float_format="%.6g")
     page = session_page(
         t2w=t2w,
         labels=labels,

@@ -103,7 +103,7 @@ def identify(sources: Iterable[str | Path], voxels: Iterable[str] = ()) -> Ident
                 for header in mr_headers(source, _FIELDS):
                     found = {name: str(header.get(name, "") or "").strip() for name in _FIELDS}
                     if not _is_placeholder(found["PatientID"]):
-                        known["patients"].add(_hashed(found["PatientID"].casefold()))
+                        known["patients"].add(_hashed(_comparable(found["PatientID"])))
                     for kind, name in (("studies", "StudyInstanceUID"), ("images", "SOPInstanceUID")):
                         known[kind] |= {_hashed(found[name])} if found[name] else set()
                     sex = found["PatientSex"].upper()
@@ -139,6 +139,11 @@ def _birth(text: str) -> tuple[str, str]:
 
 def _hashed(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), key=_KEY).hexdigest()
+
+
+def _comparable(patient: str) -> str:
+    """Return a PatientID as it is compared: capital letters and the leading zeros of a number, which systems drop, do not count."""
+    return patient.lstrip("0") if patient.isdigit() else patient.casefold()
 
 
 def _is_placeholder(patient: str) -> bool:

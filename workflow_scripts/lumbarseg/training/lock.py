@@ -47,11 +47,14 @@ class Lock:
         self._record = identity() | {"token": uuid.uuid4().hex}
         self._released = threading.Event()
 
-    def acquire(self) -> None:
+    def acquire(self, *, wait: bool = True) -> None:
         """Wait until the lock is free, then own it.
 
+        Args:
+            wait: also for an owner that is alive; otherwise only until it is known whether it is.
+
         Raises:
-            InputError: its owner was alive for `MAX_WAIT_S` seconds, or the disk is full.
+            InputError: its owner was alive for `MAX_WAIT_S` seconds, or is alive and is not waited for, or the disk is full.
         """
         waiting = self.file.with_name(f"{self.file.name}.waiting-{self._record['token']}")
         started = last_heartbeat = time.monotonic()
@@ -59,14 +62,19 @@ class Lock:
         try:
             while not self._create():
                 content = _read(self.file)
+                owner = _parse(content)
+                is_alive = bool(owner) and (has_ended(owner) is False or content != seen != "")
                 if content != seen:
                     seen, last_heartbeat = content, time.monotonic()
-                owner = _parse(content)
                 stale = time.monotonic() - last_heartbeat > STALE_AFTER_S
                 if stale or (owner and has_ended(owner)):
                     self._break(content)
                     continue
                 who = f"job {owner['job']} on {owner['node']}" if owner.get("job") else f"{owner.get('host', 'a job')}"
+                if is_alive and not wait:
+                    raise InputError(
+                        f"{self.folder.parent}: another run writes there ({who}); wait until it has ended, or name another folder"
+                    )
                 if time.monotonic() - started > MAX_WAIT_S:
                     raise InputError(
                         f"{self.file}: locked by {who}, which is alive; if it is left over from a run that was killed, "

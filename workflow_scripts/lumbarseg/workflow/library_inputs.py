@@ -16,6 +16,7 @@ INFRASTRUCTURE = (
     "lumbarseg.errors",
     "lumbarseg.atomic_io",
     "lumbarseg.process_identity",
+    "lumbarseg.spreadsheets",
     "lumbarseg.temporary_files",
     "lumbarseg.workflow.joblog",
     "lumbarseg.training.lock",

@@ -7,6 +7,7 @@ heavy. Functions that Snakemake calls with wildcards are named in the docstrings
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,18 @@ class Plan:
         files = [self.sheet, self.study.config.split.file] if self.all_sessions and not self.is_phantom else []
         return [warning for file in files if file and (warning := encoding_warning(file))]
 
+    @property
+    def rows_read(self) -> list[str]:
+        """Sentences with the number of rows of the sheet and of a split made elsewhere, so that a row that is lost is noticed."""
+        if self.is_phantom or not self.all_sessions:
+            return []
+        patients = len({session.participant_id for session in self.all_sessions})
+        split = self.study.config.split.file
+        return [
+            f"{self.sheet}: {len(self.all_sessions)} rows read, the sessions of {patients} patients",
+            *([f"{split}: {len(self.assignments)} rows read"] if split else []),
+        ]
+
     def changed_folds(self) -> list[int]:
         """Return the folds whose patients are not those of the last run."""
         return changed_folds(self.paths.folds, self.assignments)
@@ -173,9 +186,17 @@ class Plan:
         """(participant_id, session_id) of sessions with a mask that selection has left out."""
         return sorted(set(ids_of(self.with_masks)) - set(ids_of(self.labelled)))
 
+    @cached_property
+    def _patients(self) -> dict[tuple[int, str], set[str]]:
+        """Participant ids by fold and subset; jobs ask for them hundreds of times."""
+        found: dict[tuple[int, str], set[str]] = {}
+        for row in self.assignments:
+            found.setdefault((row.fold, row.subset), set()).add(row.participant_id)
+        return found
+
     def subset(self, fold: int | str, *names: str) -> list[Session]:
         """Return the sessions of a fold's subsets (train, validation, test)."""
-        patients = {row.participant_id for row in self.assignments if row.fold == int(fold) and row.subset in names}
+        patients = set().union(*(self._patients.get((int(fold), name), set()) for name in names))
         return [session for session in self.labelled if session.participant_id in patients]
 
     def tested_sessions(self) -> list[Session]:
@@ -676,9 +697,11 @@ def apply_bundle(config: dict[str, Any]) -> None:
     Raises:
         InputError: the bundle cannot be used.
     """
-    # Anything but text is refused by the check of the config.
+    # Anything but text, and other channels, are refused by the check of the config.
     if config.get("bundle") and isinstance(config["bundle"], str):
         if config["bundle"] == STARTER:
+            if config.get("channels") not in (["T2w"], ["T2w", "T1w"]):
+                return
             config["bundle"] = str(starter_bundle(config["channels"]))
         elif not _BUNDLE_FOLDER.fullmatch(Path(config["bundle"]).stem):
             raise InputError(

@@ -23,6 +23,29 @@ _MESSAGES = {
     "restarted": re.compile(r"Trying to restart job (?P<job>\S+?)\.?$"),
 }
 
+# How Snakemake words an `InputError` of an input or params function, and one that `rules/common.smk` passes on, with the lines of
+# code that led to it.
+_INPUT_ERRORS = (
+    re.compile(r"\nError:\n  InputError: (?P<sentence>.*)\nWildcards:\n"),
+    re.compile(r"\AWorkflowError in file \"[^\"\n]*common\.smk\", line \d+:\n(?P<sentence>.*)\n  File \""),
+)
+
+
+def shorten_input_error(record: logging.LogRecord) -> bool:
+    """Filter of Snakemake's logger: of an `InputError` while the workflow is planned, only its sentence is shown.
+
+    Anything else is a mistake of the workflow and keeps its traceback.
+
+    Returns:
+        True: every record is logged.
+    """
+    if record.levelno >= logging.ERROR:
+        text = record.getMessage()
+        found = next(filter(None, (pattern.search(text) for pattern in _INPUT_ERRORS)), None)
+        if found:
+            record.msg, record.args = found["sentence"], ()
+    return True
+
 
 @dataclass(frozen=True)
 class Run:

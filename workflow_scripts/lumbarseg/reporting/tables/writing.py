@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lumbarseg.atomic_io import atomic_write, read_json, write_json
+from lumbarseg.spreadsheets import harmless_table
 
 MISSING = "n/a"
 """Text of a cell whose number is missing; pandas and R read it as a missing value."""
@@ -136,7 +137,7 @@ def write_table(
     """
     printed = print_table(table, caption)
     with atomic_write(csv_path) as temporary:
-        _tidy(table).to_csv(temporary, index=False, lineterminator="\n", na_rep=table.missing)
+        harmless_table(_tidy(table)).to_csv(temporary, index=False, lineterminator="\n", na_rep=table.missing)
     for path, text in ((md_path, _markdown(printed)), (tex_path, _latex(printed))):
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

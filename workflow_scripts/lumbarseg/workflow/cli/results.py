@@ -3,11 +3,15 @@
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lumbarseg.errors import InputError
 from lumbarseg.temporary_files import PART, folder_beside_results, remove_abandoned_parts
+
+if TYPE_CHECKING:
+    from lumbarseg.training.lock import Lock
 
 
 @contextmanager
@@ -17,6 +21,7 @@ def results_job(
     """Run a block as a job (`joblog.job`) that makes results, and move them to the user's folder when all are there.
 
     Results of an earlier run that this one does not have are removed then. If the block fails, the folder has only a new log.
+    Only one run at a time writes to a folder.
 
     Args:
         name: of the log, `<name>.log`, or with a number if there is one.
@@ -29,20 +34,39 @@ def results_job(
         An empty folder for the results.
 
     Raises:
-        InputError: the folder cannot be created or written to, is or holds an input, or has results already.
+        InputError: the folder cannot be created or written to, is or holds an input, has results already, or another run
+            writes to it.
     """
     from lumbarseg.workflow.joblog import job
 
     _require_room(folder, results, inputs, overwrite)
-    remove_abandoned_parts(folder)
-    with job(_new_log(folder, name)), folder_beside_results(folder, PART) as made:
-        yield made
-        # Another run may have ended in the meantime.
+    with ExitStack() as held:
+        held.callback(_own(folder).release)
+        # Another run may have ended just before this one owned the folder.
         _require_room(folder, results, inputs, overwrite)
-        for result in results:
-            (folder / result).unlink(missing_ok=True)
-        for path in sorted(made.iterdir()):
-            path.replace(folder / path.name)
+        remove_abandoned_parts(folder)
+        log = _new_log(folder, name)
+        # A job that fails ends the process, so the folder is released within it.
+        with job(log), held.pop_all(), folder_beside_results(folder, PART) as made:
+            yield made
+            # The user may have put something there in the meantime.
+            _require_room(folder, results, inputs, overwrite)
+            for result in results:
+                (folder / result).unlink(missing_ok=True)
+            for path in sorted(made.iterdir()):
+                path.replace(folder / path.name)
+
+
+def _own(folder: Path) -> "Lock":
+    """Return the lock of a folder, which is ours until it is released or this process ends, however it ends."""
+    from lumbarseg.training.lock import Lock
+
+    lock = Lock(folder / ".lumbarseg")
+    try:
+        lock.acquire(wait=False)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return lock
 
 
 def _require_room(folder: Path, names: Sequence[str], inputs: Sequence[Path], overwrite: bool) -> None:
@@ -72,11 +96,13 @@ def _new_log(folder: Path, name: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise InputError(
-                f"{folder}: cannot write to the folder ({error.strerror}); name another one as --output"
-            ) from error
+            raise _not_writable(folder, error) from error
         return log
     raise AssertionError("numbers do not end")
+
+
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder}: cannot write to the folder ({error.strerror}); name another one as --output")
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -179,7 +179,7 @@ def _prepare(
 ) -> Mapping[str, Any]:
     """Convert and register. Images that cannot be segmented are refused here, before TensorFlow is loaded."""
     from lumbarseg.config.image_sections import Registration
-    from lumbarseg.deployment.input_checks import require_mr, require_one_patient
+    from lumbarseg.deployment.input_checks import require_mr, require_one_patient, require_same_image
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.conversion import Contrast, convert
     from lumbarseg.imaging.registration.session import register
@@ -191,6 +191,9 @@ def _prepare(
     for contrast, source in sources.items():
         convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
         require_mr(load_image(converted[contrast]), source)
+        if contrast == "T2w":
+            # `out` is a folder in the user's folder, which has the results that are to be replaced.
+            require_same_image(out.parent, load_image(converted[contrast]))
     if "T1w" not in sources:
         return {"aligned": aligned, "sidecars": sidecars}
     on_progress(description="registering T1w")
