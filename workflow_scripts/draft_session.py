@@ -21,7 +21,7 @@ with job(snakemake.log[0]) as logger:
         dict(zip(sources, map(Path, paths), strict=True)) for paths in (given.images, given.sidecars, made.images)
     )
     for contrast, path in aligned.items():
-        require_mr(load_image(path), sources[contrast])
+        require_mr(load_image(path, "convert" if contrast == "T2w" else "register"), sources[contrast])
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     for path in given.get("descriptions", []):
         labels = with_described_values(labels, read_descriptions(path), path)

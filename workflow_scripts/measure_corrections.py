@@ -17,8 +17,8 @@ with job(snakemake.log[0]) as logger:
         record = read_json(Path(folder) / "draft.json")
         tables.append(
             session_corrections(
-                read_view(mask)[0].astype("uint8"),
-                read_view(Path(folder) / "draft.nii.gz")[0].astype("uint8"),
+                read_view(mask, "convert")[0].astype("uint8"),
+                read_view(Path(folder) / "draft.nii.gz", "draft")[0].astype("uint8"),
                 labels,
                 record["classes_left_out"],
                 drawn=drawn,

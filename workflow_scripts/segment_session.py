@@ -15,7 +15,7 @@ with job(snakemake.log[0]) as logger:
     require_one_patient(sources)
     aligned, sidecars = (dict(zip(sources, map(Path, paths), strict=True)) for paths in (given.images, given.sidecars))
     for contrast, path in aligned.items():
-        require_mr(load_image(path), sources[contrast])
+        require_mr(load_image(path, "convert" if contrast == "T2w" else "register"), sources[contrast])
     training = snakemake.config["training"]
     prepare_device(training["device"], snakemake.threads, {"precision": "float32", "seed": 0, "xla": training["xla"]})
     record = segment_session(
