@@ -5,11 +5,13 @@ from pathlib import Path
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
+    from lumbarseg.atomic_io import read_json
     from lumbarseg.deployment.bundle import Bundle
     from lumbarseg.deployment.drafts import DraftFiles, write_draft
     from lumbarseg.deployment.input_checks import require_mr, require_one_patient
     from lumbarseg.deployment.segmenter import Segmenter, SessionImages
     from lumbarseg.geometry import load_image
+    from lumbarseg.imaging.series_selection import remarks_of
     from lumbarseg.itksnap import read_descriptions, with_described_values
     from lumbarseg.labels import LabelTable
     from lumbarseg.training.device import prepare_device
@@ -31,7 +33,12 @@ with job(snakemake.log[0]) as logger:
     folder = single["draft"].parent
     record, is_offered = write_draft(
         Segmenter(Bundle(given.bundle)),
-        SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
+        SessionImages(
+            aligned,
+            sidecars,
+            Path(given.registration) if given.registration else None,
+            remarks_of(read_json(given.series)),
+        ),
         DraftFiles(**single, images=copies, labels=folder / "labels.nii.gz", checksum=folder / "labels.sha256"),
         labels,
         snakemake.params.left_out,

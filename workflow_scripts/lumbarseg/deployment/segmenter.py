@@ -1,7 +1,7 @@
 """Segmentation of new patients with a bundle: from converted images to labels and their uncertainty (Section 4.3)."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,11 +163,13 @@ class SessionImages:
         aligned: by contrast, in the order of the channels, the image on the T2w grid.
         sidecars: by contrast, its sidecar.
         registration: the report of the registration; None without T1w.
+        remarks: what conversion found to be checked, as sentences.
     """
 
     aligned: Mapping[str, Path]
     sidecars: Mapping[str, Path]
     registration: Path | None = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,7 @@ def segment_session(
     registration = read_json(images.registration) if images.registration else None
     sidecars = {contrast: read_json(images.sidecars[contrast]) for contrast in loaded}
     record = describe_session(segmenter.bundle, channels, reference, sidecars, registration, found)
+    record["flags"] = [*images.remarks, *record["flags"]]
     write_json(outputs.record, record)
     return record
 

@@ -1,6 +1,7 @@
 """Results of a segmented session beside its labels: DICOM-SEG, the table of measures and the page."""
 
 import logging
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def _write_dicomseg(source: Path, path: Path, labels_path: Path, table: LabelTab
     try:
         write_dicomseg(path, load_image(labels_path, "segment"), source, table, algorithm)
     except Exception as error:  # headers of vendors break libraries in many ways, and the labels are good
-        logger.exception("%s: DICOM-SEG not written", source)
-        # A library's message may quote a header.
+        # Where it failed, without the texts of libraries, which may quote a header.
+        places = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("%s: DICOM-SEG not written, %s\n%s", source, type(error).__name__, places)
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}, see the log"
         return [f"DICOM-SEG not written: {reason}"]
     return []

@@ -134,7 +134,7 @@ def _require_no_other_class(others: Iterable[OtherObject], grouped: Mapping[str,
         InputError: names the file.
     """
     for one in others:
-        if one.has_image and one.series in grouped:
+        if one.has_image and not one.is_document and one.series in grouped:
             raise InputError(
                 f"{one.file}: no MR image by its SOP class, though it belongs to the MR series "
                 f"{grouped[one.series][0].number}; export the series again, or remove the file if it is no slice"
@@ -154,6 +154,7 @@ def _require_no_hidden_slice(grouped: Mapping[str, Sequence[Slice]]) -> None:
     names = {(file.parent, _without_numbers(file.name)) for file in files}
     stems = {(file.parent, _stem(file.name)) for file in files}
     patterns = {(folder, _without_numbers(stem)) for folder, stem in stems}
+    endings = {file.suffix.lower() for file in files}
     known = {(one.series, one.position) for one in slices}
     for folder in {file.parent for file in files}:
         for file in sorted(folder.glob(".*")):
@@ -163,7 +164,12 @@ def _require_no_hidden_slice(grouped: Mapping[str, Sequence[Slice]]) -> None:
             if not name or file.is_dir() or (folder, _stem(name)) in stems:
                 continue
             stem = (folder, _without_numbers(_stem(name)))
-            like = bool(re.search(r"\d", name)) and ((folder, _without_numbers(name)) in names or stem in patterns)
+            is_named_like = _may_be_slice(Path(name)) or Path(name).suffix in endings
+            if file.name.startswith("._") and ((folder / file.name[2:]).exists() or not is_named_like):
+                continue
+            like = file.name.startswith("._") or (
+                bool(re.search(r"\d", name)) and ((folder, _without_numbers(name)) in names or stem in patterns)
+            )
             if like or _INNER_DICOM_ENDING.search(f"{name} ") or _is_new_slice(file, known):
                 raise InputError(
                     f"{file}: hidden file like the slices next to it, one of which may be missing; rename it without what its name "
@@ -172,14 +178,16 @@ def _require_no_hidden_slice(grouped: Mapping[str, Sequence[Slice]]) -> None:
 
 
 def _is_new_slice(file: Path, known: AbstractSet[tuple[str, tuple[float, ...]]]) -> bool:
-    """Return whether a file is a slice of a known series at a position where none is."""
+    """Return whether a file is a damaged DICOM file, or a slice of a known series at a position where none is."""
     try:
         with file.open("rb") as stream:
             if not has_preamble(stream.read(132)):
                 return False
         found = read_slices(file)
-    except (OSError, InputError):
+    except OSError:
         return False
+    except InputError:  # not completely written
+        return True
     series = {one for one, _ in known}
     return isinstance(found, list) and any(
         one.series in series and (one.series, one.position) not in known for one in found
@@ -272,12 +280,11 @@ def _is_like_content(file: Path, endings: AbstractSet[str]) -> bool:
         file: a file without the ending of a document.
         endings: those of the slices in the folder.
     """
-    if not (_may_be_slice(file) or file.suffix.lower() in endings):
-        return False
     with file.open("rb") as stream:
         head = stream.read(_HEAD)
     is_page = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{")
-    return is_page or bool(_NO_TEXT.search(head)) or bool(re.search(r"\d", file.name))
+    is_named_like = _may_be_slice(file) or file.suffix.lower() in endings
+    return is_page or (is_named_like and bool(_NO_TEXT.search(head) or re.search(r"\d", file.name)))
 
 
 def _without_numbers(name: str) -> str:

@@ -27,9 +27,9 @@ _MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
 }
 
-# Objects without an image: reports, presentation states, waveforms, raw data and registrations, documents, directories.
+# Objects without pixels: reports, presentation states, waveforms, documents and directories.
 _DOCUMENT_CLASSES = (
-    "1.2.840.10008.1.3.", *(f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("88.", "11.", "9.", "104.", "66")),
+    "1.2.840.10008.1.3.", *(f"1.2.840.10008.5.1.4.1.1.{kind}." for kind in (88, 11, 9, 104)),
 )  # fmt: skip
 
 # What no MR slice exceeds: mm from the isocentre, and ms.
@@ -68,12 +68,14 @@ class OtherObject:
     Attributes:
         file: the file.
         series: its series; never written or shown.
-        has_image: whether it has what a slice has, pixels or a place in space, and its class is not that of a document.
+        has_image: whether it has what a slice has, pixels or a place in space.
+        is_document: whether its class is that of objects without pixels.
     """
 
     file: Path
     series: str
     has_image: bool
+    is_document: bool
 
 
 @contextmanager
@@ -150,7 +152,7 @@ def reason_of(error: Exception) -> str:
 def _other_object(file: Path, header: pydicom.Dataset) -> OtherObject:
     is_document = _sop_class(header).startswith(_DOCUMENT_CLASSES)
     has_image = any(name in header for name in ("Rows", "ImagePositionPatient"))
-    return OtherObject(file, text_of(header, "SeriesInstanceUID"), has_image and not is_document)
+    return OtherObject(file, text_of(header, "SeriesInstanceUID"), has_image, is_document)
 
 
 def bytes_of_pixels(header: pydicom.Dataset, frames: int) -> int:

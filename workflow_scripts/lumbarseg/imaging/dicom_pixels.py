@@ -38,7 +38,7 @@ def require_pixels_as_described(file: Path) -> None:
     """Require that the pixels of a DICOM file are those that its header describes.
 
     Compared are the length of the pixels with rows, columns, samples, frames and bits; the sizes of compressed frames; and the
-    values with the number of bits and the sign that the header states.
+    values with the sign that the header states.
 
     Raises:
         InputError: they contradict each other, or compressed frames are cut short.
@@ -121,21 +121,17 @@ def _dtype(header: pydicom.Dataset, bits: int) -> np.dtype:
 
 
 def _require_values(header: pydicom.Dataset, values: np.ndarray) -> None:
-    """Require values with no more bits than stated, or with all bits above these equal to the sign."""
+    """Require that the bits above those stored repeat the sign, if pixels have one.
+
+    Of pixels without sign, these bits are part of the value for dcm2niix, and a smaller BitsStored is harmless.
+    """
     bits, stored = count_of(header, "BitsAllocated"), whole_number(header, "BitsStored")
-    has_overlay = any((element.tag.group & 0xFF00) == 0x6000 for element in header.values())
-    if stored is None or stored == bits or has_overlay:
+    has_overlay = any((element.tag.group & 0xFF00) == 0x6000 for element in header.elements())
+    if stored is None or stored == bits or has_overlay or whole_number(header, "PixelRepresentation") != 1:
         return
-    above = values >> stored
-    if whole_number(header, "PixelRepresentation") == 1:
-        sign = values >> (stored - 1) & 1
-        contradicting = above != sign * ((1 << bits - stored) - 1)
-    else:
-        contradicting = above != 0
-    if count := int(np.count_nonzero(contradicting)):
-        raise HeaderError(
-            f"{count} pixels do not have the bits and the sign that BitsStored and PixelRepresentation state"
-        )
+    sign = values >> (stored - 1) & 1
+    if count := int(np.count_nonzero(values >> stored != sign * ((1 << bits - stored) - 1))):
+        raise HeaderError(f"{count} pixels do not have the sign that PixelRepresentation and BitsStored state")
 
 
 def _fragments(stream: BinaryIO, end: int) -> list[tuple[int, int]]:

@@ -209,9 +209,9 @@ class Series:
             large, small = (self, other) if len(self.slices) >= len(other.slices) else (other, self)
             if large.could_include(small) and large._is_continued_by(small):
                 raise InputError(
-                    f"{folder}: {other.files[0].name} and the other slices of series {other.typical.number} ({len(other.slices)}) "
-                    f"continue the stack of series {self.typical.number}, but have another SeriesInstanceUID; export the series "
-                    "again, or use a folder with one of the series alone"
+                    f"{folder}: {len(other.slices)} slices (such as {other.files[0].name}, series {other.typical.number}) continue the "
+                    f"stack of series {self.typical.number}, but have another SeriesInstanceUID; export the series again, or use a "
+                    "folder with one of the series alone"
                 )
 
     def _is_continued_by(self, other: "Series") -> bool:
