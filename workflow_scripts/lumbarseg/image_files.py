@@ -58,14 +58,14 @@ def read_nifti(path: Path) -> tuple[Any, NDArray[Any]]:
     image: Any = nib.load(path)
     if not isinstance(image, nib.Nifti1Image):
         return image, np.empty(0)
-    offset = int(image.dataobj.offset)
+    offset = int(cast(Any, image.dataobj).offset)
     count = math.prod(int(size) for size in image.shape)
     end = offset + count * image.get_data_dtype().itemsize
     is_compressed = path.name.endswith(".gz")
     _require_plausible(count, end, path.stat().st_size * (_LARGEST_RATIO if is_compressed else 1))
     with cast(BinaryIO, gzip.open(path)) if is_compressed else path.open("rb") as stream:
         # A copy, because nibabel maps uncompressed files.
-        voxels = np.asanyarray(type(image).from_stream(stream).dataobj).copy()
+        voxels = np.asanyarray(type(image).from_stream(cast(Any, stream)).dataobj).copy()
         stream.seek(end)
         excess = _rest(stream)
     if excess > _PADDING:

@@ -67,10 +67,10 @@ def _require_numbers(header: pydicom.Dataset) -> None:
         if not (text := text_of(header, name)):
             continue
         try:
-            value = float(text)
+            scale = float(text)
         except ValueError:
             raise HeaderError(f"{name} is no number") from None
-        if not (math.isfinite(value) and lowest <= value <= _LARGEST_SCALE) or (value == 0 and lowest == 0):
+        if not (math.isfinite(scale) and lowest <= scale <= _LARGEST_SCALE) or (scale == 0 and lowest == 0):
             raise HeaderError(f"{name} is not {'above 0' if lowest == 0 else 'finite'}")
 
 
