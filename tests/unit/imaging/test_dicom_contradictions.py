@@ -51,7 +51,7 @@ def require_right_image(image):
 
 
 CONTRADICTIONS = {
-    "PixelSpacing": [None, "", "0,8\\0,8", "0.8", "nan\\nan", "-0.8\\-0.8", "1e30\\1e30", "inf\\inf", "x\\x", "1e-9\\1e-9", "8\\8"],
+    "PixelSpacing": [None, "", "0,8\\0,8", "0.8", "nan\\nan", "-0.8\\-0.8", "1e30\\1e30", "inf\\inf", "x\\x", "1e-9\\1e-9", "30\\30"],
     "ImagePositionPatient": [None, "nan\\0\\0", "nan\\nan\\nan", "inf\\0\\0", "1e30\\0\\0", "1,5\\0\\0", "0\\0", "-11\\nan\\9"],
     "ImageOrientationPatient": [None, "0\\1\\0\\0\\0\\nan", "0\\0\\0\\0\\0\\0", "0\\1\\0\\0\\1\\0", "0\\2\\0\\0\\0\\-2", "1e30\\0\\0\\0\\0\\1"],
     "Rows": [None, number(12), number(23), number(25), number(48), number(0)],

@@ -24,7 +24,7 @@ _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
 _GRID_TOLERANCE = 0.1  # of the median distance, within which a slice continues a stack
 _LINE_TOLERANCE = 1.0  # mm; first pixels of one stack lie on a line
-_PIXEL_SIZES = (0.02, 5.0)  # mm; beyond them is no pixel of MR
+_PIXEL_SIZES = (0.02, 20.0)  # mm; beyond them is no pixel of MR, not even of a coarse phantom
 
 
 @dataclass(frozen=True)
