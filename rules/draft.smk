@@ -8,6 +8,7 @@ rule draft_session:
         images=[paths.aligned(contrast) for contrast in plan.channels],
         sidecars=[paths.sidecar(contrast) for contrast in plan.channels],
         registration=paths.registration_report if plan.has_t1w else [],
+        series=paths.series_selection,
         descriptions=[config["label_descriptions"]] if config["label_descriptions"] else [],
     output:
         # `labels.nii.gz`, its checksum and the draft it was made of are no outputs: Snakemake would remove what a user has corrected.

@@ -8,6 +8,7 @@ rule segment_session:
         images=[paths.aligned(contrast) for contrast in plan.channels],
         sidecars=[paths.sidecar(contrast) for contrast in plan.channels],
         registration=paths.registration_report if plan.has_t1w else [],
+        series=paths.series_selection,
     output:
         labels=paths.segmented,
         entropy=paths.uncertainty_map("entropy"),

@@ -5,11 +5,13 @@ from pathlib import Path
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
+    from lumbarseg.atomic_io import read_json
     from lumbarseg.deployment.bundle import Bundle
     from lumbarseg.deployment.drafts import DraftFiles, write_draft
     from lumbarseg.deployment.input_checks import require_mr, require_one_patient
     from lumbarseg.deployment.segmenter import Segmenter, SessionImages
     from lumbarseg.geometry import load_image
+    from lumbarseg.imaging.series_selection import remarks_of
     from lumbarseg.itksnap import read_descriptions, with_described_values
     from lumbarseg.labels import LabelTable
     from lumbarseg.training.device import prepare_device
@@ -21,7 +23,7 @@ with job(snakemake.log[0]) as logger:
         dict(zip(sources, map(Path, paths), strict=True)) for paths in (given.images, given.sidecars, made.images)
     )
     for contrast, path in aligned.items():
-        require_mr(load_image(path), sources[contrast])
+        require_mr(load_image(path, "convert" if contrast == "T2w" else "register"), sources[contrast])
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     for path in given.get("descriptions", []):
         labels = with_described_values(labels, read_descriptions(path), path)
@@ -31,7 +33,12 @@ with job(snakemake.log[0]) as logger:
     folder = single["draft"].parent
     record, is_offered = write_draft(
         Segmenter(Bundle(given.bundle), snakemake.params.left_out),
-        SessionImages(aligned, sidecars, Path(given.registration) if given.registration else None),
+        SessionImages(
+            aligned,
+            sidecars,
+            Path(given.registration) if given.registration else None,
+            remarks_of(read_json(given.series)),
+        ),
         DraftFiles(
             **single,
             images=copies,

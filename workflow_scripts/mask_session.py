@@ -15,7 +15,7 @@ with job(snakemake.log[0]):
     labels = LabelTable(snakemake.params.classes, snakemake.params.background)
     for path in snakemake.input.get("descriptions", []):
         labels = with_described_values(labels, read_descriptions(path), path)
-    t2w = load_image(Path(snakemake.input.image))
+    t2w = load_image(Path(snakemake.input.image), "convert")
     voxels = read_mask(Path(snakemake.params.source), t2w, labels)
     with atomic_write(snakemake.output[0]) as temporary:
         nib.save(volume(voxels, t2w.affine, codes_of(t2w)), temporary)

@@ -19,8 +19,8 @@ with job(snakemake.log[0]) as logger:
         require_same_grid(load_image(mask), load_image(draft), (mask, str(draft)), tolerance=0.1)
         tables.append(
             session_corrections(
-                read_view(mask)[0].astype("uint8"),
-                merge_labels(read_view(draft)[0].astype("uint8"), unlabelled, labels.background),
+                read_view(mask, "convert")[0].astype("uint8"),
+                merge_labels(read_view(draft, "draft")[0].astype("uint8"), unlabelled, labels.background),
                 labels,
                 [*record["classes_left_out"], *(labels[number].name for number in unlabelled)],
                 drawn=drawn,

@@ -8,8 +8,10 @@ from lumbarseg.imaging.normalisation import zscore
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]):
-    for source, target in zip(snakemake.input.images, snakemake.output.images, strict=True):
-        image = load_image(source)
+    # The first channel is T2w; another one was registered to it.
+    stages = ["convert", *["register"] * (len(snakemake.input.images) - 1)]
+    for source, target, stage in zip(snakemake.input.images, snakemake.output.images, stages, strict=True):
+        image = load_image(source, stage)
         view = sagittal_view(image.get_fdata(dtype="float32"), image.affine)
         scores = from_sagittal_view(zscore(view, snakemake.params.scope), image.affine)
         with atomic_write(target) as temporary:

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from lumbarseg.data.dataset import write_patches
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import load_image, sagittal_spacing, sagittal_view
 from lumbarseg.workflow.joblog import job
 
 with job(snakemake.log[0]) as logger:
-    images = [nib.load(path) for path in snakemake.input.images]
+    images = [load_image(path, "normalise") for path in snakemake.input.images]
     channels = np.stack([sagittal_view(image.get_fdata(dtype="float32"), image.affine) for image in images], axis=-1)
-    mask = nib.load(snakemake.input.mask)
+    mask = load_image(snakemake.input.mask, "convert")
     count = write_patches(
         channels,
         sagittal_view(np.asarray(mask.dataobj, dtype=np.uint8), mask.affine),

@@ -86,8 +86,17 @@ def write_csv(path: str | os.PathLike[str], table: "pd.DataFrame") -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file written by `write_json` or by a converter."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file written by `write_json` or by a converter.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged JSON file ({type(error).__name__}); delete it and run the same command again"
+        ) from error
 
 
 def atomic_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

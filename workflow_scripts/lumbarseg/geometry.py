@@ -18,6 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
+from lumbarseg.image_files import DamagedError, read_nifti, require_intact_itk
 from lumbarseg.user_files import not_fetched
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -30,6 +31,8 @@ _SAGITTAL = axcodes2ornt(("L", "I", "P"))
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # largest cosine of the angle between two axes that still count as perpendicular (0.06 degrees, 0.4 mm over 400 mm)
 _LARGEST_SHEAR = 1e-3
+# mm; what is beyond is no size of a voxel of MR: a damaged header, or micrometres and metres taken for millimetres
+_VOXEL_SIZES = (0.01, 100.0)
 
 
 def sagittal_view(voxels: NDArray[Any], affine: NDArray[np.floating]) -> NDArray[Any]:
@@ -112,24 +115,25 @@ def require_same_grid(image: nib.Nifti1Image, mask: nib.Nifti1Image, names: tupl
         )
 
 
-def load_image(path: str | Path) -> nib.Nifti1Image:
-    """Read a whole volume: NIfTI, MHA/MHD or NRRD.
+def load_image(path: str | Path, stage: str | None = None) -> nib.Nifti1Image:
+    """Read a whole volume: NIfTI, MHA/MHD or NRRD. The file is verified: checksums if it is compressed, and its size.
 
     Args:
         path: the file; its ending determines the format.
+        stage: the stage of the workflow that writes it, for messages; None for a file of the user.
 
     Returns:
         A NIfTI image in memory: (i, j, k) voxels, finite, in the file's own order and dtype (floating where the file
         scales its integers), with perpendicular axes and the affine in both sform and qform.
 
     Raises:
-        InputError: the file does not exist or is not readable, is not one volume of plain numbers, has no position in
-            space or axes that are not perpendicular, or has voxels that are not finite.
+        InputError: the file does not exist or is not readable, is damaged, is not one volume of plain numbers, has no
+            position in space or axes that are not perpendicular, or has voxels that are not finite.
     """
     path = Path(path)
     _require_content(path)
     if path.name.endswith(NIFTI_ENDINGS):
-        voxels, affine, codes = _read_nifti(path)
+        voxels, affine, codes = _read_nifti(path, stage)
     elif path.name.endswith(ITK_ENDINGS):
         voxels, affine, codes = _read_itk(path)
     else:
@@ -219,25 +223,45 @@ def _checked_volume(
     return volume(voxels.astype(voxels.dtype.newbyteorder("="), copy=False), affine, codes)
 
 
-def read_view(path: str | Path) -> tuple[NDArray[Any], tuple[float, float]]:
+def read_view(path: str | Path, stage: str) -> tuple[NDArray[Any], tuple[float, float]]:
     """Read an image written by the workflow as slices, for a figure or a comparison of masks.
 
     Args:
         path: a NIfTI file.
+        stage: the stage of the workflow that writes it, for messages.
 
     Returns:
         The image in sagittal view (slices, rows, columns), and the millimetres between rows and between columns.
+
+    Raises:
+        InputError: as for `load_image`.
     """
-    image = nib.load(path)
-    assert isinstance(image, nib.Nifti1Image)
+    image = load_image(path, stage)
     _, between_rows, between_columns = sagittal_spacing(image.affine)
     return sagittal_view(np.asarray(image.dataobj), image.affine), (between_rows, between_columns)
 
 
-def read_plane(path: str | Path, number: int) -> tuple[NDArray[Any], tuple[float, float]]:
+def read_plane(path: str | Path, number: int, stage: str) -> tuple[NDArray[Any], tuple[float, float]]:
     """Read one slice of `read_view`: (rows, columns), and the millimetres between rows and between columns."""
-    view, spacing = read_view(path)
+    view, spacing = read_view(path, stage)
     return view[number], spacing
+
+
+def read_grid(path: str | Path, stage: str) -> tuple[tuple[int, ...], NDArray[np.floating]]:
+    """Return shape and affine of a NIfTI file written by the workflow, from its header alone.
+
+    Args:
+        path: a NIfTI file.
+        stage: the stage of the workflow that writes it, for messages.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    try:
+        image: Any = nib.load(path)
+    except NIFTI_ERRORS as error:
+        raise _unreadable(Path(path), "NIfTI", error, stage) from error
+    return image.shape, image.affine
 
 
 def volume(voxels: NDArray[Any], affine: NDArray[np.floating], codes: tuple[int, int] = (1, 1)) -> nib.Nifti1Image:
@@ -260,13 +284,17 @@ def codes_of(image: nib.Nifti1Image) -> tuple[int, int]:
     return int(image.header["sform_code"]), int(image.header["qform_code"])
 
 
-def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
+def _unreadable(path: Path, kind: str, error: Exception, stage: str | None = None) -> InputError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    fix = f"delete it and run `snakemake {stage}` again" if stage else "copy it again"
+    return InputError(f"{path}: not a readable {kind} image ({reason}); {fix}")
+
+
+def _read_nifti(path: Path, stage: str | None) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
     try:
-        image: Any = nib.load(path)
-        voxels = np.asanyarray(image.dataobj).copy()  # a copy, because nibabel maps uncompressed files
+        image, voxels = read_nifti(path)
     except NIFTI_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable NIfTI image ({reason}); copy it again") from error
+        raise _unreadable(path, "NIfTI", error, stage) from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path}: {type(image).__name__} instead of NIfTI; convert it to NIfTI")
     sform, qform = codes_of(image)
@@ -278,8 +306,12 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.floating], tuple[i
 
 
 def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[np.floating], tuple[int, int]]:
+    name = _name_for_itk(path)
     try:
-        image = sitk.ReadImage(_name_for_itk(path))
+        require_intact_itk(path)
+        image = sitk.ReadImage(name)
+    except (DamagedError, OSError) as error:
+        raise _unreadable(path, "MHA or NRRD", error) from error
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{path}: not a readable MHA or NRRD image ({reason}); copy it again") from error
@@ -304,6 +336,11 @@ def _require_axes(path: Path, affine: NDArray[np.floating]) -> None:
         found = "; ".join(" ".join(f"{part:.3g}" for part in row) for row in affine[:3])
         raise InputError(
             f"{path}: the affine is not finite or lacks an axis ({found}); convert it again from the DICOM files"
+        )
+    if not (_VOXEL_SIZES[0] <= lengths.min() and lengths.max() <= _VOXEL_SIZES[1]):
+        raise InputError(
+            f"{path}: voxels of {' × '.join(f'{length:.3g}' for length in lengths)} mm are impossible in MR; convert it again "
+            "from the DICOM files, with lengths in mm"
         )
     cosines = (affine[:3, :3] / lengths).T @ (affine[:3, :3] / lengths) - np.eye(3)
     if np.abs(cosines).max() > _LARGEST_SHEAR:

@@ -1,5 +1,9 @@
 """Array files: chunk-wise reading, and rejection of broken files."""
 
+import re
+from zlib import crc32
+
+import blosc2
 import numpy as np
 import pytest
 
@@ -53,3 +57,43 @@ def test_open_array_rejects_unusable_files_in_one_sentence(tmp_path):
     for name in ("none", "cut", "empty", "text"):
         with pytest.raises(InputError, match=rf"{name}\.b2nd: [^\n]*array file[^\n]*; [^\n]*$"):
             open_array(tmp_path / f"{name}.b2nd")
+
+
+def test_open_array_finds_every_flipped_bit_that_changes_a_value(tmp_path):
+    array = np.rint(np.random.default_rng(0).normal(size=(3, 16, 16, 2)) * 300).astype("float32") / 300
+    write_array(tmp_path / "whole.b2nd", array)
+    whole = (tmp_path / "whole.b2nd").read_bytes()
+    places = np.random.default_rng(1).permutation(8 * len(whole))[:400]
+    refused = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / "damaged.b2nd").write_bytes(damaged)
+        try:
+            opened = open_array(tmp_path / "damaged.b2nd")
+            found = np.stack([opened[index] for index in range(len(opened))])
+        except InputError as error:
+            assert re.fullmatch(
+                rf"{tmp_path}/damaged\.b2nd: [^\n]*; delete it and run .*`snakemake patch`[^\n]*", str(error)
+            )
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found, array)
+    assert refused > 350
+
+
+def test_open_array_verifies_an_item_once(tmp_path, monkeypatch):
+    write_array(tmp_path / "whole.b2nd", np.arange(5 * 64, dtype="float32").reshape(5, 64))
+    opened = open_array(tmp_path / "whole.b2nd")
+    summed = []
+    monkeypatch.setattr("lumbarseg.data.storage._checksum", lambda item: summed.append(item) or crc32(item))
+    for _ in range(3):
+        opened[3]
+        opened[2:4]
+    assert len(summed) == 2
+
+
+def test_open_array_rejects_files_without_checksums(tmp_path):
+    blosc2.asarray(np.zeros((4, 8)), urlpath=str(tmp_path / "old.b2nd"), mode="w")
+    with pytest.raises(InputError, match=r"old\.b2nd: array file has no checksums; delete it and run the stage"):
+        open_array(tmp_path / "old.b2nd")

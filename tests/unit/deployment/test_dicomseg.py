@@ -1,5 +1,6 @@
 """DICOM-SEG: position of labels, references, identity, and empty results."""
 
+import shutil
 import time
 import warnings
 
@@ -8,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 
 from factories.orientation import ORIENTATIONS
 from lumbarseg.deployment.dicomseg import labels_on_slices, write_dicomseg
@@ -257,3 +259,47 @@ def test_write_dicomseg_reads_slices_without_preamble(series, tmp_path):
     label_map, corners = corner_labels(t2w, (0, 1, 0))
     made = write(tmp_path / "seg.dcm", label_map, tmp_path / "dicom")
     assert places_of(made, 1) == pytest.approx(np.array([corners[0]]), abs=0.01)
+
+
+def test_write_dicomseg_copies_no_text_of_the_series(series, tmp_path):
+    folder, _, image = series
+    shutil.copytree(folder / "dicom" / "T2w", tmp_path / "dicom")
+    for file in (tmp_path / "dicom").iterdir():
+        data = pydicom.dcmread(file)
+        for name in (
+            "PatientName",
+            "StudyID",
+            "StudyDescription",
+            "SeriesDescription",
+            "ImageComments",
+            "SequenceName",
+            "ScanOptions",
+        ):
+            setattr(data, name, "DULCINEA")
+        data.ImageType = ["ORIGINAL", "PRIMARY", "DULCINEA"]
+        block = data.private_block(0x0029, "DULCINEA", create=True)
+        block.add_new(0x01, "LO", "DULCINEA")
+        data._dict[pydicom.tag.Tag(0x00200011)] = RawDataElement(  # the series number
+            pydicom.tag.Tag(0x00200011), "IS", 8, b"DULCINEA", 0, False, True
+        )
+        data.save_as(file)
+        assert file.read_bytes().count(b"DULCINEA") > 8
+    written = write(tmp_path / "labels.dcm", corner_labels(image, (0, 0, 0))[0], tmp_path / "dicom")
+    assert written.SeriesNumber == 1000
+    assert b"DULCINEA" not in (tmp_path / "labels.dcm").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["StudyInstanceUID", "FrameOfReferenceUID", "SeriesInstanceUID"])
+def test_write_dicomseg_copies_no_name_in_place_of_an_identifier(series, tmp_path, name):
+    folder, _, image = series
+    shutil.copytree(folder / "dicom" / "T2w", tmp_path / "dicom")
+    for file in (tmp_path / "dicom").iterdir():
+        data = pydicom.dcmread(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            setattr(data, name, "DULCINEA")
+            data.save_as(file)
+    with pytest.raises(InputError, match=f"{name} of the T2w series is no identifier") as caught:
+        write(tmp_path / "labels.dcm", corner_labels(image, (0, 0, 0))[0], tmp_path / "dicom")
+    assert "DULCINEA" not in str(caught.value)
+    assert not (tmp_path / "labels.dcm").exists()

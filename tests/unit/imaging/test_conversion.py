@@ -13,7 +13,7 @@ from factories.conversion import written_bytes
 from factories.dicom import GAP, SECRETS, edited, slice_signal, write_series
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import sagittal_view, volume
-from lumbarseg.imaging.conversion import technical_fields
+from lumbarseg.imaging.technical_fields import technical_fields
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])

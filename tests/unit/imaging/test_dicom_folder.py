@@ -9,7 +9,7 @@ import pytest
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage
 
-from factories.dicom import edited, write_series
+from factories.dicom import GAP, edited, write_series
 from lumbarseg.imaging.dicom_folder import find_series
 
 
@@ -314,3 +314,135 @@ def test_find_series_reads_the_frames_of_enhanced_files(tmp_path):
     assert series.contrast == "T1w"
     assert str(series) == "series 2, 3 slices, sagittal, TR 600 ms, TE 12 ms"
     series.require_one_stack(tmp_path)
+
+
+def of_class(sop_class):
+    def change(file):
+        data = pydicom.dcmread(file)
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = sop_class
+        data.save_as(file)
+
+    return change
+
+
+def content(change):
+    return lambda file: file.write_bytes(change(file.read_bytes()))
+
+
+def replaced_by(name, text):
+    def change(file):
+        file.unlink()
+        file.with_name(name).write_text(text)
+
+    return change
+
+
+def hidden(prefix=".", ending="", part=None):
+    def change(file):
+        file.write_bytes(file.read_bytes()[:part])
+        file.rename(file.with_name(f"{prefix}{file.name}{ending}"))
+
+    return change
+
+
+def linked_nowhere(file):
+    file.unlink()
+    file.symlink_to(file.parent / "unmounted")
+
+
+def marked_by_macos(file):
+    file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+    file.unlink()
+
+
+LOST_AT_AN_END = {
+    "begins with DICM": content(lambda whole: whole[128:]),
+    "random bytes": content(lambda whole: np.random.default_rng(0).bytes(len(whole))),
+    "zeros": content(lambda whole: bytes(len(whole))),
+    "empty": content(lambda whole: b""),
+    **{
+        f"cut to {length}": content(lambda whole, length=length: whole[:length])
+        for length in (1, 60, 131, 140, 300, 800, 1300)
+    },
+    "lacks the last byte": content(lambda whole: whole[:-1]),
+    "secondary capture": of_class("1.2.840.10008.5.1.4.1.1.7"),
+    "CT": of_class("1.2.840.10008.5.1.4.1.1.2"),
+    "spectroscopy": of_class("1.2.840.10008.5.1.4.1.1.4.2"),
+    "raw data": of_class("1.2.840.10008.5.1.4.1.1.66"),
+    "unknown class": of_class("1.2.3"),
+    "dangling link": linked_nowhere,
+    "hidden": hidden(),
+    "hidden and not complete": hidden(ending=".aX9f", part=700),
+    "hidden under another name": lambda file: file.rename(file.with_name(".tmp")),
+    "left by macOS": marked_by_macos,
+    "page of another naming": replaced_by("download", "<html>404</html>"),
+    "page with another ending": replaced_by("result.img", "\n <!DOCTYPE html>"),
+    "answer of a server": replaced_by("download", '{"error": 404}'),
+    "own series without echo time": lambda file: edited(file, SeriesInstanceUID="1.2.9", EchoTime=""),
+    "own series of another study": lambda file: edited(
+        file, SeriesInstanceUID="1.2.9", StudyInstanceUID="1.2.8", EchoTime=""
+    ),
+    "own series, derived": lambda file: edited(file, SeriesInstanceUID="1.2.9", ImageType=["DERIVED", "PRIMARY"]),
+    "own series, fat-suppressed": lambda file: edited(file, SeriesInstanceUID="1.2.9", ScanOptions="FS"),
+    "own series, other echo time": lambda file: edited(file, SeriesInstanceUID="1.2.9", EchoTime=40),
+    "own series, localiser": lambda file: edited(file, SeriesInstanceUID="1.2.9", SeriesDescription="loc"),
+}
+
+
+@pytest.mark.parametrize("naming", ["IM{:04d}", "IM{:04d}.dcm", "1.2.840.{}.4", "abcdefgh{}x", "words"])
+@pytest.mark.parametrize("end", [0, 7])
+@pytest.mark.parametrize("lose", LOST_AT_AN_END.values(), ids=LOST_AT_AN_END)
+def test_convert_loses_no_slice_at_an_end(tmp_path, out, lose, end, naming):
+    words = ("alpha", "beta", "gamma", "delta", "eps", "zeta", "eta", "theta")
+    files = []
+    for number, file in enumerate(write_series(tmp_path / "dicom", slices=range(8))):
+        files.append(file.with_name(words[number] if naming == "words" else naming.format(number)))
+        file.rename(files[-1])
+    lose(files[end])
+    out.refusal(tmp_path / "dicom")
+
+
+def test_convert_accepts_hidden_files_that_are_no_missing_slices(tmp_path, out):
+    files = write_series(tmp_path / "dicom")
+    folder = tmp_path / "dicom"
+    for file in files:
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+    shutil.copy(files[2], folder / f".{files[2].name}.aX9f")
+    shutil.copy(files[2], folder / ".copy")
+    (folder / ".DS_Store").write_bytes(bytes(50))
+    (folder / ".directory").write_text("[Dolphin]\n")
+    (folder / "._thumbs.db").write_bytes(b"\0\5\x16\7")
+    assert out.convert(folder)[0].shape[2] == 6
+    assert out.chosen["remarks"] == []
+
+
+def test_convert_flags_gaps_in_the_numbers_of_slices(tmp_path, out):
+    for slices in ([1, 2, 3, 4], [0, 2, 4, 6]):
+        write_series(tmp_path / f"{slices[0]}", slices=slices)
+        out.convert(tmp_path / f"{slices[0]}")
+        [remark] = out.chosen["remarks"]
+        assert remark.startswith("series 2: the slice numbers (InstanceNumber) ")
+        assert remark.endswith("; check that no slice is missing")
+    assert "1 to 7 of 4 slices have gaps" in remark
+
+
+def test_convert_flags_files_next_to_slices_that_may_be_slices(tmp_path, out):
+    write_series(tmp_path / "dicom")
+    (tmp_path / "dicom/INDEX").write_text("a list")
+    (tmp_path / "dicom/report.txt").write_text("text")
+    report = write_series(tmp_path / "other", number=9)[0].rename(tmp_path / "dicom/SC")
+    of_class("1.2.840.10008.5.1.4.1.1.7")(report)
+    out.convert(tmp_path / "dicom")
+    assert out.chosen["other_files"] == 3
+    assert out.chosen["remarks"] == [
+        "2 files next to the slices were passed over (1 DICOM images of other kinds, 1 unknown files); check that none is a slice"
+    ]
+
+
+def test_convert_keeps_series_apart_that_do_not_continue_each_other(tmp_path, out):
+    write_series(tmp_path / "dicom" / "t2")
+    for name, number, offset in (("shifted", 3, 1.2), ("between", 4, GAP / 2), ("far", 5, 20 * GAP)):
+        for file in write_series(tmp_path / "dicom" / name, "T1w", number=number):
+            x, y, z = pydicom.dcmread(file).ImagePositionPatient
+            edited(file, ImagePositionPatient=[x + offset, y, z])
+    assert out.convert(tmp_path / "dicom")[0].shape[2] == 6

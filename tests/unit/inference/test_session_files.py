@@ -1,5 +1,8 @@
 """Ensembles loaded from files: what does not belong together is rejected."""
 
+import re
+
+import numpy as np
 import pytest
 
 from lumbarseg.errors import InputError
@@ -42,3 +45,15 @@ def test_load_ensemble_rejects_another_topology_and_files_without_metadata(netwo
     networks["U1"].save(tmp_path / "network.keras")
     with pytest.raises(InputError, match=r"network\.keras: .*network"):
         load(tmp_path)
+
+
+def test_load_ensemble_names_the_damaged_network_and_the_stage_that_trains_it(saved, tmp_path):
+    whole = (saved / "network.keras").read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=8):
+        (tmp_path / "network.keras").write_bytes(
+            whole[:place] + bytes(b ^ 255 for b in whole[place : place + 9]) + whole[place + 9 :]
+        )
+        with pytest.raises(InputError) as caught:
+            load(tmp_path)
+        assert str(caught.value).startswith(f"{tmp_path}/network.keras: ")
+        assert re.search("; delete it and run `snakemake train` again|; train it again", str(caught.value))

@@ -41,3 +41,8 @@ def test_session_entry_names_what_t1w_does_not_cover():
 
 def test_session_entry_needs_no_registration():
     assert session_entry("sub-a_ses-01", "a.png", {}, None)["details"] == {}
+
+
+def test_session_entry_flags_the_remarks_of_conversion():
+    series = {"T2w": {"taken": None, "remarks": ["slice numbers have gaps"]}}
+    assert session_entry("sub-a_ses-01", "a.png", series, None)["flags"] == ["T2w: slice numbers have gaps"]

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from lumbarseg.atomic_io import read_json
 from lumbarseg.cohort.sheet import Session
-from lumbarseg.geometry import sagittal_spacing, sagittal_view
+from lumbarseg.geometry import read_grid, sagittal_spacing, sagittal_view
 
 
 def describe_session(
@@ -36,10 +35,10 @@ def describe_session(
     row |= {"slices": description["slices"], "patches": description["patches"]}
     row["classes"] = " ".join(str(number) for number, pixels in enumerate(description["pixels"]) if pixels)
     for contrast, path in images.items():
-        image: Any = nib.load(path)
+        shape, affine = read_grid(path, "convert")
         # An array without memory of its own is enough to find the grid's shape.
-        slices, rows, columns = sagittal_view(np.broadcast_to(0, image.shape), image.affine).shape
-        grid = {"Slices": slices, "Height": rows, "Width": columns, "PixelSpacing": sagittal_spacing(image.affine)[1]}
+        slices, rows, columns = sagittal_view(np.broadcast_to(0, shape), affine).shape
+        grid = {"Slices": slices, "Height": rows, "Width": columns, "PixelSpacing": sagittal_spacing(affine)[1]}
         quality = {name.capitalize(): value for name, value in chosen[contrast]["quality"].items()}
         fields = read_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json")) | grid | quality
         row |= {f"{contrast}_{name}": value for name, value in fields.items()}

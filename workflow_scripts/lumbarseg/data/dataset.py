@@ -154,26 +154,19 @@ class PatchSet:
             Images (n, side, side, channels) float32 z-scores and labels (n, side, side) uint8.
 
         Raises:
-            InputError: a patch contains values that are not finite, or cannot be read.
+            InputError: a patch contains values that are not finite, or is damaged.
         """
         images = np.empty((len(indices), self.side, self.side, self.channels), np.float32)
         labels = np.empty((len(indices), self.side, self.side), np.uint8)
         for place, index in enumerate(indices):
             session = int(np.searchsorted(self._ends, index, side="right"))
             within = int(index - (self._ends[session - 1] if session else 0))
-            try:
-                images[place] = self._images[session][within]
-                labels[place] = self._labels[session][within]
-            except RuntimeError as error:
-                raise self._unusable(session, within, f"is damaged ({error})") from error
+            images[place] = self._images[session][within]
+            labels[place] = self._labels[session][within]
             # The sum is finite only if all values are; this is the cheapest test.
             if not np.isfinite(images[place].sum()):
-                raise self._unusable(session, within, "has NaN or infinite values")
+                raise InputError(
+                    f"{self._descriptions[session]}: patch {within} has NaN or infinite values; delete this file and run "
+                    "`snakemake patch` again, and check the session's images if it happens again"
+                )
         return images, labels
-
-    def _unusable(self, session: int, within: int, problem: str) -> InputError:
-        description = self._descriptions[session]
-        return InputError(
-            f"{description}: patch {within} {problem}; delete this file and run `snakemake patch` again, and check the "
-            "session's images if it happens again"
-        )

@@ -5,7 +5,7 @@ id, dates and all free text are left empty.
 """
 
 import hashlib
-import warnings
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from lumbarseg.atomic_io import atomic_write
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import corner_displacement, nearest_perpendicular
 from lumbarseg.imaging.dicom_folder import find_series
+from lumbarseg.imaging.dicom_headers import text_of, without_messages_of_pydicom
 from lumbarseg.imaging.dicom_series import Slice
 from lumbarseg.imaging.series_selection import choose_series
 from lumbarseg.labels import LabelTable
@@ -55,6 +56,10 @@ _LEFT_EMPTY = (
     "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
 _NO_TIME = "19800101", "000000"
+# Of these, all that a DICOM-SEG quotes; valid ones say nothing but the scanner that made them (PS3.5, 9.1).
+_IDENTIFIERS = ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_UID = re.compile(r"(?=.{1,64}$)\d+(\.\d+)+")
+_LARGEST_NUMBER = 2**31 - 2000  # of a series
 _NEAR = 0.2  # voxels; displacement of a corner that rounding in headers may cause
 _UNEVEN = 0.05  # relative deviation of slice distances that rounding in headers may cause
 
@@ -78,16 +83,25 @@ def write_dicomseg(
         InputError: the slices of the folder's T2w series are not the grid of the label map, or they name no frame of reference.
     """
     found = find_series(source)
-    files = choose_series(source, found, "T2w").series.files
+    chosen = choose_series(source, found, "T2w").series
+    files = chosen.files
     # All frames of these files in their order, because highdicom expects one plane for each.
     slices = sorted(
         (one for series in found for one in series.slices if one.file in files), key=lambda s: (s.file, s.frame)
     )
-    datasets = [pydicom.dcmread(file, force=True) for file in files]
-    if not all(dataset.get("FrameOfReferenceUID") for dataset in datasets):
+    with without_messages_of_pydicom():
+        datasets = [pydicom.dcmread(file, force=True) for file in files]
+        identifiers = {name: [text_of(dataset, name) for dataset in datasets] for name in _IDENTIFIERS}
+    if not all(identifiers["FrameOfReferenceUID"]):
         raise InputError(
             f"{source}: the T2w series has no Frame of Reference UID, by which viewers overlay a DICOM-SEG; use the labels as NIfTI"
         )
+    for name, values in identifiers.items():
+        if not all(_UID.fullmatch(value) for value in values):
+            raise InputError(
+                f"{source}: {name} of the T2w series is no identifier (digits and dots), so it may be a name and is not copied to "
+                "a DICOM-SEG; use the labels as NIfTI"
+            )
     try:
         planes = labels_on_slices(label_map, slices)
     except ValueError as error:
@@ -98,15 +112,14 @@ def write_dicomseg(
     # Segments are numbered 1, 2 … without gaps.
     numbers = np.zeros(len(labels), np.uint8)
     numbers[segments] = np.arange(1, len(segments) + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom and highdicom warn of small irregularities of vendors
+    with without_messages_of_pydicom():
         made = hd.seg.Segmentation(
             source_images=[_without_identity(dataset) for dataset in datasets],
             pixel_array=numbers[planes],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_segment(int(numbers[c]), labels, c, algorithm) for c in segments],
             series_instance_uid=_uid(datasets, algorithm, "series"),
-            series_number=1000 + int(datasets[0].get("SeriesNumber") or 0),
+            series_number=_number_after(chosen.typical.number),
             sop_instance_uid=_uid(datasets, algorithm, hashlib.sha256(planes.tobytes()).hexdigest()),
             instance_number=1,
             manufacturer="lumbarseg",
@@ -204,6 +217,11 @@ def _without_clock(made: pydicom.Dataset, dimensions: UID) -> None:
             del part.ContributionDateTime
     for part in [*made.DimensionOrganizationSequence, *made.DimensionIndexSequence]:
         part.DimensionOrganizationUID = dimensions
+
+
+def _number_after(number: str) -> int:
+    """Return the number of the series of labels: that of the T2w series plus 1000, or 1000 if it has none."""
+    return 1000 + (int(number) if number.isdigit() and int(number) < _LARGEST_NUMBER else 0)
 
 
 def _without_identity(dataset: pydicom.Dataset) -> pydicom.Dataset:

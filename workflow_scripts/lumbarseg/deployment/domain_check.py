@@ -85,7 +85,7 @@ def session_profile(
 
 def profile_of_files(images: Mapping[str, Path], sidecars: Mapping[str, Path]) -> dict[str, float]:
     """Return the `session_profile` of normalised images on the T2w grid and their sidecars, by contrast."""
-    loaded = [load_image(path) for path in images.values()]
+    loaded = [load_image(path, "normalise") for path in images.values()]
     views = [sagittal_view(image.get_fdata(dtype=np.float32), image.affine) for image in loaded]
     fields = {contrast: read_json(sidecars[contrast]) for contrast in images}
     return session_profile(np.stack(views, axis=-1), sagittal_spacing(loaded[0].affine), fields)

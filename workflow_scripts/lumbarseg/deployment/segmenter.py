@@ -200,11 +200,13 @@ class SessionImages:
         aligned: by contrast, in the order of the channels, the image on the T2w grid.
         sidecars: by contrast, its sidecar.
         registration: the report of the registration; None without T1w.
+        remarks: what conversion found to be checked, as sentences.
     """
 
     aligned: Mapping[str, Path]
     sidecars: Mapping[str, Path]
     registration: Path | None = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ def segment_session(
     registration = read_json(images.registration) if images.registration else None
     sidecars = {contrast: read_json(images.sidecars[contrast]) for contrast in loaded}
     record = describe_session(segmenter, channels, reference, sidecars, registration, found)
+    record["flags"] = [*images.remarks, *record["flags"]]
     write_json(outputs.record, record)
     return record
 

@@ -1,6 +1,7 @@
 """Results of a segmented session other than its labels: DICOM-SEG, the table of measures and the page."""
 
 import logging
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def write_results(
         All flags: those of the record, and of what could not be written.
     """
     flags = [*record["flags"], *(_write_dicomseg(*dicom, labels_path, table, record["experiment"]) if dicom else [])]
-    images = [load_image(path) for path in (labels_path, t2w_path, entropy_path)]
+    images = [load_image(path, "segment") for path in (labels_path, t2w_path, entropy_path)]
     labels, t2w, entropy = (sagittal_view(np.asanyarray(image.dataobj), image.affine) for image in images)
     labels, spacing = labels.astype(np.uint8), sagittal_spacing(images[1].affine)
     measures = measure(labels, t2w, spacing, table)
@@ -87,10 +88,11 @@ def _write_dicomseg(source: Path, path: Path, labels_path: Path, table: LabelTab
     """Write a DICOM-SEG; return a flag if that fails, for whatever reason. One of an earlier run is removed."""
     path.unlink(missing_ok=True)
     try:
-        write_dicomseg(path, load_image(labels_path), source, table, algorithm)
+        write_dicomseg(path, load_image(labels_path, "segment"), source, table, algorithm)
     except Exception as error:  # headers of vendors break libraries in many ways, and the labels are good
-        logger.exception("%s: DICOM-SEG not written", source)
-        # A library's message may quote a header.
+        # Where it failed, without the texts of libraries, which may quote a header.
+        places = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("%s: DICOM-SEG not written, %s\n%s", source, type(error).__name__, places)
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}, see the log"
         return [f"DICOM-SEG not written: {reason}"]
     return []

@@ -53,8 +53,8 @@ def assess_experiment(
     """
     distances, confusion = [], np.zeros((len(labels), len(labels)), np.int64)
     for pair in pairs:
-        truth, spacing = read_view(pair.truth)
-        predicted = merge_labels(read_view(pair.predicted)[0], unlabelled, labels.background)
+        truth, spacing = read_view(pair.truth, "convert")
+        predicted = merge_labels(read_view(pair.predicted, "reconstruct")[0], unlabelled, labels.background)
         confusion += confusion_per_slice(truth, predicted, len(labels)).sum(axis=0)
         identity = {"participant_id": pair.participant_id, "session_id": pair.session_id}
         distances.append(

@@ -2,12 +2,14 @@
 
 dcm2niix converts. Missing and broken slices only make it warn, so slices are counted first and compared with its output.
 Its de-identification keeps dates and free text, so NIfTI headers are written from scratch and sidecars keep a fixed list
-of fields only.
+of fields only (`technical_fields`).
 """
 
 import json
+import logging
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,36 +20,32 @@ import pydicom
 
 from lumbarseg.atomic_io import atomic_write, write_json
 from lumbarseg.errors import InputError
-from lumbarseg.geometry import codes_of, load_image, sagittal_spacing, sagittal_view, volume
+from lumbarseg.geometry import codes_of, corner_displacement, load_image, sagittal_spacing, sagittal_view, volume
 from lumbarseg.imaging.dicom_folder import has_preamble, read_folder
+from lumbarseg.imaging.dicom_headers import text_of, without_messages_of_pydicom
+from lumbarseg.imaging.dicom_pixels import require_pixels_as_described
 from lumbarseg.imaging.dicom_series import Series
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.same_patient import voxel_digest
 from lumbarseg.imaging.series_selection import Choice, choose_series
+from lumbarseg.imaging.technical_fields import technical_fields
 from lumbarseg.temporary_files import temporary_folder
 from lumbarseg.user_files import read_text, user_sidecar
 
-Contrast = Literal["T1w", "T2w"]
+logger = logging.getLogger("lumbarseg")
 
-# What a sidecar may keep: acquisition parameters, as numbers and short DICOM codes. No dates, no places, no free text
-# (people type series and protocol names). Names as in BIDS 1.10.
-_NUMBERS = {
-    "MagneticFieldStrength", "ImagingFrequency", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle",
-    "EchoTrainLength", "EchoNumber", "SliceThickness", "SpacingBetweenSlices", "NumberOfAverages", "PixelBandwidth",
-    "PercentPhaseFOV", "PercentSampling", "PhaseEncodingSteps", "AcquisitionMatrixPE", "ReconMatrixPE", "SAR",
-    "ParallelReductionFactorInPlane", "PartialFourier", "EchoSpacing", "NumberOfSlices",
-}  # fmt: skip
-_CODES = {
-    "Modality", "Manufacturer", "ManufacturersModelName", "MRAcquisitionType", "ScanningSequence", "SequenceVariant",
-    "ScanOptions", "PulseSequenceType", "PatientPosition", "InPlanePhaseEncodingDirectionDICOM",
-    "PhaseEncodingAxis", "ConversionSoftware", "ConversionSoftwareVersion",
-}  # fmt: skip
-_SHORT_CODE = re.compile(r"[\w .+/\\-]{1,64}")
-_DATE = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|\d\d:\d\d")
+Contrast = Literal["T1w", "T2w"]
 
 _OTHER_PLANE = 2.0  # pixels this many times larger in the sagittal plane than across it: slices of another plane
 # Warnings of dcm2niix after which its output may be wrong.
 _FATAL_WARNINGS = ("missing images?", "interslice distance varies", "slice direction", "single slice - please check")
+# What all slices of a series have in common, as the converter takes it from one of them.
+_OF_PIXELS = (
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation",
+)  # fmt: skip
+_LARGEST_OFFSET = 0.5  # mm, of a corner between the headers' grid and the converted one; headers round
+_SAME_DIRECTION = 0.999  # smallest cosine between an axis of the headers and the converted one
+_NO_TEXT = {"SOPClassUID", "Modality", "Manufacturer", "ImageType", "PixelData"}  # words of messages, and no names
 # Where these differ, dcm2niix makes several images, whatever its options.
 _SEPARATING = (
     "Rows", "Columns", "ImageType", "BitsAllocated", "SamplesPerPixel", "SeriesNumber", "Modality", "Manufacturer", "StudyDate",
@@ -68,8 +66,8 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
 
     Returns:
         A record of the conversion: source (dicom or file); for a folder taken, passed_over (the selected and the other
-        series, each with the reason), other_files (number of files without MR images) and demographics of the headers
-        (age in years, sex, weight in kg); quality, the image's brightness and noise
+        series, each with the reason), other_files (number of files without MR images), remarks (what should be checked of the
+        folder, as sentences, also logged as warnings) and demographics of the headers (age in years, sex, weight in kg); quality, the image's brightness and noise
         (`quality_control.brightness_and_noise`); and voxels, a digest by which the same image is recognised in two sessions
         (`same_patient.voxel_digest`).
 
@@ -87,6 +85,7 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
             "source": "dicom",
             **choice.described,
             "other_files": content.other_files,
+            "remarks": [*choice.series.remarks, *_remarks_of_scaling(choice.series.files), *content.remarks],
             "demographics": choice.series.slices[0].demographics,
         }
     elif source.exists():
@@ -94,6 +93,8 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
         _require_sagittal(source, loaded)
     else:
         raise InputError(f"{source}: neither a DICOM folder nor an image; fix the path")
+    for remark in chosen.get("remarks", ()):
+        logger.warning("%s: %s", source, remark)
     values = np.asanyarray(loaded.dataobj)
     if values.min() == values.max():
         raise InputError(
@@ -111,30 +112,6 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
     }
 
 
-def technical_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Keep the fields of a sidecar that describe the acquisition, and nothing that identifies a person.
-
-    Args:
-        fields: a BIDS sidecar, from dcm2niix or a user.
-
-    Returns:
-        The known numeric fields and short codes, in their order; text in place of a number and codes that look like a date
-        or time are dropped.
-    """
-    return {name: value for name, value in fields.items() if _may_stay(name, value)}
-
-
-def _may_stay(name: str, value: Any) -> bool:
-    if name in _NUMBERS:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if name in _CODES:
-        parts = value if isinstance(value, list) else [value]
-        return all(isinstance(part, str) and _SHORT_CODE.fullmatch(part) for part in parts) and not (
-            name != "ConversionSoftwareVersion" and any(_DATE.search(part) for part in parts)
-        )
-    return False
-
-
 def _require_sagittal(source: Path, image: nib.Nifti1Image) -> None:
     """Reject an image with its finest resolution across the sagittal plane: its slices lie in another plane."""
     between, rows, columns = sagittal_spacing(image.affine)
@@ -149,6 +126,13 @@ def _require_sagittal(source: Path, image: nib.Nifti1Image) -> None:
 def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str, Any]]:
     chosen = choice.series
     chosen.require_one_stack(folder)
+    chosen.require_no_part_in(folder, [other for other, _ in choice.passed_over if other not in chosen.kin])
+    for file in chosen.files:
+        require_pixels_as_described(file)
+    if differing := _differing_fields(chosen.files, _OF_PIXELS):
+        raise InputError(
+            f"{folder}: the {len(chosen.slices)} slices differ in {', '.join(differing)}; export the series again"
+        )
     with temporary_folder("dicom") as scratch:
         inbox = scratch / "in"
         inbox.mkdir()
@@ -161,7 +145,7 @@ def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str
             try:
                 return _by_dcm2niix(folder, chosen, inbox, scratch / "merged", "-m", "y")
             except InputError:
-                differing = _differing_fields(chosen.files)
+                differing = _differing_fields(chosen.files, _SEPARATING)
                 if not differing:
                     raise error from None
                 raise InputError(
@@ -188,6 +172,8 @@ def _by_dcm2niix(
     complaint = next((line for line in output if any(word in line.lower() for word in _FATAL_WARNINGS)), None)
     if run.returncode != 0 or complaint:
         reason = complaint or next((line for line in output if "error" in line.lower()), "it gave no reason")
+        if _quotes_header(reason, chosen.files):
+            reason = "its reason quotes a header and is not repeated"
         raise InputError(
             f"{folder}: dcm2niix could not convert the {len(chosen.slices)} slices: {reason} (exit code {run.returncode}); "
             "export the series again"
@@ -203,19 +189,94 @@ def _by_dcm2niix(
         raise InputError(
             f"{folder}: dcm2niix converted {slices} of the {len(chosen.slices)} slices; export the series again"
         )
-    fields = json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8", errors="replace"))
+    image = _on_grid_of_headers(folder, chosen, image)
+    fields = _sidecar_of_dcm2niix(found[0].with_suffix(".json"))
     if "EchoTime" not in fields and any(np.isnan(one.echo_time) for one in chosen.slices) and chosen.has_times:
         # dcm2niix reads the first slice, which may be one without an echo time.
         fields["EchoTime"] = chosen.typical.echo_time / 1000
     return image, fields
 
 
-def _differing_fields(files: list[Path]) -> list[str]:
-    """Return which of the fields by which dcm2niix always separates images differ between files; names, never values."""
-    headers = [
-        pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*_SEPARATING]) for file in files
-    ]
-    return [name for name in _SEPARATING if len({str(header.get(name, "")) for header in headers}) > 1]
+def _differing_fields(files: list[Path], fields: Sequence[str]) -> list[str]:
+    """Return which of some fields differ between files; names, never values."""
+    with without_messages_of_pydicom():
+        headers = [
+            pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*fields]) for file in files
+        ]
+        return [name for name in fields if len({text_of(header, name) for header in headers}) > 1]
+
+
+def _remarks_of_scaling(files: list[Path]) -> list[str]:
+    differing = _differing_fields(files, ("RescaleSlope", "RescaleIntercept"))
+    return [f"{' and '.join(differing)} differ between the slices; check their brightness"] if differing else []
+
+
+def _quotes_header(text: str, files: list[Path]) -> bool:
+    """Return whether a text holds a word of a header, which may be a name."""
+    words = {word.casefold() for word in re.findall(r"[^\W_]{3,}", text)}
+    for file in files:
+        with without_messages_of_pydicom():
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            names = [element.keyword for element in header.elements() if isinstance(element, pydicom.DataElement)]
+            names += [pydicom.datadict.keyword_for_tag(element.tag) for element in header.elements()]
+            for name in {*names} - {"", *_NO_TEXT}:
+                if any(
+                    not word.isdigit() and word.casefold() in words
+                    for word in re.findall(r"[^\W_]{3,}", text_of(header, name))
+                ):
+                    return True
+    return False
+
+
+def _on_grid_of_headers(folder: Path, chosen: Series, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Return the converted image with its voxels where the positions and pixel spacings of the slices place them.
+
+    dcm2niix takes the distance of the slices in multi-frame files from SpacingBetweenSlices, which may contradict their positions.
+
+    Raises:
+        InputError: the image has other rows, columns or directions.
+    """
+    ordered = [chosen.slices[number] for number in np.argsort(chosen.places, kind="stable")]
+    first, last = ordered[0], ordered[-1]
+    row, column = np.reshape(first.orientation, (2, 3))
+    sizes = (len(ordered), *first.size)
+    across = np.subtract(last.position, first.position) / max(1, len(ordered) - 1)
+    steps = np.array([across, column * first.pixel_spacing[0], row * first.pixel_spacing[1]]) * (-1, -1, 1)
+    if len(ordered) == 1:
+        # The distance of a single slice is its thickness.
+        steps[0] = np.cross(steps[1], steps[2])
+        steps[0] *= nib.affines.voxel_sizes(image.affine).max() / np.linalg.norm(steps[0])
+    axes = image.affine[:3, :3]
+    cosines = (steps / np.linalg.norm(steps, axis=1, keepdims=True)) @ (axes / np.linalg.norm(axes, axis=0))
+    order = np.abs(cosines).argmax(axis=0)
+    nearest = cosines[order, range(3)]
+    if (
+        sorted(order) != [0, 1, 2]
+        or np.abs(nearest).min() < _SAME_DIRECTION
+        or tuple(np.take(sizes, order)) != tuple(image.shape)
+    ):
+        raise InputError(
+            f"{folder}: the volume that dcm2niix made has other rows, columns or directions than the headers; export the series "
+            "again"
+        )
+    affine = np.eye(4)
+    affine[:3, :3] = (steps[order] * np.sign(nearest)[:, None]).T
+    affine[:3, 3] = np.multiply(first.position, (-1, -1, 1))
+    for axis in np.flatnonzero(nearest < 0):
+        affine[:3, 3] -= affine[:3, axis] * (image.shape[axis] - 1)
+    if len(ordered) == 1 or corner_displacement(image.shape, image.affine, affine) <= _LARGEST_OFFSET:
+        return image
+    logger.info("%s: the slices lie where their positions place them; dcm2niix placed them elsewhere", folder)
+    return volume(np.asanyarray(image.dataobj), affine, codes_of(image))
+
+
+def _sidecar_of_dcm2niix(path: Path) -> dict[str, Any]:
+    """Read what dcm2niix wrote; nothing of a sidecar that header values have broken."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (ValueError, OSError, RecursionError):
+        return {"Modality": "MR", "ConversionSoftware": "dcm2niix"}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _provide(file: Path, target: Path) -> None:
@@ -240,7 +301,7 @@ def _user_sidecar(source: Path) -> dict[str, Any]:
     if sidecar.is_file():
         try:
             fields = json.loads(read_text(sidecar)[0])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{sidecar}: not a JSON sidecar ({error}); fix or remove it") from error
         if not isinstance(fields, dict):
             raise InputError(f"{sidecar}: a JSON {type(fields).__name__} instead of an object; fix or remove it")

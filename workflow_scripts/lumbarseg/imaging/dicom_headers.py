@@ -1,12 +1,21 @@
-"""The slices of a DICOM file, read from its header: geometry, times, and plausible age, sex and weight."""
+"""The slices of a DICOM file, read from its header: geometry, times, and plausible age, sex and weight.
 
+Messages name fields and never quote values, because any field may hold a name: not of this module, nor those of pydicom, whose
+errors are neither shown nor logged.
+"""
+
+import logging
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pydicom
 
 from lumbarseg.errors import InputError
@@ -17,6 +26,17 @@ _MR_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
 }
+
+# Objects without pixels: reports, presentation states, waveforms, documents and directories.
+_DOCUMENT_CLASSES = (
+    "1.2.840.10008.1.3.", *(f"1.2.840.10008.5.1.4.1.1.{kind}." for kind in (88, 11, 9, 104)),
+)  # fmt: skip
+
+# What no MR slice exceeds: mm from the isocentre, and ms.
+_FARTHEST, _LONGEST_TIME = 1e4, 1e5
+_UNIT_TOLERANCE = (
+    0.01  # of the length of direction cosines and of their product, which some headers round to three decimals
+)
 
 # Series names are used only where tags are missing, and to recognise localisers and fat suppression.
 _LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
@@ -37,79 +57,177 @@ class NoHeaderError(InputError):
     """A file that begins like DICOM has no readable header."""
 
 
+class HeaderError(ValueError):
+    """What is wrong with a header, as a phrase without any of its values."""
+
+
+@dataclass(frozen=True)
+class OtherObject:
+    """A DICOM file without an MR image.
+
+    Attributes:
+        file: the file.
+        series: its series; never written or shown.
+        has_image: whether it has what a slice has, pixels or a place in space.
+        is_document: whether its class is that of objects without pixels.
+    """
+
+    file: Path
+    series: str
+    has_image: bool
+    is_document: bool
+
+
+@contextmanager
+def without_messages_of_pydicom() -> Iterator[None]:
+    """Silence pydicom, which warns of small irregularities of vendors and quotes what it warns of."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
+
+
+def text_of(header: pydicom.Dataset, name: str) -> str:
+    """Return a field as text without surrounding blanks; empty if it is missing or cannot be read."""
+    try:
+        value = header.get(name)
+        return "" if value is None else str(value).strip()
+    except Exception:  # pydicom raises whatever a damaged value leads to
+        return ""
+
+
 def is_mr(header: pydicom.Dataset) -> bool:
     """Return whether a header is that of an MR image."""
-    sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
-    return sop_class in _MR_CLASSES if sop_class else header.get("Modality") == "MR"
+    sop_class = _sop_class(header)
+    return sop_class in _MR_CLASSES if sop_class else text_of(header, "Modality") == "MR"
 
 
-def read_slices(file: Path) -> Iterator[Slice]:
-    """Yield the MR slices of a DICOM file; none if it holds no MR image.
+def _sop_class(header: pydicom.Dataset) -> str:
+    return text_of(header.file_meta, "MediaStorageSOPClassUID") or text_of(header, "SOPClassUID")
+
+
+def read_slices(file: Path) -> list[Slice] | OtherObject:
+    """Read the MR slices of a DICOM file.
+
+    Returns:
+        The slices; what the file is if it holds no MR image.
 
     Raises:
         NoHeaderError: it begins like DICOM, but has no readable header.
-        InputError: its header or its pixels are not complete.
+        InputError: its header or its pixels are not complete, or its header says what cannot be.
     """
-    with file.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of small irregularities of vendors
+    with file.open("rb") as stream, without_messages_of_pydicom():
         try:
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-            sop_class = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
-            if not sop_class and "Modality" not in header:
-                raise ValueError("its header is cut short")
-        except Exception as error:
-            raise NoHeaderError(f"{file}: damaged DICOM file ({error}); copy it again") from error
-        # reading stopped before tag, type and length of the pixel data
-        stored = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
+            # Converts each value, because damage shows only then.
+            if not _sop_class(header) and not text_of(header, "Modality"):
+                raise HeaderError("its header is cut short")
+        except Exception as error:  # pydicom raises whatever damage leads to
+            raise NoHeaderError(f"{file}: damaged DICOM file ({reason_of(error)}); copy it again") from None
         if not is_mr(header):
-            return
+            return _other_object(file, header)
+        available = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
         try:
-            yield from _frames(file, header)
-            syntax = header.file_meta.get("TransferSyntaxUID")
-            pixels = int(header.Rows) * int(header.Columns) * int(header.get("SamplesPerPixel", 1))
-            needed = pixels * int(header.get("NumberOfFrames") or 1) * int(header.BitsAllocated) // 8
-            if syntax and syntax.is_compressed:  # the expected size is unknown; dcm2niix detects damage
-                needed = 0 if syntax.is_deflated else 1
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            slices = list(_frames(file, header))
+            needed = bytes_of_pixels(header, len(slices))
+        except Exception as error:
             raise InputError(
-                f"{file}: the header lacks what places an MR slice in space ({error}); copy or export it again"
-            ) from error
-    if stored < needed:
-        raise InputError(f"{file}: {stored} bytes of pixels instead of {needed}; copy it again")
+                f"{file}: the header lacks what places an MR slice in space ({reason_of(error)}); copy or export it again"
+            ) from None
+    if available < needed:
+        raise InputError(f"{file}: {available} bytes of pixels instead of {needed}; copy it again")
+    return slices
+
+
+def reason_of(error: Exception) -> str:
+    """Return what is wrong; of errors of libraries only their kind, because their texts quote values."""
+    return str(error) if isinstance(error, HeaderError) else type(error).__name__
+
+
+def _other_object(file: Path, header: pydicom.Dataset) -> OtherObject:
+    is_document = _sop_class(header).startswith(_DOCUMENT_CLASSES)
+    has_image = any(name in header for name in ("Rows", "ImagePositionPatient"))
+    return OtherObject(file, text_of(header, "SeriesInstanceUID"), has_image, is_document)
+
+
+def bytes_of_pixels(header: pydicom.Dataset, frames: int) -> int:
+    """Return how many bytes of pixels the header describes; a lower limit for compressed ones."""
+    rows, columns, bits = (count_of(header, name) for name in ("Rows", "Columns", "BitsAllocated"))
+    samples = count_of(header, "SamplesPerPixel") if "SamplesPerPixel" in header else 1
+    stated = whole_number(header, "NumberOfFrames")
+    if text_of(header, "NumberOfFrames") and (stated is None or stated < 1 or stated != frames):
+        raise HeaderError("NumberOfFrames is not the number of frames that it describes")
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax and syntax.is_compressed:
+        return 0 if syntax.is_deflated else 1
+    return rows * columns * samples * frames * bits // 8
 
 
 def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
-    names = f"{header.get('SeriesDescription', '')} {header.get('ProtocolName', '')}".lower()
+    names = f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}".lower()
+    image_type = text_of(header, "ImageType").upper()
     shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     frames = header.get("PerFrameFunctionalGroupsSequence") or [pydicom.Dataset()]
-    for number, frame in enumerate(frames):
+    series = text_of(header, "SeriesInstanceUID")
+    if not series:
+        raise HeaderError("SeriesInstanceUID is missing")
+    number = whole_number(header, "SeriesNumber")
+    for frame_number, frame in enumerate(frames):
         places = (frame, shared[0])
-        echo_time = _number(_find(places, header, "MREchoSequence", "EffectiveEchoTime", "EchoTime"))
-        spacing = _find(places, header, "PixelMeasuresSequence", *["PixelSpacing"] * 2) or NO_SPACING
-        repetition = _find(places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime")
+        spacing = _find(places, header, "PixelMeasuresSequence", *["PixelSpacing"] * 2)
         yield Slice(
             file=file,
-            series=str(header.SeriesInstanceUID),
-            study=str(header.get("StudyInstanceUID", "") or ""),
-            number=str(header.get("SeriesNumber", "") or "?"),
+            series=series,
+            study=text_of(header, "StudyInstanceUID"),
+            number="?" if number is None else str(number),
             patient=(
-                str(header.get("PatientID", "") or "").strip(),
-                " ".join(_NAME_PART.findall(str(header.get("PatientName", "") or "").casefold())),
+                text_of(header, "PatientID"),
+                " ".join(_NAME_PART.findall(text_of(header, "PatientName").casefold())),
             ),
-            orientation=_vector(_find(places, header, "PlaneOrientationSequence", *["ImageOrientationPatient"] * 2), 6),
-            position=_vector(_find(places, header, "PlanePositionSequence", *["ImagePositionPatient"] * 2), 3),
-            repetition_time=_number(repetition),
-            echo_time=echo_time,
+            orientation=_orientation(
+                _find(places, header, "PlaneOrientationSequence", *["ImageOrientationPatient"] * 2)
+            ),
+            position=_position(_find(places, header, "PlanePositionSequence", *["ImagePositionPatient"] * 2)),
+            repetition_time=_time(
+                places, header, "MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"
+            ),
+            echo_time=_time(places, header, "MREchoSequence", "EffectiveEchoTime", "EchoTime"),
             inversion_time=_inversion_time(places, header),
-            localiser="LOCALIZER" in str(header.get("ImageType", "")).upper() or bool(_LOCALISER.search(names)),
-            derived="DERIVED" in str(header.get("ImageType", "")).upper(),
-            fat_suppressed="FS" in str(header.get("ScanOptions", "")) or bool(_FAT_SUPPRESSED.search(names)),
+            localiser="LOCALIZER" in image_type or bool(_LOCALISER.search(names)),
+            derived="DERIVED" in image_type,
+            fat_suppressed="FS" in text_of(header, "ScanOptions") or bool(_FAT_SUPPRESSED.search(names)),
             named=_named(names),
-            size=(int(header.Rows), int(header.Columns)),
-            pixel_spacing=(float(spacing[0]), float(spacing[1])),
-            frame=number,
+            size=(count_of(header, "Rows"), count_of(header, "Columns")),
+            pixel_spacing=_pixel_spacing(spacing),
+            frame=frame_number,
+            instance=whole_number(header, "InstanceNumber"),
             demographics=_demographics(header),
         )
+
+
+def whole_number(header: pydicom.Dataset, name: str) -> int | None:
+    """Return a field that is a whole number; None if it is missing or anything else."""
+    found = re.fullmatch(r"[+-]?\d{1,12}", text_of(header, name))
+    return int(found[0]) if found else None
+
+
+def count_of(header: pydicom.Dataset, name: str) -> int:
+    """Return a field that is a whole number above 0.
+
+    Raises:
+        HeaderError: it is missing or anything else.
+    """
+    if name not in header:
+        raise HeaderError(f"{name} is missing")
+    count = whole_number(header, name)
+    if count is None or count < 1:
+        raise HeaderError(f"{name} is no number above 0")
+    return count
 
 
 def _named(names: str) -> Literal["T1w", "T2w"] | None:
@@ -120,8 +238,8 @@ def _named(names: str) -> Literal["T1w", "T2w"] | None:
 def _demographics(header: pydicom.Dataset) -> dict[str, str]:
     """Return age, sex and weight for Table 1, as far as the header has plausible values."""
     age = _age(header)
-    sex = str(header.get("PatientSex", "") or "").strip().upper()
-    weight = _plain_number(header.get("PatientWeight"))
+    sex = text_of(header, "PatientSex").upper()
+    weight = _plain_number(text_of(header, "PatientWeight"))
     return {
         **({"age": str(age)} if age is not None else {}),
         **({"sex": sex} if sex in ("F", "M") else {}),
@@ -135,12 +253,12 @@ def _age(header: pydicom.Dataset) -> int | None:
     Ages above 89 are reported as 90, because high ages identify a person (as BIDS advises). Impossible ages and dummy
     dates, which anonymisers write, are unknown.
     """
-    stated = re.fullmatch(r"0*(\d+)([DWMY])", str(header.get("PatientAge", "") or "").strip())
+    stated = re.fullmatch(r"0*(\d+)([DWMY])", text_of(header, "PatientAge"))
     age: int | None = None
     if stated and int(stated[1]) > 0:
         age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
     if age is None or age > _OLDEST:
-        born, scanned = birth_date(header.get("PatientBirthDate")), _date(header.get("StudyDate"))
+        born, scanned = birth_date(text_of(header, "PatientBirthDate")), _date(text_of(header, "StudyDate"))
         age = None
         if born and scanned and born < scanned and scanned.year >= _FIRST_MR_YEAR:
             age = scanned.year - born.year - ((scanned.month, scanned.day) < (born.month, born.day))
@@ -171,29 +289,84 @@ def _plain_number(value: Any) -> float:
 
 
 def _find(places: tuple[pydicom.Dataset, ...], header: pydicom.Dataset, sequence: str, inner: str, outer: str) -> Any:
-    for place in places:
-        for item in place.get(sequence) or []:
-            if item.get(inner) is not None:
-                return item.get(inner)
-    return header.get(outer)
+    """Return a value of the frame, of all frames or of the header; None if it is nowhere.
+
+    Raises:
+        HeaderError: the value is not of its type.
+    """
+    try:
+        for place in places:
+            for item in place.get(sequence) or []:
+                if item.get(inner) is not None:
+                    return item.get(inner)
+        return header.get(outer)
+    except Exception:  # pydicom raises whatever a damaged value leads to
+        raise HeaderError(f"{outer} cannot be read") from None
+
+
+def _time(places: tuple[pydicom.Dataset, ...], header: pydicom.Dataset, sequence: str, inner: str, outer: str) -> float:
+    """Return a time in ms; NaN if it is missing or impossible."""
+    return _milliseconds(_find(places, header, sequence, inner, outer), outer)
+
+
+def _milliseconds(value: Any, name: str) -> float:
+    if value in (None, ""):
+        return float("nan")
+    try:
+        time = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise HeaderError(f"{name} is no number") from None
+    return time if 0 <= time <= _LONGEST_TIME else float("nan")
 
 
 def _inversion_time(places: tuple[pydicom.Dataset, ...], header: pydicom.Dataset) -> float:
     times = _find(places, header, "MRModifierSequence", "InversionTimes", "InversionTime")
-    time = _number(times[0] if isinstance(times, list | pydicom.multival.MultiValue) and times else times)
+    time = _milliseconds(
+        times[0] if isinstance(times, list | pydicom.multival.MultiValue) and times else times, "InversionTime"
+    )
     if time > 0:
         return time
-    inverted = "IR" in str(header.get("ScanningSequence", "")) or (
+    inverted = "IR" in text_of(header, "ScanningSequence") or (
         _find(places, header, "MRModifierSequence", "InversionRecovery", "InversionRecovery") == "YES"
     )
     return 0.0 if inverted else float("nan")
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value in (None, "") else float(value)
+def _vector(value: Any, length: int, name: str) -> tuple[float, ...]:
+    """Return a vector of finite numbers.
+
+    Raises:
+        HeaderError: it is missing, shorter or longer, or holds anything else.
+    """
+    if value is None or isinstance(value, str) or not isinstance(value, Sequence) or len(value) != length:
+        raise HeaderError(f"{name} has not {length} numbers" if value else f"{name} is missing")
+    try:
+        vector = tuple(float(part) for part in value)
+    except (TypeError, ValueError, OverflowError):
+        raise HeaderError(f"{name} has not {length} numbers") from None
+    if not all(math.isfinite(part) for part in vector):
+        raise HeaderError(f"{name} is not finite")
+    return vector
 
 
-def _vector(value: Any, length: int) -> tuple[float, ...]:
-    if value is None or len(value) != length:
-        raise ValueError(f"a vector of {length} numbers is missing")
-    return tuple(float(part) for part in value)
+def _position(value: Any) -> tuple[float, ...]:
+    position = _vector(value, 3, "ImagePositionPatient")
+    if max(map(abs, position)) > _FARTHEST:
+        raise HeaderError(f"ImagePositionPatient is more than {_FARTHEST / 1000:g} m from the centre of the scanner")
+    return position
+
+
+def _orientation(value: Any) -> tuple[float, ...]:
+    orientation = _vector(value, 6, "ImageOrientationPatient")
+    directions = np.reshape(orientation, (2, 3))
+    if max(map(abs, orientation)) > 2 or np.abs(directions @ directions.T - np.eye(2)).max() > 2 * _UNIT_TOLERANCE:
+        raise HeaderError("ImageOrientationPatient is not two perpendicular directions")
+    return orientation
+
+
+def _pixel_spacing(value: Any) -> tuple[float, float]:
+    """Return the spacing in mm; NaN if it is missing, which `Series.require_one_stack` reports if it matters."""
+    if value is None or value == "" or (isinstance(value, Sequence) and not len(value)):
+        return NO_SPACING
+    rows, columns = _vector(value, 2, "PixelSpacing")
+    return rows, columns

@@ -22,6 +22,9 @@ _ANGLE_TOLERANCE = 1.5e-3  # of direction cosines within a series, which some he
 _SPACING_TOLERANCE = 1e-3  # relative; pixel spacings may be rounded
 _SAME_PLACE = 0.01  # mm; slices closer than this are one slice twice
 _GAP_TOLERANCE = 1.5  # of the median distance; a missing slice doubles it
+_GRID_TOLERANCE = 0.1  # of the median distance, within which a slice continues a stack
+_LINE_TOLERANCE = 1.0  # mm; first pixels of one stack lie on a line
+_PIXEL_SIZES = (0.02, 20.0)  # mm; beyond them is no pixel of MR, not even of a coarse phantom
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Slice:
         pixel_spacing: mm between rows and between columns; NaN if missing.
         frame: number of the frame in a multi-frame file, from 0.
         study: its study; never written or shown.
+        instance: its number within the series; None if it has none.
         demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
@@ -66,6 +70,7 @@ class Slice:
     pixel_spacing: tuple[float, float] = NO_SPACING
     frame: int = 0
     study: str = ""
+    instance: int | None = None
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -178,6 +183,65 @@ class Series:
     def _places_of(self, other: "Series") -> np.ndarray:
         return np.array([float(np.dot(self._normal, one.position)) for one in other.slices])
 
+    @property
+    def remarks(self) -> list[str]:
+        """What should be checked of the series, as sentences: gaps in the numbers of its slices."""
+        numbers = {one.instance for part in (self, *self.kin) for one in part.slices}
+        if len(numbers) < 2 or None in numbers:
+            return []
+        found = sorted(number for number in numbers if number is not None)
+        gap = found[-1] - found[0] + 1 > len(found)
+        if not gap and found[0] <= 1:
+            return []
+        what = "have gaps" if gap else "do not begin at 1"
+        return [
+            f"series {self.typical.number}: the slice numbers (InstanceNumber) {found[0]} to {found[-1]} of {len(found)} slices "
+            f"{what}; check that no slice is missing"
+        ]
+
+    def require_no_part_in(self, folder: Path, others: Sequence["Series"]) -> None:
+        """Require that no other series of the folder continues this stack: such slices have lost their SeriesInstanceUID.
+
+        Raises:
+            InputError: slices of another series are parallel, of the same size, and lie where the next or missing slices would.
+        """
+        for other in others:
+            large, small = (self, other) if len(self.slices) >= len(other.slices) else (other, self)
+            if large.could_include(small) and large._is_continued_by(small):
+                raise InputError(
+                    f"{folder}: {len(other.slices)} slices (such as {other.files[0].name}, series {other.typical.number}) continue the "
+                    f"stack of series {self.typical.number}, but have another SeriesInstanceUID; export the series again, or use a "
+                    "folder with one of the series alone"
+                )
+
+    def _is_continued_by(self, other: "Series") -> bool:
+        gaps = np.diff(np.sort(self.places))
+        if gaps.size == 0 or (usual := float(np.median(gaps))) < _SAME_PLACE:
+            return False
+        together = Series((*self.slices, *other.slices))
+        steps = (together.places - self.places.min()) / usual
+        numbers = np.rint(steps)
+        on_grid = np.abs(steps - numbers).max() <= _GRID_TOLERANCE
+        is_whole = np.ptp(numbers) + 1 == len(set(numbers)) == len(together.slices)
+        same_pixels = np.allclose(self.slices[0].pixel_spacing, other.slices[0].pixel_spacing, rtol=_SPACING_TOLERANCE)
+        return bool(on_grid and is_whole and same_pixels and together._off_line().max() <= _LINE_TOLERANCE)
+
+    def _off_line(self) -> np.ndarray:
+        """Return how far the first pixel of each slice lies from a line through them, within its plane, mm."""
+        places = self.places - self.places.mean()
+        positions = np.array([one.position for one in self.slices]) - np.mean(
+            [one.position for one in self.slices], axis=0
+        )
+        within = positions - np.outer(places, self._normal / np.linalg.norm(self._normal))
+        # The median slope is that of the stack even if one slice is elsewhere.
+        order = np.argsort(places, kind="stable")
+        steps = np.diff(places[order])
+        if steps.size == 0 or steps.min() < _SAME_PLACE:
+            return np.zeros(len(places))
+        slope = np.median(np.diff(within[order], axis=0) / steps[:, None], axis=0)
+        rest = within - np.outer(places, slope)
+        return np.linalg.norm(rest - np.median(rest, axis=0), axis=1)
+
     def unlike_echoes(self, folder: Path, *others: "Series") -> InputError:
         """Return the error of one DICOM series in which slices have other echo times."""
         parts = (self, *others)
@@ -231,6 +295,13 @@ class Series:
                 f"{folder}: {ordered[first].file.name} and {ordered[first + 1].file.name} lie at the same position; leave one "
                 "volume in the folder"
             )
+        off_line = self._off_line()
+        if off_line.max() > _LINE_TOLERANCE:
+            first = int(off_line.argmax())
+            raise InputError(
+                f"{folder}: {self.slices[first].file.name} lies {off_line[first]:.2f} mm beside the stack of the other slices; "
+                "export the series again"
+            )
         usual = float(np.median(gaps))
         if gaps.max() > _GAP_TOLERANCE * usual:
             first = int(gaps.argmax())
@@ -247,6 +318,12 @@ class Series:
                 many = ", unlike other slices" if any(usable) else ", like all slices"
                 raise InputError(
                     f"{folder}: {one.file.name} has no PixelSpacing above 0{many} of series {one.number}; export the series again"
+                )
+        for one in self.slices:
+            if not _PIXEL_SIZES[0] <= min(one.pixel_spacing) <= max(one.pixel_spacing) <= _PIXEL_SIZES[1]:
+                raise InputError(
+                    f"{folder}: {one.file.name} has a PixelSpacing of {max(one.pixel_spacing):.3g} mm, impossible in MR "
+                    f"({_PIXEL_SIZES[0]:g} to {_PIXEL_SIZES[1]:g} mm); export the series again"
                 )
         usual = np.median([one.pixel_spacing for one in self.slices], axis=0)
         for one in self.slices:

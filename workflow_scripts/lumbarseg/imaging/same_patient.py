@@ -100,8 +100,7 @@ def identify(sources: Iterable[str | Path], voxels: Iterable[str] = ()) -> Ident
     for source in dict.fromkeys(map(Path, sources)):
         try:
             if source.is_dir():
-                for header in mr_headers(source, _FIELDS):
-                    found = {name: str(header.get(name, "") or "").strip() for name in _FIELDS}
+                for found in mr_headers(source, _FIELDS):
                     if not _is_placeholder(found["PatientID"]):
                         known["patients"].add(_hashed(_comparable(found["PatientID"])))
                     for kind, name in (("studies", "StudyInstanceUID"), ("images", "SOPInstanceUID")):

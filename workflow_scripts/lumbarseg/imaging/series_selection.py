@@ -1,5 +1,6 @@
 """Selection of a session's T2w and T1w series among those of a DICOM folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,12 @@ def _objection(one: Series, contrast: str) -> str:
     if one.contrast != contrast:
         return f"times of {one.contrast or 'neither contrast'}"
     return ""
+
+
+def remarks_of(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what should be checked of a session's images, as sentences.
+
+    Args:
+        records: by contrast, what `conversion.convert` returned.
+    """
+    return [f"{contrast}: {remark}" for contrast, record in records.items() for remark in record.get("remarks", ())]

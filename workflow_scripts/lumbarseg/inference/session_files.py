@@ -15,7 +15,7 @@ from lumbarseg.data.storage import open_array
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import load_image, sagittal_view
 from lumbarseg.models.ensemble import Ensemble
-from lumbarseg.models.metadata import load_network, network_metadata
+from lumbarseg.models.metadata import load_trained, network_metadata
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,18 @@ def load_ensemble(
         class_names: class names in the order of the ids.
 
     Raises:
-        InputError: see `Ensemble`; or a file holds a network of another topology, fold, channels or label table.
+        InputError: see `Ensemble`; or a file is damaged, or holds a network of another topology, fold, channels or label table.
     """
     listed = [Model(name, tuple(members), combiner) for name, members, combiner in models]
     stacked = [model.name for model in listed if model.is_stacked]
 
-    def loaded(named: Sequence[str], files: Sequence[str]) -> dict[str, keras.Model]:
+    def loaded(named: Sequence[str], files: Sequence[str], stage: str) -> dict[str, keras.Model]:
         return {
-            name: load_network(path, network_metadata(name, fold, channels, class_names))
+            name: load_trained(path, network_metadata(name, fold, channels, class_names), stage)
             for name, path in zip(named, files, strict=True)
         }
 
-    return Ensemble(loaded(names, networks), listed, loaded(stacked, meta_learners))
+    return Ensemble(loaded(names, networks, "train"), listed, loaded(stacked, meta_learners, "stack"))
 
 
 def require_matching_patches(ensemble: Ensemble, sessions: Sequence[SessionFiles]) -> None:
@@ -103,7 +103,7 @@ def require_matching_patches(ensemble: Ensemble, sessions: Sequence[SessionFiles
 
 def read_truth(mask: Path) -> tuple[NDArray[np.uint8], nib.Nifti1Image]:
     """Read a mask; return its labels in sagittal view, (slices, rows, columns) uint8, and the image with its geometry."""
-    image = load_image(mask)
+    image = load_image(mask, "convert")
     return sagittal_view(np.asarray(image.dataobj, dtype=np.uint8), image.affine), image
 
 

@@ -97,6 +97,28 @@ def require_metadata(path: str | Path, expected: Mapping[str, Any]) -> None:
             )
 
 
+def load_trained(path: str | Path, expected: Mapping[str, Any], stage: str) -> keras.Model:
+    """Read a network that the study has trained, see `load_network`.
+
+    Args:
+        path: its `.keras` file.
+        expected: its metadata.
+        stage: the stage of the workflow that trains it, for messages.
+
+    Raises:
+        InputError: as for `load_network`, or the file is damaged.
+    """
+    try:
+        return load_network(path, expected)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, HDF5 and Keras raise whatever damage leads to
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(
+            f"{path}: damaged network ({reason}); delete it and run `snakemake {stage}` again, which trains it again"
+        ) from error
+
+
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Read the metadata of a network's file.
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lumbarseg.data.tiling import window_starts
 from lumbarseg.evaluation.partial_labels import merge_labels
-from lumbarseg.geometry import read_plane, read_view, sagittal_view
+from lumbarseg.geometry import load_image, read_plane, read_view, sagittal_view
 from lumbarseg.imaging.registration.transforms import resample
 from lumbarseg.reporting.slices import Case, LabelledSlice, Preprocessing, SessionImages, UncertainSlice
 
@@ -58,12 +57,12 @@ class SliceReader:
             experiments: whose predictions to read.
         """
         place, number = self._places[slice_.participant_id, slice_.session_id], int(slice_.slice)
-        t2w, spacing = read_plane(self._t2w[place], number)
+        t2w, spacing = read_plane(self._t2w[place], number, "convert")
         return Case(
             name=name,
             t2w=t2w,
-            t1w=read_plane(self._t1w[place], number)[0] if self._t1w else None,
-            truth=read_plane(self._truth[place], number)[0],
+            t1w=read_plane(self._t1w[place], number, "register")[0] if self._t1w else None,
+            truth=read_plane(self._truth[place], number, "convert")[0],
             predictions={one: self._prediction(one, slice_) for one in experiments},
             spacing=spacing,
         )
@@ -80,14 +79,14 @@ class SliceReader:
         case = self.case(name, slice_, [experiment])
         label = f"sub-{slice_.participant_id}_ses-{slice_.session_id}"
         files = [Path(maps) / f"{label}_desc-{measure}_uncertainty.nii.gz" for measure in UNCERTAINTY_MAPS]
-        entropy, mutual_information = (read_plane(file, int(slice_.slice))[0] for file in files)
+        entropy, mutual_information = (read_plane(file, int(slice_.slice), "reconstruct")[0] for file in files)
         prediction = case.predictions[experiment]
         return UncertainSlice(name, case.t2w, case.truth, prediction, entropy, mutual_information, case.spacing)
 
     def _prediction(self, experiment: str, slice_: Any) -> NDArray[np.uint8]:
         folder = Path(self._masks[experiment, int(slice_.fold)])
         file = folder / f"sub-{slice_.participant_id}_ses-{slice_.session_id}_dseg.nii.gz"
-        return merge_labels(read_plane(file, int(slice_.slice))[0], self._unlabelled, self._background)
+        return merge_labels(read_plane(file, int(slice_.slice), "reconstruct")[0], self._unlabelled, self._background)
 
 
 def worst_slices(worst_cases: pd.DataFrame, experiment: str, most: int) -> list[tuple[str, Any]]:
@@ -110,9 +109,9 @@ def read_session(t2w: str, t1w: Sequence[str], mask: Sequence[str]) -> SessionIm
         t1w: the image as converted and as registered; empty in a study without T1w.
         mask: the mask; empty where there is none.
     """
-    volume, spacing = read_view(t2w)
+    volume, spacing = read_view(t2w, "convert")
     before, after = _registration(t2w, t1w)
-    labels = read_view(mask[0])[0].astype(np.uint8) if mask else None
+    labels = read_view(mask[0], "convert")[0].astype(np.uint8) if mask else None
     return SessionImages(volume, before, after, labels, spacing)
 
 
@@ -132,10 +131,10 @@ def read_examples(
     Returns:
         The middle slice and one a quarter into the stack; the middle slice at each step.
     """
-    volume, spacing = read_view(t2w)
-    truth, _ = read_view(mask)
+    volume, spacing = read_view(t2w, "convert")
+    truth, _ = read_view(mask, "convert")
     before, after = _registration(t2w, t1w)
-    z_scores = [read_view(path)[0] for path in normalised]
+    z_scores = [read_view(path, "normalise")[0] for path in normalised]
     middle, lateral = len(volume) // 2, len(volume) // 4
     examples = [
         LabelledSlice(volume[number], None if after is None else after[number], truth[number], spacing, name)
@@ -161,8 +160,6 @@ def _registration(t2w: str, t1w: Sequence[str]) -> tuple[NDArray[Any] | None, ND
     if not t1w:
         return None, None
     converted, registered = t1w
-    fixed, moving = nib.load(t2w), nib.load(converted)
-    assert isinstance(fixed, nib.Nifti1Image)
-    assert isinstance(moving, nib.Nifti1Image)
+    fixed, moving = load_image(t2w, "convert"), load_image(converted, "convert")
     before = sagittal_view(resample(fixed, moving, np.eye(4)), fixed.affine)
-    return before, read_view(registered)[0]
+    return before, read_view(registered, "register")[0]

@@ -7,6 +7,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from lumbarseg.imaging.series_selection import remarks_of
+
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
@@ -18,7 +20,8 @@ def session_entry(
     Args:
         session: its label, `sub-<p>_ses-<s>`.
         picture: the picture's file, relative to the page.
-        series: by contrast, the content of `…_series.json`: `taken` with series_number and slices, if it came as DICOM.
+        series: by contrast, the content of `…_series.json`: `taken` with series_number and slices, and `remarks`, if it came as
+            DICOM.
         registrations: the table `metrics/registration.csv`; flag is an empty text where there is none. None in a study without
             T1w.
 
@@ -31,7 +34,7 @@ def session_entry(
         details[contrast] = (
             f"series {taken['series_number']}, {taken['slices']} slices" if taken else "the file of the sheet"
         )
-    flags = []
+    flags = remarks_of(series)
     rows = [] if registrations is None else registrations[registrations["session"] == session].to_dict("records")
     for row in rows:
         details["moved by"] = (

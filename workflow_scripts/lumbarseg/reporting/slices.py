@@ -2,6 +2,8 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.atomic_io import atomic_write
+from lumbarseg.errors import InputError
 
 Item = TypeVar("Item")
 _DESCRIPTION = "description"
@@ -161,7 +164,19 @@ def restore_slices(path: str | os.PathLike[str], kind: type[Item]) -> list[Item]
 
     Returns:
         The objects, in their order.
+
+    Raises:
+        InputError: the file is damaged.
     """
+    try:
+        return _restored(path, kind)
+    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: damaged slices of a figure ({type(error).__name__}); delete it and run `snakemake figures` again"
+        ) from error
+
+
+def _restored(path: str | os.PathLike[str], kind: type[Item]) -> list[Item]:
     with np.load(path, allow_pickle=False) as file:
         items = []
         for place, plain in enumerate(json.loads(file[_DESCRIPTION].item())):

@@ -13,7 +13,7 @@ from lumbarseg.config.study import Model
 from lumbarseg.data.dataset import PatchSet
 from lumbarseg.models.build import optimiser
 from lumbarseg.models.ensemble import Ensemble, build_meta_learner, meta_learner_inputs
-from lumbarseg.models.metadata import load_network, network_metadata
+from lumbarseg.models.metadata import load_trained, network_metadata
 from lumbarseg.training.lock import exclusive_lock
 from lumbarseg.training.loop import fit
 from lumbarseg.training.model import Forward
@@ -67,7 +67,7 @@ def train_meta_learners(
     ensembles = {
         number: Ensemble(
             {
-                name: load_network(path, network_metadata(name, number, channels, class_names))
+                name: load_trained(path, network_metadata(name, number, channels, class_names), "train")
                 for name, path in files.items()
             },
             [],

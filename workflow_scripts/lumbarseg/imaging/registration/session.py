@@ -58,7 +58,7 @@ def register(
             installed or fails.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the scheduler assigned one core to the job
-    fixed, moving = load_image(fixed_path), load_image(moving_path)
+    fixed, moving = load_image(fixed_path, "convert"), load_image(moving_path, "convert")
     for path, image in ((fixed_path, fixed), (moving_path, moving)):
         _require_contrast(path, image)
     begin = time.perf_counter()

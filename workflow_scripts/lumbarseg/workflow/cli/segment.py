@@ -183,19 +183,21 @@ def _prepare(
     from lumbarseg.geometry import load_image
     from lumbarseg.imaging.conversion import Contrast, convert
     from lumbarseg.imaging.registration.session import register
+    from lumbarseg.imaging.series_selection import remarks_of
 
     require_one_patient(sources)
     aligned = {contrast: out / f"{contrast.lower()}.nii.gz" for contrast in sources}
     converted = {**aligned, "T1w": scratch / "t1w.nii.gz"} if "T1w" in sources else aligned
     sidecars = {contrast: scratch / f"{contrast}.json" for contrast in sources}
+    records = {}
     for contrast, source in sources.items():
-        convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
+        records[contrast] = convert(source, cast(Contrast, contrast), converted[contrast], sidecars[contrast])
         require_mr(load_image(converted[contrast]), source)
         if contrast == "T2w":
             # `out` is a folder in the user's folder, which has the results that are to be replaced.
             require_same_image(out.parent, load_image(converted[contrast]))
     if "T1w" not in sources:
-        return {"aligned": aligned, "sidecars": sidecars}
+        return {"aligned": aligned, "sidecars": sidecars, "remarks": remarks_of(records)}
     on_progress(description="registering T1w")
     register(
         aligned["T2w"],
@@ -205,7 +207,12 @@ def _prepare(
         scratch / "registration.json",
         Registration.model_validate(bundle.settings["registration"]),
     )
-    return {"aligned": aligned, "sidecars": sidecars, "registration": scratch / "registration.json"}
+    return {
+        "aligned": aligned,
+        "sidecars": sidecars,
+        "registration": scratch / "registration.json",
+        "remarks": remarks_of(records),
+    }
 
 
 def _segment_images(
