@@ -59,7 +59,7 @@ class Bundle:
             raise InputError(
                 f"{printable(str(path))[:200]}: the name of the bundle cannot be read ({error}); fix it"
             ) from error
-        if not found:
+        if not there:
             raise InputError(f"{path}: bundle not found; make one with `snakemake bundle`, or fix the path")
         with self._opened() as archive:
             names = archive.names
