@@ -54,7 +54,7 @@ class Bundle:
         """
         self.path = Path(path)
         try:
-            found = self.path.is_file()
+            there = self.path.is_file()
         except (OSError, ValueError) as error:  # a name too long, or with a null character
             raise InputError(
                 f"{printable(str(path))[:200]}: the name of the bundle cannot be read ({error}); fix it"
