@@ -118,7 +118,8 @@ def _remove_abandoned(folder: Path, prefixes: tuple[str, ...]) -> None:
 
 def _remove_if_abandoned(entry: "os.DirEntry[str]") -> None:
     found = entry.stat(follow_symlinks=False)
-    if found.st_uid != os.geteuid():
+    # A user may have a file of such a beginning.
+    if found.st_uid != os.geteuid() or not _OWNED.fullmatch(entry.name):
         return
     ended = _owner_has_ended(entry.name)
     if ended or (ended is None and time.time() - found.st_mtime > ABANDONED_AFTER_S):

@@ -98,15 +98,31 @@ def test_remove_abandoned_parts_looks_below_a_folder_only_if_asked_to(writer):
     assert files_below(results)[0].parent.name == "sub-1"
 
 
-@pytest.mark.parametrize("name", [f"{PART}0c0ffee-labels.nii.gz", f"{PART}{'0' * 32}-a", "lumbarseg-dicom-x1y2z3"])
+ELSEWHERE = "00000000-00000000-00000000-17-1-0123456789abcdef"
+"""What names of another host's process hold."""
+
+
+@pytest.mark.parametrize(
+    "name", [f"{PART}{ELSEWHERE}-labels.nii.gz", f"{PACKING}{ELSEWHERE}", f"lumbarseg-dicom-{ELSEWHERE}"]
+)
 def test_remove_abandoned_waits_a_day_for_owners_it_cannot_see(scratch, name):
     remove = remove_abandoned_scratch if name.startswith("lumbarseg-") else lambda: remove_abandoned_parts(scratch)
     for path in (scratch / name, scratch / f"{name}-old"):
-        path.write_text("of another node or version")
+        path.write_text("of another node")
     before = time.time() - ABANDONED_AFTER_S - 60
     os.utime(scratch / f"{name}-old", (before, before))
     remove()
     assert [path.name for path in scratch.iterdir()] == [name]
+
+
+def test_remove_abandoned_leaves_files_that_others_named(scratch):
+    names = [".part-1.txt", "lumbarseg-notes-2019"]
+    for name in names:
+        (scratch / name).write_text("mine")
+        os.utime(scratch / name, (0, 0))
+    remove_abandoned_scratch()
+    remove_abandoned_parts(scratch)
+    assert sorted(path.name for path in scratch.iterdir()) == names
 
 
 def test_remove_abandoned_tells_hosts_restarts_and_reused_process_ids_apart(scratch):

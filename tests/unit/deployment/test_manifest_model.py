@@ -17,7 +17,8 @@ from factories.bundle import MEAN, NETWORK, STACKED, small_manifest
 from factories.workflow import ROOT
 from lumbarseg.config.study import Study
 from lumbarseg.deployment.bundle import CARD, FORMAT, MANIFEST, META_LEARNER, Bundle, network_entry
-from lumbarseg.deployment.starter_packing import ANATOMY, RANGES, VERDICTS
+from lumbarseg.deployment.manifest_model import DRAFT
+from lumbarseg.deployment.starter_packing import ANATOMY, RANGES
 from lumbarseg.errors import InputError
 from lumbarseg.workflow.plan import apply_bundle
 
@@ -39,10 +40,11 @@ def starter_manifest():
         "labelling": "MAP", "fold": 1, "channels": ["T2w"], "background": study["background"], "classes": study["classes"],
         "registration": study["registration"], "normalisation": {"scope": "slice"},
         "patches": {"patch_size": 192, "stride": 144}, "pixel_size": starter["pixel_size_mm"],
-        "training": {key: starter[key] for key in ("base_filters", "batch_size", "seed", "epochs", "phantoms", "steps_per_epoch")},
+        "training": {key: starter[key] for key in ("base_filters", "batch_size", "seed", "epochs", "phantoms", "steps_per_epoch")}
+        | {"best_epoch": 1},
         "topologies": {"UD": study["topologies"]["UD"]}, "patients": {"train": 0, "validation": 0, "test": 0}, "ranges": RANGES,
-        "anatomy": ANATOMY, "verdicts": VERDICTS, "versions": small_manifest()["versions"],
-        "phantom_iou": dict.fromkeys(VERDICTS, 0.5) | {"Nerve-Root": None},
+        "anatomy": ANATOMY, "verdicts": {"Vert": DRAFT, "Nerve-Root": "not to be used"}, "versions": small_manifest()["versions"],
+        "phantom_iou": {"Vert": 0.5, "Nerve-Root": None},
     }  # fmt: skip
 
 
