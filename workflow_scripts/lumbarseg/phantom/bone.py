@@ -1,9 +1,11 @@
 """Painting of vertebrae, discs and sacrum."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lumbarseg.phantom.raster import Array, PlaneRaster, Value
-from lumbarseg.phantom.soft_tissue import ARCH, DISC, SACRUM, VERTEBRA, ramp
+from lumbarseg.phantom.soft_tissue import ARCH, DISC, MUSCLE, RETROPERITONEAL_FAT, SACRUM, VERTEBRA, ramp
 from lumbarseg.phantom.spine import LEVELS, Disc, Vertebra
 
 Frame = tuple[Array, Array, Array]
@@ -48,17 +50,24 @@ def body_distance(bone: Vertebra, p: Array, q: Array, z: Array) -> Array:
         # Deepest towards the sides, where the psoas arises and segmental vessels run.
         front = front - np.float32(bone.recess) * waist * (np.float32(0.4) + 2.0 * n2)
     rear = radius * np.sqrt(side) - np.float32(0.035 * bone.depth) * waist + 0.4 * lip
+    if bone.recess and not bone.sacral:
+        rear = rear - np.float32(bone.recess) * waist * n2
     hollow = np.float32(0.0 if bone.sacral else bone.hollow) * np.maximum(1.0 - (q / radius) ** 2, 0.0)
     walls = np.maximum(q - front, -rear - q)
     return np.maximum(box(walls, np.abs(z) - half + hollow, 2.2), (n - 1.0) * np.float32(bone.width / 2))
 
 
-def marrow(raster: PlaneRaster) -> Value:
-    """Return the signal of trabecular bone: a patchy mixture of fatty and watery marrow, as in adults."""
+def marrow(raster: PlaneRaster, fattier: float = 0.0) -> Value:
+    """Return the signal of trabecular bone: a patchy mixture of fatty and watery marrow, as in adults.
+
+    Args:
+        raster: the plane.
+        fattier: how much more fat it has than the marrow of bodies, 0 … 1.
+    """
     if raster.is_label_image:
         return 0.0
     part = (
-        raster.spine.body.marrow_fat
+        np.float32(raster.spine.body.marrow_fat + fattier)
         + np.float32(0.07) * raster.noise(2.2, 41)
         + np.float32(0.05) * raster.noise(0.6, 43)
     )
@@ -166,8 +175,10 @@ def _arch(raster: PlaneRaster, bone: Vertebra) -> tuple[PlaneRaster, Array] | No
     if nearest < 6.0:  # the spinous process: hatchet-shaped, deeper and thicker at its end
         start, fall = bone.canal + 5.0, (0.30 if lumbar else 0.75)
         top = -0.34 * height
-        ends = (start, top, start + bone.spinous * 0.86, top - fall * 0.5 * bone.spinous)
         half = bone.spinous_height / 2 * (0.62 if lumbar else 0.5)
+        # The more people differ, the rounder the end.
+        end = bone.spinous * 0.86 - raster.spine.body.variety * max(1.18 * half - 0.14 * bone.spinous, 0.0)
+        ends = (start, top, start + end, top - fall * 0.5 * bone.spinous)
         spinous = plate(v, z, ends, (half * 0.9, half * 1.18))
         # flat at the end, where the bar would be round
         spinous = np.maximum(spinous, v - np.float32(start + bone.spinous))
@@ -191,9 +202,9 @@ def paint_vertebra(raster: PlaneRaster, bone: Vertebra) -> None:
     for part, label in ((arch, ARCH), (body, VERTEBRA)):
         if part is not None:
             part[0].paint(part[-1], raster.signal("bone"), label)
-    for part, cortex in ((arch, 0.9), (body, 1.0)):
+    for part, cortex, fattier in ((arch, 0.9, raster.spine.arch_fat), (body, 1.0, 0.0)):
         if part is not None:
-            part[0].paint(part[-1] + np.float32(cortex), marrow(part[0]), None)
+            part[0].paint(part[-1] + np.float32(cortex), marrow(part[0], fattier), None)
     if body is None:
         return
     where, (p, q, z), distance = body
@@ -234,8 +245,39 @@ def paint_sacral_wings(raster: PlaneRaster, bone: Vertebra) -> None:
     paint_bone(where, np.minimum(mass, crest), SACRUM, 1.0)
 
 
+def paint_paravertebral_tissue(raster: PlaneRaster, bone: Vertebra) -> None:
+    """Paint what fills the hollow at the sides of a vertebral body: fat, the origin of the psoas, and segmental vessels.
+
+    Its mixture is often as bright as marrow, so that the side wall is hard to see in slices near the end of the body.
+    """
+    thickness, fat = raster.spine.paravertebral
+    half = (bone.width / 2 + 6.0, 0.72 * bone.depth + 6.0, 0.62 * bone.height + 0.4 * bone.depth)
+    where = raster.window((bone.right, bone.anterior, bone.superior), half)
+    if where is None:
+        return
+    p, q, z = frame(where, bone)
+    lateral = np.abs(p)
+    if float(lateral.max()) < 0.25 * bone.width:
+        return
+    hull = body_distance(replace(bone, waist=0.0, recess=0.0, osteophyte=0.0), p, q, z) - np.float32(thickness)
+    ends = np.abs(z) - np.float32(bone.height / 2)
+    region = np.maximum(np.maximum(hull, ends), np.float32(0.25 * bone.width) - lateral)
+    # Not in the foramina behind the body.
+    region = np.maximum(region, -q - np.float32(0.45 * bone.depth))
+    part = np.float32(fat) + np.float32(0.22) * where.noise(1.6, 61) + np.float32(0.12) * where.noise(0.6, 63)
+    tissues = (where.grain("muscle", 0.06), where.grain("fat", 0.08))
+    where.paint_mixture(region, np.clip(part, 0.0, 1.0), tissues, (MUSCLE, RETROPERITONEAL_FAT))
+    # Segmental artery and vein run around the body at mid-height.
+    vessel = np.abs(z + np.float32(0.08 * bone.height)) - 1.2
+    where.paint(np.maximum(vessel, region), 0.4 * where.signal("blood") + 0.2 * where.signal("muscle"), None)
+
+
 def paint_bones(raster: PlaneRaster) -> None:
     """Paint all discs, then all bones over them."""
+    if raster.spine.paravertebral[0]:
+        for bone in raster.spine.vertebrae:
+            if not bone.sacral:
+                paint_paravertebral_tissue(raster, bone)
     for disc in raster.spine.discs:
         paint_disc(raster, disc)
     for bone in raster.spine.vertebrae:

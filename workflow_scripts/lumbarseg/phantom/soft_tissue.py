@@ -214,7 +214,7 @@ def paint_back(raster: PlaneRaster) -> None:
 
     # between the spinous processes: fat with fibres of the interspinous ligament
     if float(lateral.min()) < 6.0:
-        fibres = raster.noise((0.6, 2.2, 0.8), 27) + np.float32(0.25 - 0.5 * body.muscle_fat)
+        fibres = raster.noise((0.6, 2.2, 0.8), 27) + np.float32(0.25 - 0.5 * body.muscle_fat + raster.spine.fibrous)
         middle = np.maximum(lateral - 4.2, 12.0 - behind)
         ligament = raster.signal("ligament") + 0.22 * fat  # its fibres are embedded in fat
         part = ramp(fibres, 0.45, -0.15)

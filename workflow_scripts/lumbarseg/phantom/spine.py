@@ -232,6 +232,9 @@ class Spine:
         lattice: noise of which textures are made.
         vessel: scale of the vessels' radii.
         ligament: thickness of the anterior longitudinal ligament, mm.
+        paravertebral: how far the tissue in the hollow at the sides of bodies reaches beyond their end plates, mm, and its share of fat, 0 … 1.
+        fibrous: how much more of the tissue between the spinous processes is ligament, in standard deviations of its texture.
+        arch_fat: how much more of the arches' marrow is fat than of the bodies', 0 … 1.
     """
 
     body: Body
@@ -241,6 +244,9 @@ class Spine:
     lattice: Array
     vessel: float = 1.0
     ligament: float = 0.0
+    paravertebral: tuple[float, float] = (0.0, 0.0)
+    fibrous: float = 0.0
+    arch_fat: float = 0.0
 
 
 def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
@@ -295,7 +301,7 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
     recess = body.variety * variety.factor(0.5, count)
     spinous, spinous_height = (
         variety.factor(0.18) * variety.factor(0.1, count),
-        variety.factor(0.2) * variety.factor(0.12, count),
+        variety.factor(0.2, mean=0.15) * variety.factor(0.12, count),
     )
     herniated = np.where(variety.happens(0.08, count), variety.factor(0.3, mean=1.3), 0.0)
     vertebrae = [
@@ -319,7 +325,7 @@ def _chain(body: Body, variety: Variety) -> tuple[list[Vertebra], list[Disc]]:
             hollow=float(1.7 * hollow[k]),
             # The bodies of patients end less abruptly at their sides, and annotators stop within the dark cortex.
             squareness=float(6.0 * square),
-            recess=float(1.2 * recess[k]),
+            recess=float(1.6 * recess[k]),
             inset=0.5 * body.variety,
         )
         for k in range(count)
@@ -428,4 +434,18 @@ def build_spine(body: Body) -> Spine:
     curves = _curves(body, variety, vertebrae, discs)
     vessel = float(variety.factor(0.25, mean=-0.2))
     ligament = float(1.4 * body.variety * variety.factor(0.3))
-    return Spine(body, tuple(vertebrae), tuple(discs), curves, _lattice(body.seed), vessel, ligament)
+    paravertebral = float(1.2 * body.variety * variety.factor(0.7)), float(min(0.45 * variety.factor(0.35), 0.9))
+    fibrous = float(body.variety * 0.7 + variety.shift(0.5, 1)[0])
+    arch_fat = float(body.variety * 0.18 + variety.shift(0.1, 1)[0])
+    return Spine(
+        body,
+        tuple(vertebrae),
+        tuple(discs),
+        curves,
+        _lattice(body.seed),
+        vessel,
+        ligament,
+        paravertebral,
+        fibrous,
+        arch_fat,
+    )
