@@ -1,5 +1,6 @@
 """The label table: ids, names and colours of the tissue classes, and the mask values that belong to each."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,11 +59,10 @@ class LabelTable(Sequence[TissueClass]):
             ("name", self.names),
             ("mask value", [value for tissue in self for value in tissue.values]),
         ):
-            twice = sorted({str(item) for item in found if list(found).count(item) > 1})
+            twice = sorted(str(item) for item, times in Counter[str | int](found).items() if times > 1)
             if twice:
-                raise InputError(
-                    f"config, classes: the {what} {', '.join(twice)} is used twice; give each class its own"
-                )
+                shown = ", ".join(twice[:8]) + (" …" if len(twice) > 8 else "")
+                raise InputError(f"config, classes: the {what} {shown} is used twice; give each class its own")
 
     def __len__(self) -> int:
         return len(self._classes)

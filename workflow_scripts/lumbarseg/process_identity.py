@@ -49,6 +49,6 @@ def has_ended(owner: dict[str, Any]) -> bool | None:
     if owner["place"] == place():
         return process_start_time(owner["process"]) != owner["process_start_time"]
     # The same host after a reboot. Containers of one host may not see each other's processes.
-    if owner["host"] == socket.gethostname() and owner["place"].split()[0] != place().split()[0]:
+    if owner["host"] == socket.gethostname() and owner["place"].partition(" ")[0] != place().partition(" ")[0]:
         return True
     return None

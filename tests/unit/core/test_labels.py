@@ -45,6 +45,18 @@ def test_label_table_rejects_inconsistent_entries(change, message):
         LabelTable([*ENTRIES[:2], ENTRIES[2] | change])
 
 
+def test_label_table_takes_and_rejects_many_values_without_delay():
+    values = list(range(100, 60100))
+    entries = [
+        {"id": 0, "name": "a", "colour": "#000000"},
+        {"id": 1, "name": "b", "colour": "#ffffff", "values": values},
+    ]
+    assert LabelTable(entries).mask_values() == {0: 0, 1: 100}
+    entries[1]["values"] = values * 2
+    with pytest.raises(InputError, match=r"the mask value (\d+, ){7}\d+ … is used twice"):
+        LabelTable(entries)
+
+
 def test_label_table_rejects_a_background_that_is_no_class():
     with pytest.raises(InputError, match="background: 3 is none of the class ids"):
         LabelTable(ENTRIES, background=3)

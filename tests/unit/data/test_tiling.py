@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbarseg.data.tiling import Tiling, extract, stitch, window_starts
+from lumbarseg.data.tiling import CutPatches, Tiling, extract, stitch, window_starts
 
 
 def starts_by_a_plain_loop(length, side, stride):
@@ -109,6 +109,16 @@ def test_extract_pads_small_slices_at_their_end():
     assert patches.shape == (3, 8, 8)
     assert (patches[:, :5] == 1).all()
     assert (patches[:, 5:] == 7).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 20), (20, 5), (5, 5), (21, 19)])
+def test_cut_patches_are_those_of_extract_wherever_they_are_read(rows, columns):
+    slices = np.random.default_rng(1).normal(size=(3, rows, columns, 2)).astype(np.float32)
+    tiling = Tiling(rows, columns, 8, 6)
+    found, expected = CutPatches(slices, tiling), np.concatenate([extract(one, tiling) for one in slices])
+    assert len(found) == len(expected)
+    for start in range(len(expected)):
+        np.testing.assert_array_equal(found[start : start + 4], expected[start : start + 4])
 
 
 def test_stitch_sums_half_precision_in_single_precision():

@@ -6,7 +6,8 @@ import pytest
 
 from factories.bundle import CLASSES, NETWORK, small_bundle
 from factories.orientation import affine_of
-from lumbarseg.atomic_io import read_json, write_json
+from lumbarseg.atomic_io import digest, read_json, write_json
+from lumbarseg.deployment import drafts
 from lumbarseg.deployment.bundle import Bundle
 from lumbarseg.deployment.drafts import DraftFiles, put_labels, was_changed, write_draft
 from lumbarseg.deployment.segmenter import Segmentation, Segmenter, SessionImages
@@ -114,4 +115,38 @@ def test_was_changed_is_false_for_labels_that_were_put_there(tmp_path):
     assert was_changed(labels, checksum)
     labels.write_bytes(b"second")
     checksum.unlink()
+    assert was_changed(labels, checksum)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00", b"0" * 64 + b"  labels.nii.gz\n"])
+def test_was_changed_keeps_labels_whose_checksum_is_damaged(tmp_path, content):
+    labels, checksum = tmp_path / "labels.nii.gz", tmp_path / "labels.sha256"
+    labels.write_bytes(b"drawn")
+    checksum.write_bytes(content)
+    assert was_changed(labels, checksum)
+    checksum.unlink()
+    checksum.mkdir()
+    assert was_changed(labels, checksum)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_put_labels_leaves_none_that_count_as_changed_where_it_is_killed(tmp_path, monkeypatch, copied):
+    offered, labels, checksum = (tmp_path / name for name in ("new.nii.gz", "labels.nii.gz", "labels.sha256"))
+    offered.write_bytes(b"first")
+    put_labels(offered, labels, checksum)
+    offered.write_bytes(b"second")
+
+    def killed(source, target):
+        if copied:
+            target.write_bytes(source.read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(drafts, "atomic_copy", killed)
+        put_labels(offered, labels, checksum)
+    assert labels.read_bytes() == (b"second" if copied else b"first")
+    assert not was_changed(labels, checksum)
+    put_labels(offered, labels, checksum)
+    assert checksum.read_text() == f"{digest(offered)}  labels.nii.gz\n"
+    labels.write_bytes(b"first")
     assert was_changed(labels, checksum)

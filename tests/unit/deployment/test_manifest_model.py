@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -75,15 +76,24 @@ def refusal(path, match):
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
+def without_defaults(found, given):
+    """A tree without the keys that another one lacks."""
+    if isinstance(given, dict):
+        return {key: without_defaults(found[key], given[key]) for key in given}
+    if isinstance(given, list):
+        return [without_defaults(*pair) for pair in zip(found, given, strict=True)]
+    return found
+
+
 @pytest.mark.parametrize("name", VALID)
 def test_bundle_opens_what_is_valid(tmp_path, name):
     manifest, files = VALID[name]
     bundle = Bundle(write(tmp_path / "a.zip", manifest, files))
     bundle.check()
-    assert bundle.manifest == manifest
+    assert without_defaults(bundle.manifest, manifest) == manifest
     config = {"bundle": str(bundle.path)}
     apply_bundle(config)
-    assert config["classes"] == manifest["classes"]
+    assert config["classes"] == bundle.manifest["classes"]
 
 
 PATHS = [(), ("model",), ("patches",), ("classes", 1), ("registration",), ("validation",), ("topologies", "U1")]
@@ -134,6 +144,52 @@ def test_bundle_refuses_values_out_of_range_and_parts_that_disagree(tmp_path, ke
     refusal(write(tmp_path / "a.zip", manifest | {key: CHANGES[key]}, files), f"bundle.json: .*`{key}")
 
 
+CONTRADICTIONS = {
+    "epoch after the last": ("mean", lambda one: one["epochs"]["UD"].update(epoch=3), "`epochs.UD`: `epoch` is above `of`"),
+    "more epochs": ("mean", lambda one: one["epochs"]["UD"].update(of=9), "`epochs` has more than `training.epochs`"),
+    "no own fold": ("mean", lambda one: one["validation"].update(mean_by_fold={"2": 0.8}), "`validation.mean_by_fold` lacks the fold"),
+    "no model": ("mean", lambda one: one["validation"].update(models={"U1": 0.8, "UD": 0.9}), "more than `number_of_models`"),
+    "no patients": ("mean", lambda one: one["patients"].update(train=0), "`patients.train` is 0"),
+    "patients of a starter": ("starter", lambda one: one["patients"].update(train=3), "`patients.train` is not 0"),
+    "best epoch after the last": ("starter", lambda one: one["training"].update(best_epoch=21), "`best_epoch` is above `epochs`"),
+    "one mask value": ("mean", lambda one: [tissue.update(values=[7]) for tissue in one["classes"]], "mask values of its own"),
+    "the value of another class": ("mean", lambda one: one["classes"][1].update(values=[5, 2]), "mask values of its own"),
+    "many names": ("mean", lambda one: one.update(classes_not_learned=[f"{number:x}" for number in range(20000)]), "255 items"),
+    "unknown keys": ("mean", lambda one: one.update({f"{number:x}": 1 for number in range(20000)}), "unknown key `0`"),
+    "many values": ("mean", lambda one: one["classes"][1].update(values=[*range(100, 30100), 100]), "mask values of its own"),
+    "large": ("mean", lambda one: one.update(study="a" * 270000), "more than 262144"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_bundle_refuses_what_contradicts_itself_and_long_lists_without_delay(tmp_path, name):
+    valid, change, message = CONTRADICTIONS[name]
+    manifest, files = copy.deepcopy(VALID[valid])
+    change(manifest)
+    began = time.process_time()
+    refusal(write(tmp_path / "a.zip", manifest, files), message)
+    assert time.process_time() - began < 2
+
+
+DEFAULTS = [
+    (("normalisation", "scope"), "volume"), (("patches", "patch_size"), 256), (("training", "base_filters"), 64),
+    (("stacking", "channels"), 64), (("registration", "flirt"), {"cost": "mutualinfo", "search_deg": 0.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "default"), DEFAULTS)
+def test_bundle_fills_in_the_defaults_of_what_a_manifest_leaves_out(tmp_path, place, default):
+    manifest, files = copy.deepcopy(VALID["stacked"])
+    section, key = place
+    manifest[section].pop(key, None)
+    if section == "patches":
+        manifest[section]["stride"] = 192
+    bundle = Bundle(write(tmp_path / "a.zip", manifest, files))
+    assert bundle.manifest[section][key] == default
+    again, _ = bundle.manifest, write(tmp_path / "a.zip", bundle.manifest, files)
+    assert Bundle(tmp_path / "a.zip").manifest == again
+
+
 @pytest.mark.parametrize("key", VALID["mean"][0])
 def test_bundle_refuses_a_manifest_without_one_of_its_keys(tmp_path, key):
     manifest, files = VALID["mean"]
@@ -143,7 +199,7 @@ def test_bundle_refuses_a_manifest_without_one_of_its_keys(tmp_path, key):
     )
 
 
-@pytest.mark.parametrize("stride", [0, 1, 33, 10**9])
+@pytest.mark.parametrize("stride", [0, 1, 2, 7, 33, 10**9])
 def test_bundle_refuses_strides_that_fill_the_temporary_folder_or_leave_gaps(tmp_path, stride):
     manifest, files = VALID["mean"]
     refusal(

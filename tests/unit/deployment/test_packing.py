@@ -77,6 +77,6 @@ def test_pack_experiment_takes_the_best_fold_and_the_ranges_of_its_training(stud
 def test_pack_experiment_writes_nothing_if_parts_do_not_fit(study, tmp_path):
     wrong = network_metadata("UD", 2, ["T1w", "T2w"], NAMES)
     save_network(small_network("UD"), study.networks[1], wrong)
-    with pytest.raises(InputError, match="the networks do not belong together"):
+    with pytest.raises(InputError, match="the networks cannot be used"):
         pack(study, tmp_path / "best.zip", "UD+TH")
     assert not (tmp_path / "best.zip").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from factories.bundle import MEAN, NETWORK, SIDE, STRIDE, small_bundle
+from factories.bundle import MEAN, NETWORK, SIDE, STRIDE, small_bundle, small_network
 from factories.orientation import ORIENTATIONS, affine_of
 from lumbarseg.atomic_io import read_json, write_json
 from lumbarseg.data.tiling import Tiling
@@ -18,6 +18,7 @@ from lumbarseg.deployment.segmenter import (
     SessionOutputs,
     segment_session,
 )
+from lumbarseg.errors import InputError
 from lumbarseg.evaluation.labelling import label_by_threshold
 from lumbarseg.geometry import from_sagittal_view, sagittal_view, volume
 from lumbarseg.imaging.normalisation import zscore
@@ -95,6 +96,27 @@ def test_segmenter_accepts_single_networks_labelled_by_score(tmp_path):
 
 def test_segmenter_accepts_meta_learners(stacked_bundle):
     require_labels(Segmenter(Bundle(stacked_bundle)).segment(channels(), (1.0, 1.0)), 2)
+
+
+@pytest.mark.parametrize("labelling", ["MAP", "TH"])
+def test_segmenter_refuses_networks_whose_scores_are_not_finite(tmp_path, labelling):
+    network = small_network("UD")
+    values = network.get_weights()
+    values[-1][:] = 3e38
+    values[-2][:] = 3e38
+    network.set_weights(values)
+    path = small_bundle(tmp_path, NETWORK, labelling=labelling, networks={"UD": network})
+    with pytest.raises(InputError, match=r"small\.zip: the scores of the networks are not finite; copy the bundle"):
+        Segmenter(Bundle(path)).segment(channels(), (1.0, 1.0))
+
+
+def test_segmenter_refuses_networks_whose_weights_are_not_finite(tmp_path):
+    network = small_network("UD")
+    values = network.get_weights()
+    values[0][0, 0, 0, 0] = np.nan
+    network.set_weights(values)
+    with pytest.raises(InputError, match=r"small\.zip: the networks cannot be used .*not finite"):
+        Segmenter(Bundle(small_bundle(tmp_path, NETWORK, networks={"UD": network})))
 
 
 def write_session(folder, codes, seed=0):

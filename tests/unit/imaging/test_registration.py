@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import mutual_info_score
 
 from factories.registration import PIXEL, SLICE, fake_fsl, image_of, motion, target_registration_error
+from lumbarseg.config.image_sections import Registration
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, load_image, volume
+from lumbarseg.imaging.registration.session import register
 from lumbarseg.imaging.registration.similarity import describe_uncovered, mutual_information, uncovered_mm
 from lumbarseg.imaging.registration.transforms import from_flirt, resample, shift_and_rotation, to_flirt
 
@@ -62,7 +64,7 @@ def test_register_uses_a_long_move_where_the_headers_do_not_overlap(session, cap
     assert report["before"] == {"mutual_information": 0.0, "correlation": 0.0, "overlap": 0.0}
     assert report["after"]["mutual_information"] > 0.3
     assert report["overlap"] == report["after"]["overlap"] > 0.8
-    assert "because they do not overlap by their headers; check it" in caplog.text
+    assert "because they do not overlap by their headers; check the registration" in caplog.text
 
 
 @pytest.mark.parametrize("mm", [(0, 0, 60), (0, 30, 0), (25, 0, 0), (0, -20, -40)])
@@ -161,6 +163,22 @@ def test_register_rejects_an_image_without_contrast(session, tmp_path, monkeypat
     images[blank] = volume(voxels, images[blank].affine)
     with pytest.raises(InputError, match=rf"{blank}\.nii\.gz: nearly all voxels have the same value"):
         session.run(*images.values(), engine=engine)
+
+
+def test_register_names_the_users_images_in_messages(session, caplog):
+    names = ("dicom/T2", "dicom/T1")
+    moving = image_of(1, displaced=motion((2, 1, -1), (1, -2, 1)), seed=1)
+    nib.save(image_of(0), session.fixed)
+    paths, settings = (session.registered, session.matrix, session.report), Registration(engine="itk")
+    nib.save(volume(np.asanyarray(moving.dataobj), motion((0, 0, 0), (0, 400, 0)) @ moving.affine), session.moving)
+    with caplog.at_level("WARNING", "lumbarseg"):
+        register(session.fixed, session.moving, *paths, settings, names)
+    assert caplog.messages[0].startswith("dicom/T1: moved by ")
+    assert " onto dicom/T2, because " in caplog.text
+    assert str(session.fixed.parent) not in caplog.text
+    nib.save(volume(np.zeros(moving.shape, "int16"), moving.affine), session.moving)
+    with pytest.raises(InputError, match=r"^dicom/T1: nearly all voxels have the same value"):
+        register(session.fixed, session.moving, *paths, settings, names)
 
 
 @pytest.mark.parametrize("fixed_is_right_handed", [False, True])

@@ -1,5 +1,6 @@
 """Networks from files of anybody: the weights are used, and nothing else of the file."""
 
+import dataclasses
 import itertools
 import json
 import zipfile
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from factories.bundle import small_network
+from factories.networks import narrow
 from lumbarseg.errors import InputError
 from lumbarseg.models.build import build_network, count_parameters, fewest_parameters
 from lumbarseg.models.metadata import load_network, save_network
 from lumbarseg.models.precision import with_dtype
-from lumbarseg.models.stored_network import CONFIG, WEIGHTS, load_stored_network, load_unstated_network
+from lumbarseg.models.stored_network import CONFIG, WEIGHTS, count_values, load_stored_network, read_layers
+from lumbarseg.models.transfer import layers_of
 
 METADATA = {"name": "UD", "fold": 1, "channels": ["T2w", "T1w"], "classes": ["a", "b", "c"]}
 
@@ -100,6 +103,49 @@ def repeated(weights):
         weights[f"again/{number}"] = weights["layers"][place]["vars"]["0"]
 
 
+def woven(weights):
+    """Groups that each hold the next one 30 times: 22 kB with 30⁶ ways to their array."""
+    below = weights.create_group("last")
+    below["array"] = np.ones(1, "f4")
+    for level in range(6):
+        above = weights.create_group(f"level{level}")
+        for number in range(30):
+            above[str(number)] = below
+        del weights["last" if level == 0 else f"level{level - 1}"]
+        below = above
+
+
+def whole_numbers(weights):
+    weights["small"] = np.ones(10, "i1")
+
+
+def doubled(weights):
+    weights["large"] = np.ones(10, "f8")
+
+
+def without_value(weights):
+    weights["nothing"] = h5py.Empty("f4")
+
+
+def misplaced(weights):
+    """Two kernels in each other's place, in a file of as many weights."""
+    weights.move("layers/conv2d/vars/0", "spare")
+    weights.move("layers/conv2d_2/vars/0", "layers/conv2d/vars/0")
+    weights.move("spare", "layers/conv2d_2/vars/0")
+
+
+def renamed(weights):
+    weights.move("layers/conv2d_3", "layers/conv2d_300")
+
+
+def diverged(weights):
+    weights["layers/conv2d_1/vars/0"][0, 0, 0, 0] = np.nan
+
+
+def infinite(weights):
+    weights["layers/batch_normalization/vars/3"][0] = -np.inf
+
+
 def deep(weights):
     weights.create_group("/".join("a" * 50))
 
@@ -113,7 +159,10 @@ def text(weights):
     [
         (larger, "the layers are not those of the topology UD"), (compressed, "compressed or external"),
         (never_written, "not stored as they are"), (external, "compressed or external"), (linked, "links to other places"),
-        (repeated, "arrays larger than the file|the layers are not"), (deep, "too many levels"), (text, "no array of numbers"),
+        (repeated, "one part in several places"), (woven, "one part in several places"), (deep, "too many levels"),
+        (text, "no array of float16 or float32"), (whole_numbers, "no array of float16 or float32"),
+        (doubled, "no array of float16 or float32"), (without_value, "damaged network"), (misplaced, "that the network cannot have"), (renamed, "that the network cannot have"),
+        (diverged, "weights that are not finite"), (infinite, "weights that are not finite"),
     ],
 )  # fmt: skip
 def test_load_stored_network_refuses_weights_that_are_not_plain(file, tmp_path, change, message):
@@ -156,9 +205,21 @@ def test_stored_networks_with_other_layers_are_refused(file, tmp_path, change):
     path = altered(file, tmp_path, **{CONFIG: config_of(file, change)})
     with pytest.raises(InputError, match="the layers are not those of the topology UD"):
         load(path)
-    if change is not swap:
-        with pytest.raises((ValueError, KeyError)):
-            load_unstated_network(path)
+
+
+@pytest.mark.parametrize("change", [add_lambda, widen])
+def test_read_layers_takes_nothing_but_names_and_weights_from_a_file(file, tmp_path, change):
+    found = read_layers(altered(file, tmp_path, **{CONFIG: config_of(file, change)}))
+    for name, layer in read_layers(file).items():
+        assert all(map(np.array_equal, found[name].weights, layer.weights))
+
+
+def test_count_values_ends_at_once_where_groups_hold_each_other(file, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as weights:
+        woven(weights)
+        weights["again"] = weights["/"]
+    with pytest.raises(ValueError, match="one part in several places"):
+        count_values(tmp_path / "a.h5")
 
 
 def test_load_stored_network_builds_nothing_that_is_larger_than_its_file(file):
@@ -167,9 +228,31 @@ def test_load_stored_network_builds_nothing_that_is_larger_than_its_file(file):
         load(file, never, fewest_parameters(topology, 4096))
 
 
-def test_load_unstated_network_reads_any_network_of_this_workflow(file):
-    found = load_unstated_network(file)
-    assert [layer.name for layer in found.layers] == [layer.name for layer in small_network("UD").layers]
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("topology", ["FCN", "UAMD", "UQD"])
+def test_read_layers_gives_the_weights_and_places_of_the_network_that_keras_loads(tmp_path, topology, dtype):
+    network = narrow(topology, side=32, **({} if topology == "FCN" else {"activation": "prelu"}))
+    save_network(with_dtype(network, dtype), tmp_path / "a.keras", METADATA)
+    found, expected = read_layers(tmp_path / "a.keras"), layers_of(load_network(tmp_path / "a.keras", METADATA))
+    assert list(found) == list(expected)
+    for name, layer in expected.items():
+        assert dataclasses.replace(found[name], weights=()) == dataclasses.replace(layer, weights=())
+        assert len(found[name].weights) == len(layer.weights)
+        for one, other in zip(found[name].weights, layer.weights, strict=True):
+            assert np.array_equal(one, other)
+            assert one.dtype == dtype
+
+
+@pytest.mark.parametrize("change", [diverged, infinite, woven, compressed, whole_numbers, text])
+def test_read_layers_refuses_weights_that_are_not_plain_or_not_finite(file, tmp_path, change):
+    path = rewritten(file, tmp_path, change)
+    with pytest.raises(ValueError, match=r"not finite|several places|compressed|no array of"):
+        read_layers(path)
+
+
+def test_load_network_refuses_weights_that_are_not_finite(file, tmp_path):
+    with pytest.raises(InputError, match=r"altered\.keras: the network's weights are not finite; train it again"):
+        load_network(rewritten(file, tmp_path, diverged), METADATA)
 
 
 TOPOLOGIES = [

@@ -1,5 +1,6 @@
 """Start from the weights of another network."""
 
+import json
 import zipfile
 
 import keras
@@ -10,7 +11,7 @@ from factories.workflow import PAPER
 from lumbarseg.errors import InputError
 from lumbarseg.models.build import build_network
 from lumbarseg.models.metadata import network_metadata, save_network
-from lumbarseg.models.transfer import copy_weights, start_from
+from lumbarseg.models.transfer import copy_weights, layers_of, start_from
 
 CLASSES = ["Background", "Vert", "Int-Disc"]
 
@@ -46,7 +47,7 @@ def test_copy_weights_makes_two_networks_of_one_kind_the_same():
     source, target = trained("U1"), network(2)
     images = np.random.default_rng(1).normal(size=(1, 32, 32, 2)).astype(np.float32)
     assert not np.array_equal(source(images), target(images))
-    assert copy_weights(source, target) == []
+    assert copy_weights(layers_of(source), target) == []
     assert np.array_equal(source(images), target(images))
 
 
@@ -76,7 +77,7 @@ ENCODER = {f"encoder_{n}_{layer}_{i}" for n in (1, 2, 3, 4) for layer in ("conv"
 def test_copy_weights_carries_over_what_two_topologies_have_in_common(source, target, fresh):
     copied, ours = trained(source), network(2, target)
     before = weights(ours)
-    assert set(copy_weights(copied, ours)) == fresh
+    assert set(copy_weights(layers_of(copied), ours)) == fresh
     for name, values in weights(ours).items():
         expected = before if name in fresh else weights(copied)
         assert all(np.array_equal(a, b) for a, b in zip(values, expected[name], strict=True)), name
@@ -84,11 +85,11 @@ def test_copy_weights_carries_over_what_two_topologies_have_in_common(source, ta
 
 def test_copy_weights_of_a_network_of_t2w_makes_one_of_both_contrasts_that_ignores_t1w_at_first():
     source, target = trained("UD", channels=1), network(2, "UD", channels=2)
-    assert copy_weights(source, target) == []
+    assert copy_weights(layers_of(source), target) == []
     images = np.random.default_rng(1).normal(size=(2, 32, 32, 2)).astype(np.float32)
     assert np.array_equal(source(images[..., :1]), target(images))
     back = network(4, "UD", channels=1)
-    copy_weights(target, back)
+    copy_weights(layers_of(target), back)
     assert np.array_equal(source(images[..., :1]), back(images[..., :1]))
 
 
@@ -97,7 +98,7 @@ def test_copy_weights_of_dense_blocks_leaves_layers_of_the_same_name_and_shape_t
     source, target = trained("UD"), network(2, "UQD")
     shapes = [[one.shape for one in weights(one)["decoder_2_normalisation_1"]] for one in (source, target)]
     assert shapes[0] == shapes[1]
-    assert "decoder_2_normalisation_1" in copy_weights(source, target)
+    assert "decoder_2_normalisation_1" in copy_weights(layers_of(source), target)
 
 
 def test_copy_weights_reads_half_precision(tmp_path):
@@ -107,7 +108,7 @@ def test_copy_weights_reads_half_precision(tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     target = network(2)
-    assert copy_weights(source, target) == []
+    assert copy_weights(layers_of(source), target) == []
     assert all(variable.dtype == "float32" for variable in target.variables)
     for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
         np.testing.assert_array_equal(one.astype(np.float32), other)
@@ -172,3 +173,70 @@ def test_start_from_refuses_what_is_no_network(tmp_path):
     path.write_text("no network")
     with pytest.raises(InputError, match=r"source\.keras: damaged, or not trained by this workflow"):
         start_from(network(2), path, None, CLASSES)
+
+
+def changed(path, change):
+    """Rewrite the config of a network's file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def enlarge(config):
+    """State an input of 50 million rows, and batch normalisation of each of them."""
+    layers = config["config"]["layers"]
+    layers[0]["config"]["batch_shape"] = [None, 50000000, 1, 2]
+    for layer in layers:
+        if layer["class_name"] == "BatchNormalization":
+            layer["config"]["axis"] = 1
+
+
+HARMLESS = {
+    "infinite filters": lambda config: config["config"]["layers"][1]["config"].update(filters=float("inf")),
+    "no strides": lambda config: config["config"]["layers"][1]["config"].update(strides=[0, 0]),
+    "unknown output": lambda config: config["config"].update(output_layers=[["nope", 0, 0]]),
+    "output beyond the last": lambda config: config["config"].update(output_layers=[["scores", 7, 3]]),
+    "large input": enlarge,
+    "another kind of model": lambda config: config.update(class_name="Lambda", module="os"),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_start_from_builds_nothing_of_what_a_file_states(tmp_path, change):
+    path = tmp_path / "source.keras"
+    save_network(trained(), path, network_metadata("UD", 1, ["T2w", "T1w"], CLASSES))
+    changed(path, HARMLESS[change])
+    target = network(2, "UD")
+    assert start_from(target, path, None, CLASSES).startswith("45 of 45 layers start from ")
+    assert all(np.array_equal(a, b) for a, b in zip(target.get_weights(), trained().get_weights(), strict=True))
+
+
+WRONG = {
+    "no layers": lambda config: config["config"].update(layers=None),
+    "a number as layer": lambda config: config["config"]["layers"].insert(0, 5),
+    "a list as name": lambda config: config["config"]["layers"][1]["config"].update(name=["\x1b[31m"]),
+    "more layers than weights": lambda config: config["config"]["layers"].extend(config["config"]["layers"]),
+    "no config": lambda config: config.clear(),
+}
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_start_from_refuses_a_file_of_another_form_in_one_sentence(tmp_path, change):
+    path = tmp_path / "source.keras"
+    save_network(trained(), path, network_metadata("UD", 1, ["T2w", "T1w"], CLASSES))
+    changed(path, WRONG[change])
+    with pytest.raises(InputError, match=r"source\.keras: damaged, or not trained by this workflow") as found:
+        start_from(network(2, "UD"), path, None, CLASSES)
+    assert str(found.value).isprintable()
+
+
+def test_start_from_refuses_weights_that_are_not_finite(tmp_path):
+    source = trained()
+    source.get_layer("classifier").bias.assign([1, np.nan, 0])
+    with pytest.raises(InputError, match=r"source\.keras: damaged, .*not finite"):
+        start("UD", source, tmp_path)

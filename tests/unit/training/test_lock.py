@@ -120,6 +120,36 @@ def test_acquire_without_waiting_refuses_an_owner_on_another_machine_at_its_next
         lock.Lock(tmp_path / "state").acquire(wait=False)
 
 
+JUNK = [
+    b"\xff\xfe", b"null", b"[1]", b'{"a": 1}', b'{"token": "x", "process": 1}', b"[" * 10**5, b'{"job": "1"}', b"9" * 10**6,
+    json.dumps(lock.identity() | {"token": "x", "process": "1/../self"}).encode(),
+    json.dumps(lock.identity() | {"token": "x", "place": None}).encode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", JUNK, ids=range(len(JUNK)))
+def test_acquire_takes_over_a_lock_that_is_no_record(tmp_path, content):
+    (tmp_path / "state.lock").write_bytes(content)
+    ours = lock.Lock(tmp_path / "state")
+    ours.acquire(wait=False)
+    assert json.loads((tmp_path / "state.lock").read_text())["process"] == os.getpid()
+    ours.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_acquire_words_an_owner_of_any_name_on_one_line(tmp_path):
+    owner = lock.identity() | {"token": "x", "job": "\x1b[31m\n", "node": None}
+    (tmp_path / "state.lock").write_text(json.dumps(owner))
+    with pytest.raises(InputError, match="another run writes there") as found:
+        lock.Lock(tmp_path / "state").acquire(wait=False)
+    assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["", " ", "elsewhere"])
+def test_has_ended_takes_any_place(place):
+    lock.has_ended(lock.identity() | {"place": place})
+
+
 def test_a_job_that_hung_ends_itself_when_its_lock_was_broken(tmp_path, owner):
     os.kill(owner.pid, signal.SIGSTOP)
     move_owner_to_another_machine(tmp_path / "state")

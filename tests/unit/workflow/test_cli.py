@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import pkgutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import lumbarseg
 from factories.workflow import ROOT, write_cohort
+from lumbarseg.deployment.manifest_model import networks_of
 from lumbarseg.errors import InputError
 from lumbarseg.temporary_files import PART, owned_name
 from lumbarseg.workflow import joblog
@@ -192,6 +194,36 @@ def test_export_takes_named_and_positional_paths(bundle, tmp_path, monkeypatch):
     assert main(["export", "best.zip", str(out)]) == 0
     assert main(["export", "--bundle", "best.zip", "--output", str(out)]) == 0
     assert exported == [(bundle, out)] * 2
+
+
+@pytest.mark.parametrize(
+    ("earlier", "left"),
+    [
+        ({"name": "E2+Geo", "networks": ["U1", "UA"], "combiner": "Geo"}, {"UD.onnx", "mine.onnx", "export.log"}),
+        (
+            {"name": "a", "networks": ["../out/mine", "U1"], "combiner": ""},
+            {"UD.onnx", "U1.onnx", "UA.onnx", "mine.onnx", "export.log"},
+        ),
+    ],
+)
+def test_export_leaves_no_network_of_another_bundle_next_to_its_manifest(bundle, tmp_path, monkeypatch, earlier, left):
+    out = tmp_path / "onnx"
+    out.mkdir()
+    for name in ("U1.onnx", "UA.onnx", "mine.onnx"):
+        (out / name).write_text("old")
+    (out / "bundle.json").write_text(json.dumps({"model": earlier}))
+    bundle.model = SimpleNamespace(networks=["UD"])
+    module = SimpleNamespace(export_onnx=lambda bundle, made, told: (made / "UD.onnx").write_text("new"))
+    monkeypatch.setitem(sys.modules, "lumbarseg.deployment.export", module)
+    assert main(["export", "best.zip", str(out), "--overwrite"]) == 0
+    assert {path.name for path in out.iterdir()} == left
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"model": 5}', b"\xff", b"[" * 10**5, b" " * 300000])
+def test_export_takes_nothing_from_an_earlier_manifest_that_is_none(tmp_path, content):
+    (tmp_path / "bundle.json").write_bytes(content)
+    assert networks_of(tmp_path / "bundle.json") == []
+    assert networks_of(tmp_path / "none.json") == []
 
 
 def texts(folder):

@@ -1,6 +1,7 @@
 """Types of the config's fields: names, ranges and lists with the checks that all sections share, and the base of the sections."""
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -16,7 +17,8 @@ Action = Literal["warn", "exclude", "ignore"]
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = next((value for value in values if values.count(value) > 1), None)
+    times = Counter(values)
+    repeated = next((value for value in values if times[value] > 1), None)
     if repeated is not None:
         raise PydanticCustomError("repeated", "names `{value}` twice", {"value": str(repeated)})
     return values

@@ -112,6 +112,33 @@ def extract(image: NDArray[Any], tiling: Tiling, padding: float = 0) -> NDArray[
     return np.stack([image[row : row + side, column : column + side] for row, column in tiling.positions])
 
 
+class CutPatches:
+    """The patches of all slices of a volume, cut where they are read, so that they take neither memory nor disk space."""
+
+    def __init__(self, slices: NDArray[Any], tiling: Tiling) -> None:
+        """Take a volume.
+
+        Args:
+            slices: (slices, rows, columns, channels), any dtype; a slice shorter than a patch is padded with 0.
+            tiling: the tiling of its slices.
+        """
+        self._slices, self._tiling = slices, tiling
+
+    def __len__(self) -> int:
+        return len(self._slices) * self._tiling.count
+
+    def __getitem__(self, index: slice) -> NDArray[Any]:
+        """Return patches, (count, side, side, channels): slice by slice, those of a slice in the order of `Tiling.positions`."""
+        side, numbers = self._tiling.side, range(len(self))[index]
+        found = np.zeros((len(numbers), side, side, self._slices.shape[-1]), self._slices.dtype)
+        for patch, number in zip(found, numbers, strict=True):
+            place, position = divmod(number, self._tiling.count)
+            row, column = self._tiling.positions[position]
+            part = self._slices[place, row : row + side, column : column + side]
+            patch[: part.shape[0], : part.shape[1]] = part
+        return found
+
+
 def stitch(patches: Iterable[NDArray[np.floating]], tiling: Tiling) -> NDArray[np.floating]:
     """Stitch the patches of a slice together, with the arithmetic mean where they overlap (Section 4.3).
 

@@ -21,6 +21,7 @@ from lumbarseg.deployment.manifest_model import (
     DRAFT,
     MANIFEST,
     META_LEARNER,
+    MOST_MANIFEST,
     check_manifest,
     network_entry,
     read_manifest,
@@ -42,7 +43,8 @@ class Bundle:
 
     Attributes:
         path: the file.
-        manifest: the content of `bundle.json`, see `manifest.build_manifest`; it has been checked (`manifest_model`).
+        manifest: the content of `bundle.json`, see `manifest.build_manifest`; it has been checked, and has all
+            defaults (`manifest_model`).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -64,7 +66,7 @@ class Bundle:
         with self._opened() as archive:
             names = archive.names
             try:
-                self.manifest = read_manifest(archive.read(MANIFEST))
+                self.manifest = read_manifest(archive.read(MANIFEST, MOST_MANIFEST))
             except (zipfile.BadZipFile, ValueError) as error:
                 raise self.unusable(f"damaged, or not a bundle ({MANIFEST}: {shown(str(error))})") from error
         found = self.manifest.get("format")
@@ -74,7 +76,7 @@ class Bundle:
                 "`snakemake bundle`, or use the version of the workflow that made it"
             )
         try:
-            check_manifest(self.manifest)
+            self.manifest = check_manifest(self.manifest)
         except ValueError as error:
             raise self.unusable(f"{MANIFEST}: {error}") from error
         if differing := set(names) - {MANIFEST} ^ set(self.manifest["files"]):

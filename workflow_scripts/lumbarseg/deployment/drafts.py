@@ -1,6 +1,6 @@
 """Drafts of masks: labels of a bundle in a folder that opens in ITK-SNAP, to be corrected by hand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class DraftFiles:
         command: the command line that opens the folder's files.
         record: JSON, see `write_draft`.
         labels: the draft in the values of the study's masks, which a user corrects. Not written again once a user has changed them; see `was_changed`.
-        checksum: SHA-256 of `labels` as they were written.
+        checksum: SHA-256 of `labels` as they were written; see `put_labels`.
         labels_draft: class ids of the draft that `labels` were made of; what corrections are compared with.
         labels_record: the record of that draft, JSON.
     """
@@ -106,22 +106,32 @@ def was_changed(labels: Path, checksum: Path) -> bool:
 
     Args:
         labels: the labels, which need not exist.
-        checksum: their SHA-256, as `put_labels` wrote it.
+        checksum: their SHA-256, as `put_labels` wrote it; labels without one that can be read count as changed.
     """
     if not labels.exists():
         return False
-    return not checksum.exists() or checksum.read_text(encoding="utf-8").split()[0] != digest(labels)
+    try:
+        return digest(labels).encode() not in checksum.read_bytes().split()
+    except OSError:
+        return True
 
 
 def put_labels(offered: Path, labels: Path, checksum: Path) -> None:
     """Put labels where a user corrects them.
 
+    A job that ends in between leaves labels, the earlier ones or these, that do not count as changed.
+
     Args:
         offered: the labels.
-        labels: where they are put.
+        labels: where they are put; earlier ones that a user has not changed are replaced.
         checksum: SHA-256 of what is put there, as `sha256sum --check` reads it.
     """
-    # The checksum goes first: a job that ends between the two leaves labels that count as changed, and are kept.
-    with atomic_write(checksum) as temporary:
-        temporary.write_text(f"{digest(offered)}  {labels.name}\n", encoding="utf-8")
+    new = digest(offered)
+    _write_checksums(checksum, labels, [new, digest(labels)] if labels.exists() else [new])
     atomic_copy(offered, labels)
+    _write_checksums(checksum, labels, [new])
+
+
+def _write_checksums(checksum: Path, labels: Path, digests: Sequence[str]) -> None:
+    with atomic_write(checksum) as temporary:
+        temporary.write_text("".join(f"{one}  {labels.name}\n" for one in digests), encoding="utf-8")

@@ -7,6 +7,7 @@ module is read each time Snakemake parses the workflow, so it imports nothing he
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -26,9 +27,12 @@ META_LEARNER = "meta_learner.keras"
 DRAFT = "draft"
 """Verdict on a class of a starter network whose labels are worth correcting; see `starter_packing`."""
 
-_FINEST_STEPS = 16
-"""Steps over the side of a patch, at most: each pixel is then in 256 patches."""
-_LARGEST_PATCH, _LARGEST_BATCH = 2048, 65536
+MOST_MANIFEST = 256 << 10
+"""Bytes of the largest manifest."""
+
+_FINEST_STEPS = 4
+"""Steps over the side of a patch, at most: each pixel is then in 16 patches."""
+_LARGEST_PATCH, _LARGEST_BATCH, _MOST_CLASSES = 2048, 65536, 255
 _LONGEST_KEY = 120  # characters of a key that a message repeats
 
 
@@ -53,6 +57,9 @@ def _distinct_names(classes: tuple[LabelClass, ...]) -> tuple[LabelClass, ...]:
         raise PydanticCustomError("names", "must have a name of its own for each class")
     if not all(one.name.isprintable() and len(one.name) <= 64 for one in classes):
         raise PydanticCustomError("names", "must have names of at most 64 letters")
+    values = [value for one in classes for value in ((one.id,) if one.values is None else one.values)]
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("values", "must have mask values of its own for each class")
     return classes
 
 
@@ -101,6 +108,13 @@ class Validation(Section):
     models: Annotated[dict[ModelName, OptionalShare], Field(min_length=1)]
     number_of_models: PositiveInt
 
+    @model_validator(mode="after")
+    def counted(self) -> Self:
+        """Require that no more models are listed than there are."""
+        if len(self.models) > self.number_of_models:
+            _refuse("`models` are more than `number_of_models`")
+        return self
+
 
 class Epoch(Section):
     """The epoch that was selected, of how many, with its losses, accuracies and patch IoU."""
@@ -112,6 +126,13 @@ class Epoch(Section):
     val_loss: float | None
     val_accuracy: OptionalShare
     val_patch_iou: OptionalShare
+
+    @model_validator(mode="after")
+    def is_one(self) -> Self:
+        """Require an epoch of those that were trained."""
+        if self.epoch > self.of:
+            _refuse("`epoch` is above `of`")
+        return self
 
 
 class Anatomy(Section):
@@ -140,6 +161,13 @@ class StarterTraining(Section):
     phantoms: PositiveInt
     steps_per_epoch: PositiveInt
 
+    @model_validator(mode="after")
+    def is_one(self) -> Self:
+        """Require an epoch of those that were trained."""
+        if self.best_epoch > self.epochs:
+            _refuse("`best_epoch` is above `epochs`")
+        return self
+
 
 class Manifest(Section):
     """What every bundle says."""
@@ -152,7 +180,9 @@ class Manifest(Section):
     fold: Annotated[int, Field(ge=1, le=9999)]
     channels: Annotated[tuple[Literal["T2w", "T1w"], ...], AS_LIST, AfterValidator(_t2w_first)]
     background: int
-    classes: Annotated[ListOf[LabelClass], Field(min_length=2, max_length=255), AfterValidator(_distinct_names)]
+    classes: Annotated[
+        ListOf[LabelClass], Field(min_length=2, max_length=_MOST_CLASSES), AfterValidator(_distinct_names)
+    ]
     registration: Registration
     normalisation: Normalisation
     patches: Patches
@@ -212,7 +242,7 @@ class StudyManifest(Manifest):
     thresholds: dict[str, Share]
     validation: Validation
     test_iou: dict[str, OptionalShare]
-    classes_not_learned: SetOf[str] = ()
+    classes_not_learned: Annotated[SetOf[str], Field(max_length=_MOST_CLASSES)] = ()
     epochs: dict[NetworkName, Epoch]
 
     @model_validator(mode="after")
@@ -224,6 +254,12 @@ class StudyManifest(Manifest):
         if {*self.test_iou, *self.classes_not_learned} - set(self.names):
             _refuse("`test_iou` or `classes_not_learned` has a name that is no class")
         _require_same(self.epochs, self.model.networks, "`epochs`")
+        if any(one.of > self.training.epochs for one in self.epochs.values()):
+            _refuse("`epochs` has more than `training.epochs`")
+        if str(self.fold) not in self.validation.mean_by_fold:
+            _refuse("`validation.mean_by_fold` lacks the fold of the networks")
+        if not self.patients.train:
+            _refuse("`patients.train` is 0, where the networks are no starter")
         if META_LEARNER in self.files and self.stacking is None:
             _refuse("`stacking` is missing for a meta-learner")
         return self
@@ -245,6 +281,8 @@ class StarterManifest(Manifest):
         used = [*self.anatomy.required, self.anatomy.vertebra, self.anatomy.canal, *self.verdicts, *self.phantom_iou]
         if set(used) - set(self.names):
             _refuse("`anatomy`, `verdicts` or `phantom_iou` has a name that is no class")
+        if self.patients.train:
+            _refuse("`patients.train` is not 0, where the network is a starter")
         if len(self.model.networks) > 1 or self.model.combiner:
             _refuse("`model` of a starter is not one network")
         return self
@@ -268,18 +306,21 @@ def read_manifest(content: bytes) -> dict[str, Any]:
     return found
 
 
-def check_manifest(manifest: Mapping[str, Any]) -> None:
+def check_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Check what a manifest says.
 
     Args:
         manifest: from `read_manifest`, of this version's format.
+
+    Returns:
+        The same with all defaults, JSON.
 
     Raises:
         ValueError: a key is unknown or missing, a value has another type or is out of range, or parts do not agree.
     """
     model = StarterManifest if "verdicts" in manifest else StudyManifest
     try:
-        model.model_validate(dict(manifest))
+        return model.model_validate(dict(manifest)).model_dump(mode="json")
     except ValidationError as error:
         # An unknown key first, because it often is the missing one.
         first = min(
@@ -288,6 +329,20 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         raise ValueError(_worded(first)) from None
     except RecursionError as error:
         raise ValueError("too many levels") from error
+
+
+def networks_of(file: Path) -> list[str]:
+    """Return the names of the networks that a manifest names, whatever else it says.
+
+    Args:
+        file: a manifest that was written earlier; none are named if there is none, or if it cannot be read.
+    """
+    try:
+        with file.open("rb") as stored:
+            found = read_manifest(stored.read(MOST_MANIFEST))
+        return list(ModelEntry.model_validate(found["model"]).networks)
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def _worded(error: Mapping[str, Any]) -> str:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbarseg.atomic_io import read_json, write_json
-from lumbarseg.data.storage import write_array
-from lumbarseg.data.tiling import Tiling, extract
+from lumbarseg.data.tiling import CutPatches, Tiling
 from lumbarseg.deployment.anatomy_check import unusual_anatomy
 from lumbarseg.deployment.bundle import Bundle, models_for_uncertainty
 from lumbarseg.deployment.domain_check import out_of_range, session_profile
@@ -91,8 +90,8 @@ class Segmenter:
                 meta = dict(zip([self.model.name], map(self._meta_learner, meta_learners), strict=False))
             except InputError as error:
                 reason = str(error).replace(f"{scratch}/", "")
-                raise self.bundle.unusable(f"the networks do not belong together ({reason})") from error
-            except (ValueError, TypeError, KeyError, OSError) as error:
+                raise self.bundle.unusable(f"the networks cannot be used ({reason})") from error
+            except (ValueError, TypeError, OSError) as error:
                 made = self.bundle.manifest["versions"]
                 raise InputError(
                     f"{self.bundle.path}: the installed Keras cannot read the networks ({error}); install keras {made['keras']} "
@@ -155,20 +154,27 @@ class Segmenter:
 
         Returns:
             Labels and uncertainty.
+
+        Raises:
+            InputError: the networks give scores that are not finite.
         """
         shape = channels.shape[:3]
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
         pixel_size = self.bundle.manifest.get("pixel_size")
         given = resample_slices(channels, spacing, pixel_size) if pixel_size else channels
-        with temporary_folder("patches") as scratch:
-            blocks = self._predictor.row_blocks(_cut(given, self.bundle.manifest["patches"], scratch))
-            if pixel_size:
-                blocks = resample_scores(blocks, shape[1:], [model.name for model in self._ensemble.models])
-            for block in blocks:
-                found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
-                for name, values in uncertainty_of(block, self.model).items():
-                    found.uncertainty[name][block.number, block.rows] = values
-                on_progress((block.number + block.rows.stop / shape[1]) / shape[0])
+        patches = self.bundle.manifest["patches"]
+        tiling = Tiling(*given.shape[1:3], patches["patch_size"], patches["stride"])
+        blocks = self._predictor.row_blocks_of(CutPatches(given, tiling), len(given), tiling)
+        if pixel_size:
+            blocks = resample_scores(blocks, shape[1:], [model.name for model in self._ensemble.models])
+        for block in blocks:
+            # Weights that are finite may still be too large.
+            if not all(np.isfinite(block.scores(model.name)).all() for model in self._ensemble.models):
+                raise self.bundle.unusable("the scores of the networks are not finite")
+            found.labels[block.number, block.rows] = self._label(block.scores(self.model.name))
+            for name, values in uncertainty_of(block, self.model).items():
+                found.uncertainty[name][block.number, block.rows] = values
+            on_progress((block.number + block.rows.stop / shape[1]) / shape[0])
         return found
 
     def _label(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -179,17 +185,6 @@ class Segmenter:
             else label_by_threshold(scores, self._limits, background)
         )
         return merge_labels(labels, self._to_background, background)
-
-
-def _cut(channels: NDArray[np.float32], patches: Mapping[str, int], folder: Path) -> Path:
-    """Cut slices into patches (Section 3.1.3) and return the description that `SlidingWindowPredictor.row_blocks` reads."""
-    slices, rows, columns, _ = channels.shape
-    tiling = Tiling(rows, columns, patches["patch_size"], patches["stride"])
-    write_array(folder / "images.b2nd", np.concatenate([extract(image, tiling) for image in channels]))
-    description = folder / "patches.json"
-    size = {"slices": slices, "rows": rows, "columns": columns, "side": tiling.side, "stride": tiling.stride}
-    write_json(description, {**size, "images": "images.b2nd"})
-    return description
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,28 @@ class SlidingWindowPredictor:
         self._scores_of = {model: compiled(partial(ensemble.scores_of, model)) for model in ensemble.models}
 
     def row_blocks(self, patches: Path) -> Iterator[RowBlock]:
-        """Predict a session, slice by slice and from top to bottom.
+        """Predict a session of a study.
 
         Args:
             patches: the session's `…_patches.json`.
+
+        Returns:
+            As `row_blocks_of`.
+
+        Raises:
+            InputError: as `row_blocks_of`.
+        """
+        description = read_json(patches)
+        tiling = Tiling(description["rows"], description["columns"], description["side"], description["stride"])
+        return self.row_blocks_of(open_array(patches.parent / description["images"]), description["slices"], tiling)
+
+    def row_blocks_of(self, images: Any, slices: int, tiling: Tiling) -> Iterator[RowBlock]:
+        """Predict a session, slice by slice and from top to bottom.
+
+        Args:
+            images: its patches, slice by slice: `images[i:j]` are arrays (count, side, side, channels) float32.
+            slices: number of slices.
+            tiling: of each slice.
 
         Yields:
             Row blocks that together cover every pixel of every slice once. The scores of a row block are valid until the
@@ -104,10 +122,7 @@ class SlidingWindowPredictor:
         Raises:
             InputError: the device runs out of memory with a single patch.
         """
-        description = read_json(patches)
-        tiling = Tiling(description["rows"], description["columns"], description["side"], description["stride"])
-        images = open_array(patches.parent / description["images"])
-        for number in range(description["slices"]):
+        for number in range(slices):
             finished = 0
             while finished < tiling.rows:
                 try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from lumbarseg.errors import InputError
 from lumbarseg.stored_archive import opened_archive
@@ -69,10 +70,27 @@ def load_network(path: str | Path, expected: Mapping[str, Any]) -> keras.Model:
         expected: its metadata.
 
     Raises:
-        InputError: the file is not a network of this workflow, or it belongs to another topology, fold, channels or classes.
+        InputError: the file is not a network of this workflow, it belongs to another topology, fold, channels or classes, or its
+            weights are not finite.
     """
     require_metadata(path, expected)
-    return keras.models.load_model(path, compile=False)
+    network = keras.models.load_model(path, compile=False)
+    _require_finite(network, path)
+    return network
+
+
+def _require_finite(network: keras.Model, path: str | Path) -> None:
+    """Require weights that are finite: labels of others would be wrong.
+
+    Args:
+        network: a network that was read.
+        path: its file, for the message.
+
+    Raises:
+        InputError: a weight is NaN or infinite.
+    """
+    if not all(np.isfinite(np.asarray(one)).all() for one in network.weights):
+        raise InputError(f"{path}: the network's weights are not finite; train it again, with a smaller learning rate")
 
 
 def require_metadata(path: str | Path, expected: Mapping[str, Any]) -> None:

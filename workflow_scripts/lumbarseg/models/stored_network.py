@@ -1,17 +1,20 @@
 """Networks from files that may come from anybody, such as those of a bundle.
 
-The layers are built from the topology that the bundle states; of the file, nothing but the weights is used. Whatever the file
-says of its layers, no code of it runs, and memory is bounded by the size of the file.
+Of a file, nothing but the weights and the names of its layers is used: networks are built from the topology that the bundle
+states. Whatever the file says of its layers, no code of it runs. Reading takes no more memory than the file; a network is built only if
+its file has at least a fortieth of its weights (`build.fewest_parameters`), as float16 or float32.
 """
 
 import json
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from lumbarseg.errors import InputError
 from lumbarseg.models.metadata import METADATA, require_metadata
@@ -21,9 +24,9 @@ from lumbarseg.user_files import printable
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {CONFIG, WEIGHTS, METADATA, "metadata.json"}
-_KINDS = {
-    "InputLayer", "Conv2D", "Conv2DTranspose", "BatchNormalization", "PReLU", "ReLU", "MaxPooling2D", "UpSampling2D", "Concatenate",
-    "Add", "Average", "Multiply", "Activation", "Cropping2D",
+# Layers with weights, and how Keras names them in a file of weights; the second of a kind ends in _1.
+_WEIGHTED = {
+    "Conv2D": "conv2d", "Conv2DTranspose": "conv2d_transpose", "BatchNormalization": "batch_normalization", "PReLU": "p_re_lu",
 }  # fmt: skip
 _DEEPEST = 8  # levels of groups
 # What two files of the same network may differ in: precision, initial weights, and what Keras notes of a compilation.
@@ -45,8 +48,8 @@ def load_stored_network(
         The network in the precision that `build` gives it.
 
     Raises:
-        InputError: the file is damaged, no network of this workflow, or another one; it holds compressed or linked weights, or its
-            layers are not those of the built network.
+        InputError: the file is damaged, no network of this workflow, or another one; it holds compressed or linked weights, or weights
+            that are not finite, or its layers are not those of the built network.
     """
     require_metadata(path, expected)
     with temporary_folder("weights") as folder:
@@ -58,8 +61,10 @@ def load_stored_network(
                 config = json.loads(archive.read(CONFIG))
                 archive.copy(WEIGHTS, weights)
             values = count_values(weights)
-        except (zipfile.BadZipFile, ValueError, KeyError, OSError, RuntimeError, RecursionError) as error:
-            raise InputError(f"{path}: damaged network ({printable(str(error)[:120])}); train it again") from error
+        except InputError:
+            raise
+        except Exception as error:  # zipfile and HDF5 raise whatever a file leads to
+            raise InputError(f"{path}: damaged network ({_shown(error)}); train it again") from error
         if values < fewest:
             raise InputError(
                 f"{path}: {values} weights, where the topology has at least {fewest}; put the right file in its place"
@@ -71,55 +76,91 @@ def load_stored_network(
                 f"{path}: the layers are not those of the topology {network.name}; put the right file in its place, or use the "
                 "version of the workflow that trained it"
             )
-        network.load_weights(weights)
+        kinds = {layer.name: type(layer).__name__ for layer in network.layers}
+        try:
+            for name, arrays in _weights_of(weights, kinds):
+                network.get_layer(name).set_weights(arrays)
+        except Exception as error:  # Keras and HDF5 raise whatever a file leads to
+            raise InputError(
+                f"{path}: weights that the network cannot have ({_shown(error)}); put the right file in its place"
+            ) from error
     return network
 
 
-def load_unstated_network(path: Path) -> keras.Model:
-    """Read a network whose topology is not known, to copy weights from it.
+def _shown(error: Exception) -> str:
+    return printable(" ".join(str(error).split())[:120])
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The weights of a layer, and its place in the network.
+
+    Attributes:
+        inputs: names of the layers whose outputs it takes.
+        takes_images: whether one of them is the network's input.
+        is_normalised: whether batch normalisation follows.
+        weights: arrays or variables in the order of Keras, float16 or float32.
+    """
+
+    inputs: Sequence[str]
+    takes_images: bool
+    is_normalised: bool
+    weights: Sequence[Any]
+
+
+def read_layers(path: Path) -> dict[str, LayerWeights]:
+    """Read the weights of a network whose topology is not known, without building it.
+
+    Args:
+        path: a `.keras` file written by `metadata.save_network`.
+
+    Returns:
+        By name, the layers that have weights, in the order of the network.
 
     Raises:
-        ValueError, zipfile.BadZipFile, OSError, KeyError, TypeError, RecursionError: the file is damaged, or its layers are of other
-            kinds than those of this workflow or larger than its weights.
+        Exception: the file is damaged, no network, or holds weights that are not plain (`count_values`) or not finite; h5py and
+            zipfile raise whatever damage leads to.
     """
     with temporary_folder("weights") as folder, opened_archive(path) as archive:
-        config = json.loads(archive.read(CONFIG))
+        layers = json.loads(archive.read(CONFIG))["config"]["layers"]
         archive.copy(WEIGHTS, folder / WEIGHTS)
-        if _stated_values(config) != count_values(folder / WEIGHTS):
-            raise ValueError("its layers are not those of its weights")
-    return keras.models.load_model(path, compile=False)
+        count_values(folder / WEIGHTS)
+        kinds = {layer["config"]["name"]: layer["class_name"] for layer in layers}
+        if len(kinds) < len(layers):
+            raise ValueError("two layers of one name")
+        weights = dict(_weights_of(folder / WEIGHTS, kinds))
+    inputs = {layer["config"]["name"]: list(_inputs(layer["inbound_nodes"])) for layer in layers}
+    images = {name for name, kind in kinds.items() if kind == "InputLayer"}
+    normalised = {name for layer, kind in kinds.items() if kind == "BatchNormalization" for name in inputs[layer]}
+    return {
+        name: LayerWeights(inputs[name], not images.isdisjoint(inputs[name]), name in normalised, arrays)
+        for name, arrays in weights.items()
+    }
 
 
-def _stated_values(config: Mapping[str, Any]) -> int:
-    """Count the weights of the layers that a network's config states, from their settings alone.
+def _weights_of(file: Path, kinds: Mapping[str, str]) -> Iterator[tuple[str, list[Any]]]:
+    """Read the weights of the layers that have some.
+
+    Args:
+        file: HDF5 that `count_values` has checked.
+        kinds: names of the classes of layers by the layers' names, in the order of the network.
+
+    Yields:
+        Name and arrays of a layer.
 
     Raises:
-        ValueError: a layer is none that networks of this workflow have.
+        Exception: they are not there, or not finite.
     """
-    channels: dict[str, int] = {}
-    total = 0
-    for layer in config["config"]["layers"]:
-        kind, own = layer["class_name"], layer["config"]
-        if layer.get("module") != "keras.layers" or kind not in _KINDS:
-            raise ValueError("it has a layer that no network of this workflow has")
-        if kind == "InputLayer":
-            channels[own["name"]] = int(own["batch_shape"][-1])
-            continue
-        given = [channels[name] for name in _inputs(layer["inbound_nodes"])]
-        size = max(given)  # of a sum or product, in which one channel counts for all
-        if kind == "Concatenate":
-            size = sum(given)
-        elif kind in ("Conv2D", "Conv2DTranspose"):
-            size = int(own["filters"])
-            rows, columns = (int(side) for side in own["kernel_size"])
-            if own["activation"] != "linear":
-                raise ValueError("it has a layer that no network of this workflow has")
-            total += rows * columns * given[0] * size + (size if own["use_bias"] else 0)
-        total += {"BatchNormalization": 4, "PReLU": 1}.get(kind, 0) * size
-        if size < 1 or (kind == "PReLU" and own["shared_axes"] != [1, 2]):
-            raise ValueError("it has a layer that no network of this workflow has")
-        channels[own["name"]] = size
-    return total
+    numbers = Counter[str]()
+    with h5py.File(file, "r") as stored:
+        for name, kind in kinds.items():
+            if kind in _WEIGHTED:
+                place = f"layers/{_WEIGHTED[kind]}{f'_{numbers[kind]}' if numbers[kind] else ''}/vars"
+                numbers[kind] += 1
+                arrays = [stored[f"{place}/{number}"][()] for number in range(len(stored[place]))]
+                if not all(np.isfinite(array).all() for array in arrays):
+                    raise ValueError("weights that are not finite")
+                yield name, arrays
 
 
 def _inputs(part: Any) -> Iterator[str]:
@@ -141,28 +182,35 @@ def count_values(weights: Path) -> int:
         weights: an HDF5 file as Keras writes it.
 
     Raises:
-        ValueError: the file holds anything but groups and plain arrays of numbers: compressed, virtual or external arrays, links,
-            too many levels, or arrays that are larger than the file.
+        ValueError: the file holds anything but groups and plain float16 or float32 arrays, each in one place: compressed, virtual
+            or external arrays, links, too many levels, or arrays that are larger than the file.
         OSError: it is damaged.
     """
+    values, left, seen = 0, weights.stat().st_size, set[tuple[int, int]]()
     with h5py.File(weights, "r") as file:
-        arrays = list(_arrays(file, _DEEPEST))
-        if sum(array.size * array.dtype.itemsize for array in arrays) > weights.stat().st_size:
-            raise ValueError("arrays larger than the file")
-        return sum(array.size for array in arrays)
+        for array in _arrays(file, _DEEPEST, seen):
+            values += array.size
+            left -= array.size * array.dtype.itemsize
+            if left < 0:
+                raise ValueError("arrays larger than the file")
+    return values
 
 
-def _arrays(group: h5py.Group, levels: int) -> Iterator[h5py.Dataset]:
+def _arrays(group: h5py.Group, levels: int, seen: set[tuple[int, int]]) -> Iterator[h5py.Dataset]:
     if not levels:
         raise ValueError("too many levels")
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError("links to other places")
         found = group[name]
+        place = h5py.h5o.get_info(found.id)
+        if (place.fileno, place.addr) in seen:
+            raise ValueError("one part in several places")
+        seen.add((place.fileno, place.addr))
         if isinstance(found, h5py.Group):
-            yield from _arrays(found, levels - 1)
-        elif not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
-            raise ValueError("something that is no array of numbers")
+            yield from _arrays(found, levels - 1, seen)
+        elif not isinstance(found, h5py.Dataset) or found.dtype not in (np.float16, np.float32):
+            raise ValueError("something that is no array of float16 or float32")
         elif found.is_virtual or found.external or found.id.get_create_plist().get_nfilters():
             raise ValueError("compressed or external arrays")
         elif found.id.get_storage_size() != found.size * found.dtype.itemsize:

@@ -20,6 +20,7 @@ from typing import Any
 from lumbarseg.atomic_io import disk_full_as_input_error
 from lumbarseg.errors import InputError
 from lumbarseg.process_identity import has_ended, identity
+from lumbarseg.user_files import printable
 
 logger = logging.getLogger("lumbarseg")
 
@@ -28,6 +29,11 @@ HEARTBEAT_S = 5.0
 
 STALE_AFTER_S = 60.0
 """Seconds without a heartbeat after which an owner on another node counts as dead; longer than file systems cache attributes."""
+
+_RECORD = {
+    "host": str, "process": int, "place": str, "process_start_time": str | None, "job": str | None, "node": str | None, "token": str,
+}  # fmt: skip
+_LONGEST_RECORD = 1 << 16  # bytes
 
 MAX_WAIT_S = 900.0
 """Seconds a job waits for an owner that is alive."""
@@ -70,7 +76,9 @@ class Lock:
                 if stale or (owner and has_ended(owner)):
                     self._break(content)
                     continue
-                who = f"job {owner['job']} on {owner['node']}" if owner.get("job") else f"{owner.get('host', 'a job')}"
+                who = printable(
+                    f"job {owner['job']} on {owner['node']}" if owner.get("job") else owner.get("host", "a job")
+                )
                 if is_alive and not wait:
                     raise InputError(
                         f"{self.folder.parent}: another run writes there ({who}); wait until it has ended, or name another folder"
@@ -150,17 +158,20 @@ class Lock:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text()
+        with file.open("rb") as stored:
+            return stored.read(_LONGEST_RECORD).decode(errors="replace")
     except FileNotFoundError:
         return ""
 
 
 def _parse(content: str) -> dict[str, Any]:
-    """Return a lock's record; empty while it is being written or after it was removed."""
+    """Return a lock's record; empty while it is being written, after it was removed, or if it is none."""
     try:
-        return dict(json.loads(content))
-    except ValueError:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
+    is_record = isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in _RECORD.items())
+    return found if is_record else {}
 
 
 @contextmanager

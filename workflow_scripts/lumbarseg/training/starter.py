@@ -10,7 +10,7 @@ import keras
 from lumbarseg.atomic_io import atomic_copy, digest
 from lumbarseg.config.model_sections import Augmentation
 from lumbarseg.models.build import build_network
-from lumbarseg.models.transfer import copy_weights
+from lumbarseg.models.transfer import copy_weights, layers_of
 from lumbarseg.synthesis.samples import TEST_STRENGTH, SampleShape
 from lumbarseg.synthesis.tissue_slices import STORED_PIXEL_MM
 from lumbarseg.training.lock import exclusive_lock
@@ -72,7 +72,7 @@ def train_starter(
         name=settings["topology"],
     )
     if start:
-        copy_weights(keras.models.load_model(start, compile=False), network)
+        copy_weights(layers_of(keras.models.load_model(start, compile=False)), network)
     shape = SampleShape(tuple(contrasts), settings["patch_size"], settings["pixel_size_mm"], STORED_PIXEL_MM)
     samples = settings["steps_per_epoch"] * settings["batch_size"]
     easy = 0 if start else settings["easy_epochs"]

@@ -36,6 +36,7 @@ def register(
     matrix_path: str | Path,
     report_path: str | Path,
     settings: Registration,
+    names: tuple[str | Path, str | Path] | None = None,
 ) -> None:
     """Register the moving image and resample it onto the grid of the fixed image.
 
@@ -52,17 +53,21 @@ def register(
             geometry that was used overlap, uncovered_mm (see `similarity.uncovered_mm`), and remarks: further reasons to
             check it, as sentences.
         settings: the config's `registration`. The engine `itk` uses one thread and is reproducible to the last bit; `flirt` needs FSL.
+        names: of the fixed and the moving image in messages, where the images are temporary; None for their paths.
 
     Raises:
         InputError: an image cannot be used, the images overlap neither by their headers nor once registered, or FSL is not
             installed or fails.
     """
+    fixed_name, moving_name = names or (fixed_path, moving_path)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the scheduler assigned one core to the job
     fixed, moving = load_image(fixed_path, "convert"), load_image(moving_path, "convert")
-    for path, image in ((fixed_path, fixed), (moving_path, moving)):
-        _require_contrast(path, image)
+    for name, image in ((fixed_name, fixed), (moving_name, moving)):
+        _require_contrast(name, image)
     begin = time.perf_counter()
-    estimated, version = _ENGINES[settings.engine](fixed_path, moving_path, fixed, moving, settings)
+    # FLIRT reads the files; ITK takes the images, and paths for messages alone.
+    paths = (fixed_name, moving_name) if settings.engine == "itk" else (fixed_path, moving_path)
+    estimated, version = _ENGINES[settings.engine](*paths, fixed, moving, settings)
     seconds = time.perf_counter() - begin
 
     before, after = resample(fixed, moving, np.eye(4)), resample(fixed, moving, estimated)
@@ -74,20 +79,20 @@ def register(
     overlaps = {name: similarity[name]["overlap"] >= _LEAST_OVERLAP for name in similarity}
     if not any(overlaps.values()):
         raise InputError(
-            f"{moving_path}: no overlap with {fixed_path}, neither by the headers nor once registered by {settings.engine}; check "
+            f"{moving_name}: no overlap with {fixed_name}, neither by the headers nor once registered by {settings.engine}; check "
             "that both images show the same part of one patient, or convert them again from the DICOM files"
         )
     far = _beyond_limits(length, rotation, settings)
     reason = _reason_for_header(similarity, overlaps, far)
     if reason:
         logger.warning(
-            "%s: registration to %s rejected (%s), header geometry used; check it on the quality page",
-            moving_path, fixed_path, reason,
+            "%s: registration to %s rejected (%s), header geometry used; check the registration",
+            moving_name, fixed_name, reason,
         )  # fmt: skip
     elif far or not overlaps["before"]:
         logger.warning(
-            "%s: moved by %.1f mm and %.1f degrees onto %s, because %s; check it on the quality page",
-            moving_path, length, rotation, fixed_path,
+            "%s: moved by %.1f mm and %.1f degrees onto %s, because %s; check the registration",
+            moving_name, length, rotation, fixed_name,
             "mutual information is clearly higher there" if overlaps["before"] else "they do not overlap by their headers",
         )  # fmt: skip
     used = "before" if reason else "after"
@@ -126,10 +131,10 @@ def register(
     )
 
 
-def _require_contrast(path: str | Path, image: nib.Nifti1Image) -> None:
+def _require_contrast(name: str | Path, image: nib.Nifti1Image) -> None:
     low, high = np.percentile(np.asanyarray(image.dataobj), [0.5, 99.5])
     if not high > low:
-        raise InputError(f"{path}: nearly all voxels have the same value, so it cannot be registered; check the image")
+        raise InputError(f"{name}: nearly all voxels have the same value, so it cannot be registered; check the image")
 
 
 def _beyond_limits(length: float, rotation: float, settings: Registration) -> list[str]:

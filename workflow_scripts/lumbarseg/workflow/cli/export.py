@@ -41,10 +41,14 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """
     positional_or_named(parser, arguments, ("bundle", "output"), {2: ("bundle", "output")})
     from lumbarseg.deployment.bundle import CARD, MANIFEST, Bundle
+    from lumbarseg.deployment.manifest_model import networks_of
     from lumbarseg.workflow.joblog import open_terminal
 
     bundle = Bundle(arguments.bundle)
-    names = [f"{name}.onnx" for name in (*bundle.model.networks, "meta_learner")] + [MANIFEST, CARD]
+    # Networks of another bundle that was exported there would not be those of the new manifest.
+    earlier = networks_of(arguments.output / MANIFEST)
+    networks = dict.fromkeys([*bundle.model.networks, "meta_learner", *earlier])
+    names = [f"{name}.onnx" for name in networks] + [MANIFEST, CARD]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     terminal = open_terminal()
     with results_job("export", arguments.output, names, [bundle.path], arguments.overwrite) as made:

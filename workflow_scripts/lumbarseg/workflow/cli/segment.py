@@ -206,6 +206,7 @@ def _prepare(
         scratch / "matrix.txt",
         scratch / "registration.json",
         Registration.model_validate(bundle.settings["registration"]),
+        names=(sources["T2w"], sources["T1w"]),
     )
     return {
         "aligned": aligned,
