@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
-from lumbarseg.image_files import DamagedError, read_nifti, require_intact_itk
+from lumbarseg.image_files import DamagedError, read_nifti, require_intact_itk, require_stated_geometry
 from lumbarseg.user_files import not_fetched
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -132,9 +132,9 @@ def load_image(path: str | Path, stage: str | None = None) -> nib.Nifti1Image:
     """
     path = Path(path)
     _require_content(path)
-    if path.name.endswith(NIFTI_ENDINGS):
+    if path.name.lower().endswith(NIFTI_ENDINGS):
         voxels, affine, codes = _read_nifti(path, stage)
-    elif path.name.endswith(ITK_ENDINGS):
+    elif path.name.lower().endswith(ITK_ENDINGS):
         voxels, affine, codes = _read_itk(path)
     else:
         raise InputError(
@@ -286,7 +286,7 @@ def codes_of(image: nib.Nifti1Image) -> tuple[int, int]:
 
 def _unreadable(path: Path, kind: str, error: Exception, stage: str | None = None) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    fix = f"delete it and run `snakemake {stage}` again" if stage else "copy it again"
+    fix = f"delete it and run `snakemake {stage}` again" if stage else getattr(error, "fix", "copy it again")
     return InputError(f"{path}: not a readable {kind} image ({reason}); {fix}")
 
 
@@ -321,6 +321,10 @@ def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[
             f"{path}: {dimensions} dimensions with {image.GetNumberOfComponentsPerPixel()} numbers per voxel are not one "
             "3-D volume; extract one volume"
         )
+    try:
+        require_stated_geometry(path)
+    except DamagedError as error:
+        raise _unreadable(path, "MHA or NRRD", error) from error
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
