@@ -174,6 +174,7 @@ def header_fields(path: str | Path) -> dict[str, str]:
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(_name_for_itk(path))
+    reader.SetImageIO(_reader_of_itk(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError:
@@ -189,6 +190,11 @@ def _name_for_itk(path: str | Path) -> str:
     except UnicodeEncodeError:
         raise InputError(f"{path}: the name is not UTF-8; rename the file or its folder") from None
     return name
+
+
+def _reader_of_itk(path: str | Path) -> str:
+    """Return the name of ITK's reader, which it does not find by endings in capital letters."""
+    return "MetaImageIO" if str(path).lower().endswith((".mha", ".mhd")) else "NrrdImageIO"
 
 
 def _require_content(path: Path) -> None:
@@ -309,7 +315,8 @@ def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[
     name = _name_for_itk(path)
     try:
         require_intact_itk(path)
-        image = sitk.ReadImage(name)
+        require_stated_geometry(path)
+        image = sitk.ReadImage(name, imageIO=_reader_of_itk(path))
     except (DamagedError, OSError) as error:
         raise _unreadable(path, "MHA or NRRD", error) from error
     except RuntimeError as error:
@@ -321,10 +328,6 @@ def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[
             f"{path}: {dimensions} dimensions with {image.GetNumberOfComponentsPerPixel()} numbers per voxel are not one "
             "3-D volume; extract one volume"
         )
-    try:
-        require_stated_geometry(path)
-    except DamagedError as error:
-        raise _unreadable(path, "MHA or NRRD", error) from error
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()

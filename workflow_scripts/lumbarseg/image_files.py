@@ -136,7 +136,8 @@ def require_stated_geometry(path: Path) -> None:
     if is_nrrd:
         if "spacedirections" not in fields:
             raise DamagedError("its header has no space directions, so its voxels have no size", fix)
-        if fields.get("space", "").lower() not in _PATIENT_SPACES:
+        space = fields.get("space", "").lower()
+        if space.removesuffix("-time").removesuffix("t") not in _PATIENT_SPACES:
             raise DamagedError("its header names no space of a patient (LPS, RAS or LAS)", fix)
         return
     for names, what in (

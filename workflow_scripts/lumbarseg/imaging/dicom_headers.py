@@ -65,7 +65,7 @@ class HeaderError(ValueError):
 
 
 class UnsupportedError(HeaderError):
-    """What a file has that is not read, although it may be right: problem and fix, as phrases."""
+    """What a file has that is not read, although header and pixels may agree: problem and fix, as phrases."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _require_numbers(header: pydicom.Dataset) -> None:
         smallest = _SMALLEST_SCALE if element.tag in _SLOPES else -_LARGEST_SCALE
         value = _number(element.value, name)
         if value is not None and not smallest <= value <= _LARGEST_SCALE:
-            raise HeaderError(f"{name} is not between {smallest:g} and {_LARGEST_SCALE:g}")
+            raise UnsupportedError(f"{name} is not between {smallest:g} and {_LARGEST_SCALE:g}; export it again")
 
 
 def _number(value: Any, name: str) -> float | None:
@@ -140,7 +140,7 @@ def _number(value: Any, name: str) -> float | None:
     try:
         return float(struct.unpack("<f", value)[0] if isinstance(value, bytes) and len(value) == 4 else value)
     except (TypeError, ValueError, OverflowError):
-        raise HeaderError(f"{name} is no number") from None
+        raise UnsupportedError(f"{name} is no number; export it again") from None
 
 
 def _require_pixels(header: pydicom.Dataset, stream: BinaryIO, file: Path) -> None:
