@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from lumbarseg.errors import InputError
-from lumbarseg.image_files import DamagedError, read_nifti, require_intact_itk
+from lumbarseg.image_files import DamagedError, read_nifti, require_intact_itk, require_stated_geometry
 from lumbarseg.user_files import not_fetched
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -132,9 +132,9 @@ def load_image(path: str | Path, stage: str | None = None) -> nib.Nifti1Image:
     """
     path = Path(path)
     _require_content(path)
-    if path.name.endswith(NIFTI_ENDINGS):
+    if path.name.lower().endswith(NIFTI_ENDINGS):
         voxels, affine, codes = _read_nifti(path, stage)
-    elif path.name.endswith(ITK_ENDINGS):
+    elif path.name.lower().endswith(ITK_ENDINGS):
         voxels, affine, codes = _read_itk(path)
     else:
         raise InputError(
@@ -174,6 +174,7 @@ def header_fields(path: str | Path) -> dict[str, str]:
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(_name_for_itk(path))
+    reader.SetImageIO(_reader_of_itk(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError:
@@ -189,6 +190,11 @@ def _name_for_itk(path: str | Path) -> str:
     except UnicodeEncodeError:
         raise InputError(f"{path}: the name is not UTF-8; rename the file or its folder") from None
     return name
+
+
+def _reader_of_itk(path: str | Path) -> str:
+    """Return the name of ITK's reader, which it does not find by endings in capital letters."""
+    return "MetaImageIO" if str(path).lower().endswith((".mha", ".mhd")) else "NrrdImageIO"
 
 
 def _require_content(path: Path) -> None:
@@ -286,7 +292,7 @@ def codes_of(image: nib.Nifti1Image) -> tuple[int, int]:
 
 def _unreadable(path: Path, kind: str, error: Exception, stage: str | None = None) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    fix = f"delete it and run `snakemake {stage}` again" if stage else "copy it again"
+    fix = f"delete it and run `snakemake {stage}` again" if stage else getattr(error, "fix", "copy it again")
     return InputError(f"{path}: not a readable {kind} image ({reason}); {fix}")
 
 
@@ -309,7 +315,8 @@ def _read_itk(path: Path, layered: bool = False) -> tuple[NDArray[Any], NDArray[
     name = _name_for_itk(path)
     try:
         require_intact_itk(path)
-        image = sitk.ReadImage(name)
+        require_stated_geometry(path)
+        image = sitk.ReadImage(name, imageIO=_reader_of_itk(path))
     except (DamagedError, OSError) as error:
         raise _unreadable(path, "MHA or NRRD", error) from error
     except RuntimeError as error:

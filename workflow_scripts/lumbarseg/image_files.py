@@ -10,7 +10,7 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -23,6 +23,9 @@ _LONGEST_HEADER = 1 << 20  # bytes, of MHA and NRRD
 _MOST_VOXELS = 2**29  # of one file; lumbar MR of 1024 × 1024 × 40 has a twelfth
 _LARGEST_RATIO = 1032  # of deflate
 _PADDING = 512  # bytes that programs may leave behind the voxels
+_BLOCK = 4096  # bytes, to a multiple of which some programs fill files
+
+_GZIP = b"\x1f\x8b"  # with which a member begins
 
 _ITK_TYPES = {
     "CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4, "LONG_LONG": 8,
@@ -38,8 +41,19 @@ _NRRD_TYPES = {
 }  # fmt: skip
 
 
+# The spaces of NRRD whose axes are those of the patient; in other spaces, nobody knows where the patient's left is.
+_PATIENT_SPACES = {
+    "left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las",
+}  # fmt: skip
+
+
 class DamagedError(ValueError):
-    """What is wrong with a file, as a phrase."""
+    """What is wrong with a file, as a phrase, and what the user can do, as another."""
+
+    def __init__(self, problem: str, fix: str = "copy it again") -> None:
+        """Keep the phrases."""
+        super().__init__(problem)
+        self.fix = fix
 
 
 def read_nifti(path: Path) -> tuple[Any, NDArray[Any]]:
@@ -61,14 +75,14 @@ def read_nifti(path: Path) -> tuple[Any, NDArray[Any]]:
     offset = int(cast(Any, image.dataobj).offset)
     count = math.prod(int(size) for size in image.shape)
     end = offset + count * image.get_data_dtype().itemsize
-    is_compressed = path.name.endswith(".gz")
+    is_compressed = path.name.lower().endswith(".gz")
     _require_plausible(count, end, path.stat().st_size * (_LARGEST_RATIO if is_compressed else 1))
     with cast(BinaryIO, gzip.open(path)) if is_compressed else path.open("rb") as stream:
         # A copy, because nibabel maps uncompressed files.
         voxels = np.asanyarray(type(image).from_stream(cast(Any, stream)).dataobj).copy()
         stream.seek(end)
         excess = _rest(stream)
-    if excess > _PADDING:
+    if not _is_padding(excess, end + excess):
         raise DamagedError(f"{excess} bytes behind the {count} voxels that its header describes")
     return image, voxels
 
@@ -76,29 +90,75 @@ def read_nifti(path: Path) -> tuple[Any, NDArray[Any]]:
 def require_intact_itk(path: Path) -> None:
     """Verify the compressed voxels of an MHA or NRRD file, and that header and file agree on their size.
 
-    Files whose voxels are not next to one header in one piece (lists of files, text, skipped lines) are not verified; ITK reads
-    them or reports them itself.
+    Files that are not compressed and whose voxels are not next to one header in one piece (lists of files, text, skipped lines) are
+    not verified; ITK reads them or reports them itself.
 
     Args:
         path: `.mha`, `.mhd`, `.nrrd` or `.nhdr`.
 
     Raises:
-        DamagedError: they disagree, a checksum differs, or the file holds more than any MR image.
+        DamagedError: they disagree, a checksum differs, the file holds more than any MR image, or the header does not state where
+            the compressed voxels are.
         OSError: the file with the voxels cannot be read.
     """
-    with path.open("rb") as stream:
-        head = stream.read(_LONGEST_HEADER)
-    voxels = _nrrd_voxels(path, head) if head.startswith(b"NRRD") else _meta_voxels(path, head)
+    is_nrrd, fields, end = _header(path)
+    voxels = _nrrd_voxels(path, fields, end) if is_nrrd else _meta_voxels(path, fields, end)
     if voxels is None:
+        is_cut = end is None and "datafile" not in fields
+        if is_cut or _is_compressed(fields, is_nrrd):
+            raise DamagedError("its voxels cannot be verified", "save it again as NIfTI")
         return
-    file, offset, count, size, is_compressed = voxels
+    file, offset, count, size = voxels
     available = file.stat().st_size - offset
+    is_compressed = _is_compressed(fields, is_nrrd)
     _require_plausible(count, size, available * (_LARGEST_RATIO if is_compressed else 1))
-    with file.open("rb") as stream:
-        stream.seek(offset)
-        found = sum(_decompressed(stream, size)) if is_compressed else available
-    if found < size or found - size > _PADDING:
+    found, consumed = available, available
+    if is_compressed:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            found, consumed = _decompressed(stream, size, is_nrrd)
+    if found < size or not _is_padding(found - size, offset + found):
         raise DamagedError(f"{found} bytes instead of the {size} that its header describes")
+    # ITK reads as many compressed bytes as the header states.
+    stated = fields.get("compresseddatasize", str(consumed) if file != path else "")
+    if is_compressed and not is_nrrd and not (stated.isdecimal() and int(stated) == consumed):
+        raise DamagedError(f"CompressedDataSize is not the {consumed} bytes of the compressed voxels")
+
+
+def require_stated_geometry(path: Path) -> None:
+    """Require that an MHA or NRRD header states the distances and directions of its axes, which ITK assumes otherwise.
+
+    Raises:
+        DamagedError: it does not, or in a space that is not that of the patient.
+    """
+    is_nrrd, fields, _ = _header(path)
+    fix = "convert it again from the DICOM files"
+    if is_nrrd:
+        if "spacedirections" not in fields:
+            raise DamagedError("its header has no space directions, so its voxels have no size", fix)
+        space = fields.get("space", "").lower()
+        if space.removesuffix("-time").removesuffix("t") not in _PATIENT_SPACES:
+            raise DamagedError("its header names no space of a patient (LPS, RAS or LAS)", fix)
+        return
+    for names, what in (
+        (("elementspacing", "elementsize"), "voxel sizes (ElementSpacing)"),
+        (("transformmatrix", "orientation", "rotation"), "directions (TransformMatrix)"),
+    ):
+        stated = next((fields[name] for name in names if name in fields), "")
+        if not stated or not all(map(_is_number, stated.split())):
+            raise DamagedError(f"its header has no {what} in numbers", fix)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_padding(excess: int, total: int) -> bool:
+    """Return whether bytes behind the voxels are few, or fill a file to whole blocks."""
+    return excess <= _PADDING or (excess < _BLOCK and total % _BLOCK == 0)
 
 
 def _require_plausible(count: int, needed: int, available: int) -> None:
@@ -113,37 +173,71 @@ def _rest(stream: BinaryIO) -> int:
     return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
 
 
-def _decompressed(stream: BinaryIO, most: int) -> Iterator[int]:
-    """Decompress a zlib or gzip stream and yield the numbers of bytes; their checksum is verified at the end.
+def _decompressed(stream: BinaryIO, most: int, is_nrrd: bool) -> tuple[int, int]:
+    """Decompress voxels, verify their checksums, and return the numbers of bytes made and consumed.
+
+    NRRD holds one or several members of gzip, MetaImage one stream of zlib or gzip.
 
     Raises:
         DamagedError: damaged, cut short, or more than `most` bytes and padding.
     """
-    decoder = zlib.decompressobj(wbits=47)  # either of the two formats
-    total = 0
+    total = consumed = 0
+    pending = b""
     try:
-        while not decoder.eof:
-            pending = decoder.unconsumed_tail or stream.read(_CHUNK)
-            if not pending:
-                raise DamagedError("compressed voxels are cut short")
-            length = len(decoder.decompress(pending, _CHUNK))
-            total += length
-            if total > most + _PADDING:
-                raise DamagedError(f"more than the {most} bytes that its header describes")
-            yield length
+        while True:
+            decoder = zlib.decompressobj(wbits=31 if is_nrrd else 47)
+            while not decoder.eof:
+                pending = pending or stream.read(_CHUNK)
+                if not pending:
+                    raise DamagedError("compressed voxels are cut short")
+                total += len(decoder.decompress(pending, _CHUNK))
+                left = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+                consumed += len(pending) - len(left)
+                pending = left
+                if total > most + _BLOCK:
+                    raise DamagedError(f"more than the {most} bytes that its header describes")
+            pending += stream.read(2) if len(pending) < 2 else b""
+            if not (is_nrrd and pending.startswith(_GZIP)):
+                return total, consumed
     except zlib.error as error:
         raise DamagedError(f"compressed voxels are damaged ({error})") from error
 
 
-def _meta_voxels(path: Path, head: bytes) -> tuple[Path, int, int, int, bool] | None:
-    """Return where the voxels of a MetaImage are: file, offset, voxels, bytes, whether compressed; None if not in one piece."""
-    found = re.search(rb"(?m)^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]*)\r?\n?", head)
-    if not found:
-        return None
-    fields = _fields(head[: found.start()], "=")
-    name = found[1].strip().decode("utf-8", "surrogateescape")
+def _header(path: Path) -> tuple[bool, dict[str, str], int | None]:
+    """Return whether a file is NRRD, the fields of its header with names in lower case, and where the header ends, if it does.
+
+    Raises:
+        DamagedError: a field stands twice.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_LONGEST_HEADER)
+    is_nrrd = head.startswith(b"NRRD")
+    end = re.search(rb"\r?\n\r?\n" if is_nrrd else rb"(?m)^[ \t]*ElementDataFile[ \t]*[=:][^\r\n]*\r?\n?", head)
+    fields: dict[str, str] = {}
+    for line in (head[: end.end()] if end else head).decode("utf-8", "surrogateescape").splitlines():
+        # In NRRD, `key:=value` is no field.
+        name, *value = re.split(": " if is_nrrd else "[=:]", line, maxsplit=1)
+        name = name.replace(" ", "").strip().lower()  # NRRD has "data file" and "datafile"
+        if not value or name.startswith("#") or ":=" in name:
+            continue
+        if name in fields and name != "comment":
+            raise DamagedError(f"its header has the field {name} twice")
+        fields[name] = value[0].strip()
+    return is_nrrd, fields, end.end() if end else None
+
+
+def _is_compressed(fields: Mapping[str, str], is_nrrd: bool) -> bool:
+    if is_nrrd:
+        return fields.get("encoding", "raw").lower() not in ("raw", "txt", "text", "ascii", "hex")
+    return fields.get("compresseddata", "").upper().startswith(("T", "1"))
+
+
+def _meta_voxels(path: Path, fields: Mapping[str, str], end: int | None) -> tuple[Path, int, int, int] | None:
+    """Return where the voxels of a MetaImage are: file, offset, voxels, bytes; None if not in one piece."""
+    name = fields.get("elementdatafile", "")
     size = _ITK_TYPES.get(fields.get("elementtype", "").upper().removeprefix("MET_").removesuffix("_ARRAY"))
-    if size is None or "headersize" in fields or name.upper().startswith("LIST") or "%" in name:
+    is_piece = fields.get("headersize", "0") == "0" and fields.get("binarydata", "true").upper().startswith(("T", "1"))
+    if size is None or end is None or not is_piece or name.upper().startswith("LIST") or "%" in name:
         return None
     try:
         count = math.prod(int(part) for part in fields["dimsize"].split())
@@ -151,38 +245,20 @@ def _meta_voxels(path: Path, head: bytes) -> tuple[Path, int, int, int, bool] | 
     except (KeyError, ValueError):
         return None
     is_local = name.upper() == "LOCAL"
-    is_compressed = fields.get("compresseddata", "").upper().startswith("T")
-    return (
-        (path if is_local else path.parent / name),
-        found.end() * is_local,
-        count,
-        count * channels * size,
-        is_compressed,
-    )
+    return (path if is_local else path.parent / name), end * is_local, count, count * channels * size
 
 
-def _nrrd_voxels(path: Path, head: bytes) -> tuple[Path, int, int, int, bool] | None:
+def _nrrd_voxels(path: Path, fields: Mapping[str, str], end: int | None) -> tuple[Path, int, int, int] | None:
     """Return for NRRD what `_meta_voxels` returns for MetaImage."""
-    end = re.search(rb"\r?\n\r?\n", head)
-    fields = _fields(head[: end.start()] if end else head, ":")
-    name = fields.get("data file", fields.get("datafile", ""))
+    name = fields.get("datafile", "")
     size = next((size for size, names in _NRRD_TYPES.items() if fields.get("type", "").lower() in names), None)
-    encoding = fields.get("encoding", "").lower()
-    skipped = {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
-    if size is None or skipped or name.upper().startswith("LIST") or "%" in name or not (name or end):
+    is_piece = {fields.get("lineskip", "0"), fields.get("byteskip", "0")} == {"0"}
+    if size is None or not is_piece or name.upper().startswith("LIST") or "%" in name or not (name or end):
         return None
-    if encoding not in ("raw", "gzip", "gz"):
+    if fields.get("encoding", "").lower() not in ("raw", "gzip", "gz"):
         return None
     try:
         count = math.prod(int(part) for part in fields["sizes"].split())
     except (KeyError, ValueError):
         return None
-    offset = 0 if name or end is None else end.end()
-    return (path.parent / name if name else path), offset, count, count * size, encoding != "raw"
-
-
-def _fields(head: bytes, separator: str) -> dict[str, str]:
-    """Return the fields of a text header, their names in lower case."""
-    lines = head.decode("utf-8", "surrogateescape").splitlines()
-    pairs = (line.partition(separator) for line in lines if not line.startswith("#"))
-    return {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
+    return (path.parent / name if name else path), 0 if name or end is None else end, count, count * size

@@ -96,9 +96,9 @@ def is_system_folder(name: str) -> bool:
 def files_below(folder: Path) -> list[Path]:
     """List the files below a folder, links to folders included.
 
-    Hidden files and folders, and those of the operating system, are left out. Each folder is entered once, however many
-    links lead to it, and no link leads back to a folder that contains it. A link whose target is missing is listed, so that
-    a file that was not fetched (git-annex, datalad) is not lost unnoticed.
+    Hidden files and folders, and those of the operating system, are left out (`hidden_files_below`). Each folder is entered once,
+    however many links lead to it, and no link leads back to a folder that contains it. A link whose target is missing is listed,
+    so that a file that was not fetched (git-annex, datalad) is not lost unnoticed.
 
     Args:
         folder: a folder, or a link to one.
@@ -109,7 +109,25 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         InputError: a folder cannot be read.
     """
+    return _files_below(folder)[0]
+
+
+def hidden_files_below(folder: Path) -> list[Path]:
+    """List the files that `files_below` leaves out, sorted; those in hidden folders that cannot be read are not."""
+    found = []
+    for place in _files_below(folder)[1]:
+        if place.is_dir() and not place.is_symlink():
+            walk = os.walk(place)
+            found += [Path(at, name) for at, _, names in walk for name in names]
+        else:
+            found.append(place)
+    return sorted(path for path in found if path.is_file())
+
+
+def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder, and the hidden files and folders, each sorted."""
     found: list[Path] = []
+    left_out: list[Path] = []
     pending = [folder]
     entered: set[str] = set()
     top = os.path.realpath(folder)
@@ -128,8 +146,8 @@ def files_below(folder: Path) -> list[Path]:
                     path = Path(entry.path)
                     hidden = entry.name.startswith(".") and not entry.name.endswith(_NOT_DOWNLOADED)
                     if hidden or is_system_folder(entry.name):
-                        continue
-                    if path.is_dir():
+                        left_out.append(path)
+                    elif path.is_dir():
                         pending.append(path)
                     elif path.is_file() or path.is_symlink():
                         found.append(path)
@@ -137,7 +155,7 @@ def files_below(folder: Path) -> list[Path]:
             raise InputError(
                 f"{place}: cannot be read ({error.strerror}); copy it again or fix its permissions"
             ) from error
-    return sorted(found)
+    return sorted(found), sorted(left_out)
 
 
 def not_fetched(file: Path, head: bytes) -> str:

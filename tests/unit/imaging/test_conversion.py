@@ -351,3 +351,19 @@ def test_technical_fields_keeps_known_fields_of_the_right_type():
         "ScanOptions": ["FS", "SAT1"],
         "ConversionSoftwareVersion": "v1.0.20260724",
     }
+
+
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        lambda values: values * 1e300,
+        lambda values: values * 1e35,
+        lambda values: values * 1e-50,
+        lambda values: np.where(values == values.max(), 1e39, values),
+        lambda values: values / 1e6 + 1e9,
+    ],
+)
+def test_convert_rejects_values_that_float32_cannot_hold(tmp_path, out, scaled):
+    values = scaled(np.arange(48.0).reshape(4, 4, 3))
+    nib.save(volume(values, np.diag([-4, -1, 1, 1])), tmp_path / "scan.nii.gz")
+    assert "cannot be stored as float32; scale them" in out.refusal(tmp_path / "scan.nii.gz")

@@ -139,3 +139,49 @@ def test_convert_rejects_a_truncated_compressed_slice(shared_data, out, tmp_path
     broken.chmod(0o644)
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     assert str(folder) in out.refusal(folder, "T1w")
+
+
+def enhanced(shared_data, folder, places, dimensions):
+    """A real multi-frame file whose frames lie at other places, 4 mm apart; returns its frames by place."""
+    data = pydicom.dcmread(shared_data / "vendors" / "philips_enhanced" / "T2.dcm")
+    pixels = data.pixel_array
+    data.PixelData = pixels[places].tobytes()
+    for number, (frame, place) in enumerate(zip(data.PerFrameFunctionalGroupsSequence, places, strict=True)):
+        frame.PlaneOrientationSequence[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        frame.PlanePositionSequence[0].ImagePositionPatient = [4.0 * place, -100, 100]
+        content = frame.FrameContentSequence[0]
+        content.InStackPositionNumber = place + 1
+        if dimensions == "none":
+            del frame.FrameContentSequence
+        else:
+            content.DimensionIndexValues = [
+                1,
+                {"place": place, "time": number, "wrong": 9 * number % 7}[dimensions] + 1,
+            ]
+    folder.mkdir()
+    data.save_as(folder / "IM1")
+    return pixels
+
+
+@pytest.mark.parametrize("dimensions", ["place", "time", "wrong", "none"])
+@pytest.mark.parametrize(
+    "places", [[0, 2, 4, 6, 8, 1, 3, 5, 7, 9], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], [0, 1, 2, 3, 5, 4, 6, 7, 8, 9]]
+)
+def test_convert_orders_frames_by_their_positions(shared_data, out, tmp_path, places, dimensions):
+    pixels = enhanced(shared_data, tmp_path / "study", places, dimensions)
+    image, _ = out.convert(tmp_path / "study")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    assert len(view) == len(pixels)
+    for found, expected in zip(view, pixels, strict=True):
+        np.testing.assert_allclose(np.corrcoef(found.ravel(), expected.ravel())[0, 1], 1, atol=1e-6)
+
+
+def test_convert_orders_compressed_frames_by_their_positions(shared_data, out, tmp_path):
+    pixels = enhanced(shared_data, tmp_path / "study", [0, 2, 4, 6, 8, 1, 3, 5, 7, 9], "time")
+    data = pydicom.dcmread(tmp_path / "study" / "IM1")
+    data.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    data.save_as(tmp_path / "study" / "IM1")
+    image, _ = out.convert(tmp_path / "study")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    for found, expected in zip(view, pixels, strict=True):
+        np.testing.assert_allclose(np.corrcoef(found.ravel(), expected.ravel())[0, 1], 1, atol=1e-6)

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -122,6 +123,19 @@ def test_convert_repeats_no_reason_of_dcm2niix_that_quotes_a_header(tmp_path, ou
         {"ManufacturersModelName": "Dulcinea"},
         {"ManufacturersModelName": "Avanto of Dulcinea"},
         {"ManufacturersModelName": "4711"},
+        {"ManufacturersModelName": "Victor Vega"},
+        {"ManufacturersModelName": "1 9 5 3 0 2"},
+        {"ManufacturersModelName": "Avanto 1 5"},
+        {"ManufacturersModelName": "\u0664 \u0667"},
+        {"Manufacturer": "Healthcare Imaging"},
+        {"Manufacturer": "Siemens 3"},
+        {"ConversionSoftwareVersion": "19.5.1953"},
+        {"ConversionSoftwareVersion": "1.19530217"},
+        {"SAR": 19530},
+        {"EchoNumber": 47119},
+        {"NumberOfSlices": 47119},
+        {"FlipAngle": 10**400},
+        {"EchoTime": True},
         {"Manufacturer": "Quixano"},
         {"ScanOptions": "HX4711"},
         {"ScanOptions": ["DULCINEA"]},
@@ -150,6 +164,13 @@ def test_technical_fields_drops_unknown_codes_and_impossible_numbers(given):
         {"ManufacturersModelName": "MAGNETOM Vida Fit"},
         {"ManufacturersModelName": "Ingenia 1.5T"},
         {"ManufacturersModelName": "Vantage Titan"},
+        {"ManufacturersModelName": "uMR 780"},
+        {"ManufacturersModelName": "uMR Omega"},
+        {"ManufacturersModelName": "MAGNETOM_ESSENZA"},
+        {"ManufacturersModelName": "Skyra_fit"},
+        {"ManufacturersModelName": "Oasis"},
+        {"Manufacturer": "Siemens Healthcare GmbH"},
+        {"Manufacturer": "TOSHIBA_MEC"},
         {"Manufacturer": "GE MEDICAL SYSTEMS"},
         {"ScanOptions": "PFP\\FS"},
         {"ScanOptions": "FAST_GEMS"},
@@ -157,7 +178,7 @@ def test_technical_fields_drops_unknown_codes_and_impossible_numbers(given):
         {"SequenceVariant": "SK\\SP\\OSP"},
         {"PatientPosition": "FFDR"},
         {"ConversionSoftwareVersion": "v1.0.20260724"},
-        {"ConversionSoftwareVersion": "5.4.2"},
+        {"ConversionSoftwareVersion": nib.__version__},
         {"PulseSequenceType": "Turbo Spin Echo"},
         {"EchoTime": 0.1, "FlipAngle": 0},
     ],

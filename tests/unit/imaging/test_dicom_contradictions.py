@@ -1,6 +1,8 @@
 """DICOM headers that contradict each other or the pixels: a right image, or one sentence."""
 
 import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom
@@ -9,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from factories.conversion import Conversion
 from factories.dicom import GAP, SPACING, edited, slice_signal, write_series
@@ -61,7 +64,8 @@ CONTRADICTIONS = {
     "PixelRepresentation": [number(1), number(7)],
     "SamplesPerPixel": [number(3), number(0)],
     "NumberOfFrames": ["2", "0", "-1", "x"],
-    "RescaleSlope": ["0", "-1", "nan", "1e30", "x", "0,5"],
+    "RescaleSlope": ["0", "-1", "nan", "1e30", "1e-30", "x", "0,5", "1\\2"],
+    "PhotometricInterpretation": ["MONOCHROME1", "PALETTE COLOR", "RGB", "YBR_FULL"],
     "RescaleIntercept": ["nan", "1e30", "x"],
     "PixelData": [None, b"", bytes(100), bytes(4000)],
 }  # fmt: skip
@@ -242,3 +246,143 @@ def test_convert_gives_the_right_image_of_headers_without_contradictions(tmp_pat
     write_series(tmp_path / "dicom", slices=range(SLICES), syntax=syntax)
     require_right_image(out.convert(tmp_path / "dicom")[0])
     assert out.chosen["remarks"] == []
+
+
+def change_all(folder, change):
+    for index, file in enumerate(write_series(folder, slices=range(SLICES))):
+        data = pydicom.dcmread(file)
+        change(data, slice_signal(index))
+        data.save_as(file)
+
+
+def scaled_by_philips(slope, intercept):
+    def change(data, _):
+        data.Manufacturer = "Philips Medical Systems"
+        data.RescaleSlope, data.RescaleIntercept = "2", "0"
+        block = data.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", slope)
+        block.add_new(0x0D, "FL", intercept)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"),
+    [(-0.5, 0), (0, 0), (1e30, 0), (1e-30, 0), (np.nan, 0), (np.inf, 0), (0.5, np.nan), (0.5, 1e30)],
+)
+def test_convert_rejects_private_scaling_that_cannot_be(tmp_path, out, slope, intercept):
+    change_all(tmp_path / "dicom", scaled_by_philips(slope, intercept))
+    assert "IM020001: the private scale" in out.refusal(tmp_path / "dicom")
+
+
+def test_convert_applies_private_scaling_of_philips(tmp_path, out):
+    change_all(tmp_path / "dicom", scaled_by_philips(0.5, 0))
+    image, _ = out.convert(tmp_path / "dicom")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    np.testing.assert_allclose(view, np.stack([2 * slice_signal(index) for index in range(SLICES)])[::-1])
+
+
+@pytest.mark.parametrize(
+    ("colours", "problem"),
+    [
+        ("MONOCHROME1", "the grey values are inverted (MONOCHROME1)"),
+        ("PALETTE COLOR", "the pixels are not grey values"),
+    ],
+)
+def test_convert_names_inverted_and_colour_images(tmp_path, out, colours, problem):
+    for file in write_series(tmp_path / "dicom"):
+        edited(file, PhotometricInterpretation=colours)
+    assert f"IM020001: {problem}" in out.refusal(tmp_path / "dicom")
+
+
+def left_aligned(data, signal):
+    data.PixelRepresentation, data.HighBit = 1, 15
+    data.PixelData = (signal.astype("<i2") << 3).tobytes()
+    data.BitsStored = 13
+
+
+def as_floats(data, signal):
+    del data.PixelData, data.BitsStored, data.HighBit, data.PixelRepresentation
+    data.BitsAllocated = 32
+    data.FloatPixelData = signal.astype("<f4").tobytes()
+
+
+def padded(data, _):
+    data.PixelData = data.PixelData + bytes(512)
+
+
+def with_overlay(data, _):
+    for element, vr, value in (
+        (0x0010, "US", 24), (0x0011, "US", 20), (0x0040, "CS", "G"), (0x0050, "SS", [1, 1]), (0x0100, "US", 1),
+        (0x0102, "US", 0), (0x3000, "OW", bytes(60)),
+    ):  # fmt: skip
+        data.add_new(0x60000000 + element, vr, value)
+
+
+def rle_with_surplus(data, _):
+    data.compress(RLELossless, generate_instance_uid=False)
+    [frame] = generate_frames(data.PixelData, number_of_frames=1)
+    data.PixelData = encapsulate([frame + bytes(510)])
+
+
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [(left_aligned, 8), (as_floats, 1), (padded, 1), (with_overlay, 1), (rle_with_surplus, 1)],
+)
+def test_convert_reads_unusual_but_valid_pixels(tmp_path, out, change, factor):
+    change_all(tmp_path / "dicom", change)
+    image, _ = out.convert(tmp_path / "dicom")
+    view = sagittal_view(np.asanyarray(image.dataobj), image.affine)
+    expected = np.stack([slice_signal(index) for index in range(SLICES)])[::-1].astype(float) * factor
+    np.testing.assert_array_equal(view, expected)
+
+
+def test_convert_rejects_compressed_frames_in_parts_in_one_sentence(tmp_path, out):
+    def change(data, _):
+        data.compress(RLELossless, generate_instance_uid=False)
+        data.PixelData = encapsulate([*generate_frames(data.PixelData, number_of_frames=1)], fragments_per_frame=4)
+
+    change_all(tmp_path / "dicom", change)
+    assert "stored as 4 fragments" in out.refusal(tmp_path / "dicom")
+
+
+@pytest.mark.parametrize("syntax", [b"1.2.840.113619.5.2\0\0", b"1.2.999.10008.1.2.1\0"])
+def test_convert_says_that_a_transfer_syntax_is_unknown(tmp_path, out, syntax):
+    for file in write_series(tmp_path / "dicom"):
+        file.write_bytes(file.read_bytes().replace(b"1.2.840.10008.1.2.1\0", syntax))
+    assert "IM020001: its transfer syntax is unknown; export it again" in out.refusal(tmp_path / "dicom")
+
+
+def test_convert_says_that_the_number_of_frames_contradicts(tmp_path, out):
+    for file in write_series(tmp_path / "dicom"):
+        edited(file, NumberOfFrames=2)
+    message = out.refusal(tmp_path / "dicom")
+    assert "IM020001: header and pixels contradict each other (NumberOfFrames is not the number of frames" in message
+
+
+def test_find_series_inflates_no_file(tmp_path):
+    [file] = write_series(tmp_path / "dicom", slices=[0])
+    data = pydicom.dcmread(file)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    del data.PixelData
+    data.save_as(file)
+    whole = file.read_bytes()
+    end = 132 + 12 + struct.unpack("<I", whole[140:144])[0]
+    packer = zlib.compressobj(9, wbits=-15)
+    content = packer.compress(
+        zlib.decompress(whole[end:], -15) + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 50_000_000)
+    )
+    file.write_bytes(whole[:end] + content + packer.compress(bytes(50_000_000)) + packer.flush())
+    for strip in (0, 132):
+        file.write_bytes(file.read_bytes()[strip:])
+        tracemalloc.start()
+        with pytest.raises(
+            InputError, match=r"IM020001: the whole file is deflated; export it again without compression"
+        ):
+            find_series(tmp_path / "dicom")
+        with pytest.raises(
+            InputError, match=r"IM020001: the whole file is deflated; export it again without compression"
+        ):
+            list(mr_headers(tmp_path / "dicom", ["PatientID"]))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        tracemalloc.stop()

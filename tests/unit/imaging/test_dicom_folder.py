@@ -355,6 +355,13 @@ def marked_by_macos(file):
     file.unlink()
 
 
+def moved(file, folder, part=None, name=None):
+    target = file.parent / folder / (name or file.name)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(file.read_bytes()[:part])
+    file.unlink()
+
+
 LOST_AT_AN_END = {
     "begins with DICM": content(lambda whole: whole[128:]),
     "random bytes": content(lambda whole: np.random.default_rng(0).bytes(len(whole))),
@@ -375,6 +382,13 @@ LOST_AT_AN_END = {
     "hidden and not complete": hidden(ending=".aX9f", part=700),
     "hidden under another name": lambda file: file.rename(file.with_name(".tmp")),
     "left by macOS": marked_by_macos,
+    "in a hidden folder": lambda file: moved(file, ".rsync-partial"),
+    "in a hidden folder, not complete": lambda file: moved(file, ".~tmp~", 700),
+    "in a hidden folder below a hidden folder": lambda file: moved(file, ".a/.b"),
+    "in a folder of the system": lambda file: moved(file, "@eaDir"),
+    "in lost+found": lambda file: moved(file, "lost+found"),
+    "in a folder of macOS": lambda file: moved(file, "__MACOSX"),
+    "hidden in another folder": lambda file: moved(file, "sub", name=f".{file.name}"),
     "page of another naming": replaced_by("download", "<html>404</html>"),
     "page with another ending": replaced_by("result.img", "\n <!DOCTYPE html>"),
     "answer of a server": replaced_by("download", '{"error": 404}'),
@@ -446,3 +460,67 @@ def test_convert_keeps_series_apart_that_do_not_continue_each_other(tmp_path, ou
             x, y, z = pydicom.dcmread(file).ImagePositionPatient
             edited(file, ImagePositionPatient=[x + offset, y, z])
     assert out.convert(tmp_path / "dicom")[0].shape[2] == 6
+
+
+MARK = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(200)
+ZIP = b"PK\3\4" + bytes(200)
+COMPANIONS = {
+    "._.DS_Store": MARK, "._DICOMDIR": MARK, "._README": MARK, "._Icon\r": MARK, "Icon\r": b"", "done": b"", "x/_SUCCESS": b"",
+    "MD5SUMS": b"d41d8cd9  IM020001\n", "SHA256SUMS": b"d41d8cd9  IM020001\n", "view.ipynb": b'{"cells": []}', "a.svg": b"<svg/>",
+    "a.yaml": b"{a: 1}", "style.xsl": b"<?xml ?>", "Viewer.exe.config": b"\xef\xbb\xbf<?xml?>", "Info.plist": b"<?xml?>",
+    "a.webloc": b"<?xml?>", "a.js": b"{}", "a.jsonl": b"{}", "a.rdf": b"<?xml?>", "IM 2019.odt": ZIP, "IM02.zip": ZIP,
+    ".hidden/report": b"text", "@eaDir/IM020001/SYNO@.fileindexdb": b"", ".git/IM020007": b"x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["", ".dcm"])
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_convert_accepts_companions_of_slices(tmp_path, out, name, ending):
+    for file in write_series(tmp_path / "dicom"):
+        file.rename(file.with_name(file.name + ending))
+    file = tmp_path / "dicom" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(COMPANIONS[name])
+    assert out.convert(tmp_path / "dicom")[0].shape[2] == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("IM020007", b"", "empty file; copy"),
+        ("other.dcm", b"", "empty file; copy"),
+        ("IM020007.zip", ZIP, "its name is like those of the slices"),
+        ("download", b"<?xml version='1.0'?><Error/>", "a page or an answer of a server"),
+        ("result.img", b"<HTML>", "a page or an answer of a server"),
+        ("rest", bytes(range(256)), "neither DICOM nor text"),
+    ],
+)
+def test_convert_says_why_a_file_may_be_a_slice(tmp_path, out, name, content, problem):
+    write_series(tmp_path / "dicom")
+    (tmp_path / "dicom" / name).write_bytes(content)
+    assert f"dicom/{name}: {problem}" in out.refusal(tmp_path / "dicom").replace("not DICOM, though ", "")
+
+
+def test_convert_accepts_copies_of_slices_in_hidden_folders(tmp_path, out):
+    for file in write_series(tmp_path / "dicom"):
+        (tmp_path / "dicom/.backup").mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / "dicom/.backup")
+    assert out.convert(tmp_path / "dicom")[0].shape[2] == 6
+
+
+def test_convert_flags_slices_without_number_and_fewer_than_stated(tmp_path, out):
+    files = write_series(tmp_path / "dicom")
+    edited(files[3], InstanceNumber=None)
+    out.convert(tmp_path / "dicom")
+    assert out.chosen["remarks"] == [
+        "series 2: 1 of 6 slices have no number (InstanceNumber); check that no slice is missing"
+    ]
+    files[0].unlink()
+    out.convert(tmp_path / "dicom")
+    assert "do not begin at 1" in out.chosen["remarks"][0]
+    for file in write_series(tmp_path / "stated", slices=range(5)):
+        edited(file, ImagesInAcquisition=6)
+    out.convert(tmp_path / "stated")
+    assert out.chosen["remarks"] == [
+        "series 2: 5 slices, where the headers state 6 (ImagesInAcquisition); check that no slice is missing"
+    ]

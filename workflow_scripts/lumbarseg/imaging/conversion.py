@@ -22,8 +22,8 @@ from lumbarseg.atomic_io import atomic_write, write_json
 from lumbarseg.errors import InputError
 from lumbarseg.geometry import codes_of, corner_displacement, load_image, sagittal_spacing, sagittal_view, volume
 from lumbarseg.imaging.dicom_folder import has_preamble, read_folder
-from lumbarseg.imaging.dicom_headers import text_of, without_messages_of_pydicom
-from lumbarseg.imaging.dicom_pixels import require_pixels_as_described
+from lumbarseg.imaging.dicom_headers import read_header, text_of, without_messages_of_pydicom
+from lumbarseg.imaging.dicom_pixels import require_pixels_as_described, write_frames_in_order
 from lumbarseg.imaging.dicom_series import Series
 from lumbarseg.imaging.quality_control import brightness_and_noise
 from lumbarseg.imaging.same_patient import voxel_digest
@@ -45,6 +45,8 @@ _OF_PIXELS = (
 )  # fmt: skip
 _LARGEST_OFFSET = 0.5  # mm, of a corner between the headers' grid and the converted one; headers round
 _SAME_DIRECTION = 0.999  # smallest cosine between an axis of the headers and the converted one
+_FLOAT_RANGE = (1e-18, 1e18)  # of values, the squares of which float32 still holds
+_SMALLEST_CONTRAST = 1e-4  # of the largest value; float32 has seven digits
 _NO_TEXT = {"SOPClassUID", "Modality", "Manufacturer", "ImageType", "PixelData"}  # words of messages, and no names
 # Where these differ, dcm2niix makes several images, whatever its options.
 _SEPARATING = (
@@ -101,7 +103,7 @@ def convert(source: str | Path, contrast: Contrast, image: str | Path, sidecar: 
             f"{source}: every voxel is {values.flat[0]:g}; export the image again, or remove the session from the sheet"
         )
     with atomic_write(image) as temporary:
-        nib.save(_storable(loaded), temporary)
+        nib.save(_storable(source, loaded), temporary)
     write_json(sidecar, technical_fields(fields))
     view = sagittal_view(values, loaded.affine)
     brightness, noise = brightness_and_noise(view)
@@ -137,7 +139,7 @@ def _from_dicom(folder: Path, choice: Choice) -> tuple[nib.Nifti1Image, dict[str
         inbox = scratch / "in"
         inbox.mkdir()
         for number, file in enumerate(chosen.files):
-            _provide(file, inbox / f"{number:05d}.dcm")
+            _provide(file, inbox / f"{number:05d}.dcm", chosen.frames_to_sort(file))
         try:
             return _by_dcm2niix(folder, chosen, inbox, scratch / "out")
         except InputError as error:
@@ -168,7 +170,7 @@ def _by_dcm2niix(
     command = [dcm2niix.bin, *options, str(inbox)]
     run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     output = _with_original_names(run.stdout + run.stderr, inbox, chosen.files)
-    found = sorted(outbox.glob("*.nii"))
+    found = sorted(set(outbox.glob("*.nii")) - set(outbox.glob("*_ROI*.nii")))  # without overlays
     complaint = next((line for line in output if any(word in line.lower() for word in _FATAL_WARNINGS)), None)
     if run.returncode != 0 or complaint:
         reason = complaint or next((line for line in output if "error" in line.lower()), "it gave no reason")
@@ -183,7 +185,14 @@ def _by_dcm2niix(
             f"{folder}: dcm2niix made {len(found)} volumes of the {len(chosen.slices)} slices instead of one; use a folder "
             "with this series alone"
         )
-    image = load_image(found[0])
+    try:
+        image = load_image(found[0])
+    except InputError as error:
+        reason = str(error).removeprefix(f"{found[0]}: ").partition(";")[0]
+        raise InputError(
+            f"{folder}: the volume that dcm2niix made of the {len(chosen.slices)} slices cannot be used ({reason}); export the "
+            "series again"
+        ) from error
     slices = sagittal_view(np.asanyarray(image.dataobj), image.affine).shape[0]
     if slices != len(chosen.slices):
         raise InputError(
@@ -199,11 +208,13 @@ def _by_dcm2niix(
 
 def _differing_fields(files: list[Path], fields: Sequence[str]) -> list[str]:
     """Return which of some fields differ between files; names, never values."""
-    with without_messages_of_pydicom():
-        headers = [
-            pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*fields]) for file in files
-        ]
-        return [name for name in fields if len({text_of(header, name) for header in headers}) > 1]
+    values: list[set[str]] = [set() for _ in fields]
+    for file in files:
+        with file.open("rb") as stream, without_messages_of_pydicom():
+            header = read_header(stream, fields)
+            for found, name in zip(values, fields, strict=True):
+                found.add(text_of(header, name))
+    return [name for name, found in zip(fields, values, strict=True) if len(found) > 1]
 
 
 def _remarks_of_scaling(files: list[Path]) -> list[str]:
@@ -215,8 +226,8 @@ def _quotes_header(text: str, files: list[Path]) -> bool:
     """Return whether a text holds a word of a header, which may be a name."""
     words = {word.casefold() for word in re.findall(r"[^\W_]{3,}", text)}
     for file in files:
-        with without_messages_of_pydicom():
-            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        with file.open("rb") as stream, without_messages_of_pydicom():
+            header = read_header(stream)
             names = [element.keyword for element in header.elements() if isinstance(element, pydicom.DataElement)]
             names += [pydicom.datadict.keyword_for_tag(element.tag) for element in header.elements()]
             for name in {*names} - {"", *_NO_TEXT}:
@@ -279,8 +290,15 @@ def _sidecar_of_dcm2niix(path: Path) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _provide(file: Path, target: Path) -> None:
-    """Link a DICOM file for dcm2niix, which does not read file meta information without the preamble before it."""
+def _provide(file: Path, target: Path, order: Sequence[int]) -> None:
+    """Link a DICOM file for dcm2niix, or write it with its frames in another order.
+
+    dcm2niix does not read file meta information without the preamble before it, and sorts frames by their dimensions, not by
+    their positions.
+    """
+    if order:
+        write_frames_in_order(file, order, target)
+        return
     with file.open("rb") as stream:
         head = stream.read(132)
     if not has_preamble(head) and head[:2] == b"\x02\x00":
@@ -308,11 +326,21 @@ def _user_sidecar(source: Path) -> dict[str, Any]:
     return {"Modality": "MR", "ConversionSoftware": "nibabel", "ConversionSoftwareVersion": nib.__version__} | fields
 
 
-def _storable(image: nib.Nifti1Image) -> nib.Nifti1Image:
+def _storable(source: Path, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Return an image in the smallest sufficient dtype.
+
+    Raises:
+        InputError: its values are too large or too small for float32 and its squares, or differ too little.
+    """
     voxels = np.asanyarray(image.dataobj)
-    whole_numbers = np.issubdtype(voxels.dtype, np.integer)
-    extremes = (int(voxels.min()), int(voxels.max())) if whole_numbers else ()
+    lowest, highest = voxels.min(), voxels.max()
     for dtype in (np.int16, np.int32):
-        if whole_numbers and all(np.iinfo(dtype).min <= extreme <= np.iinfo(dtype).max for extreme in extremes):
+        limits = np.iinfo(dtype)
+        if np.issubdtype(voxels.dtype, np.integer) and limits.min <= int(lowest) and int(highest) <= limits.max:
             return volume(voxels.astype(dtype), image.affine, codes_of(image))
+    extent, largest = float(highest) - float(lowest), max(abs(float(lowest)), abs(float(highest)))
+    if not (_FLOAT_RANGE[0] <= extent <= largest * 2 <= _FLOAT_RANGE[1] and extent >= _SMALLEST_CONTRAST * largest):
+        raise InputError(
+            f"{source}: values from {lowest:g} to {highest:g} cannot be stored as float32; scale them to the range of an MR image"
+        )
     return volume(voxels.astype(np.float32), image.affine, codes_of(image))

@@ -8,31 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.dicom_headers import (
     NoHeaderError,
     OtherObject,
+    UnsupportedError,
     is_mr,
+    read_header,
     read_slices,
     text_of,
     without_messages_of_pydicom,
 )
 from lumbarseg.imaging.dicom_series import Series, Slice
-from lumbarseg.user_files import files_below, not_fetched
+from lumbarseg.user_files import files_below, hidden_files_below, not_fetched
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 # An ending of DICOM files and more behind it, as of archives, unfinished downloads and copies.
 _INNER_DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)(?=[^a-z0-9])")
 # Of files that accompany slices and are none.
 _DOCUMENT_ENDINGS = (
-    ".txt", ".pdf", ".json", ".xml", ".csv", ".tsv", ".html", ".htm", ".md", ".log", ".doc", ".docx", ".xls", ".xlsx", ".rtf",
-    ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz", ".ini", ".inf", ".exe", ".dll", ".db", ".py",
+    ".txt", ".pdf", ".json", ".jsonl", ".xml", ".xsl", ".xslt", ".dtd", ".csv", ".tsv", ".html", ".htm", ".xhtml", ".mht", ".md",
+    ".log", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".rtf", ".odt", ".ods", ".odp", ".pages", ".numbers", ".key", ".svg",
+    ".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".mp4", ".avi", ".mov", ".wmv", ".nii", ".nii.gz",
+    ".nrrd", ".mha", ".mhd", ".bval", ".bvec", ".ini", ".inf", ".exe", ".dll", ".db", ".py", ".js", ".css", ".ipynb", ".yaml", ".yml", ".toml", ".cfg", ".conf", ".config",
+    ".plist", ".webloc", ".url", ".lnk", ".bat", ".cmd", ".sh", ".jar", ".md5", ".sha1", ".sha256", ".sha512", ".m", ".r", ".eml",
 )  # fmt: skip
-_OTHER_NAMES = {"dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini"}
+# Of archives of many files, which have a number of their own.
+_ARCHIVE_ENDINGS = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_OTHER_NAMES = {
+    "dicomdir", "readme", "license", "licence", "version", "lockfile", "thumbs.db", "desktop.ini", "icon\r",
+}  # fmt: skip
 
 _HEAD = 1000  # bytes, by which text is distinguished from other content
+_PAGE = re.compile(rb"(?i)\s*(<!doctype html|<html|<head|<body)")
 _NO_TEXT = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 
 _ECHO_TOLERANCE = 0.05  # relative; echo times of one volume may be rounded, or vary by measurement
@@ -97,9 +106,10 @@ def read_folder(folder: Path) -> FolderContent:
         raise InputError(
             f"{folder}: images of {patients} patients in one folder; use a separate folder for each patient"
         )
-    _require_no_damaged_slice(no_dicom, grouped.values())
+    naming = _Naming({one.file for slices in grouped.values() for one in slices})
+    _require_no_damaged_slice(no_dicom, naming)
     _require_no_other_class(others, grouped)
-    _require_no_hidden_slice(grouped)
+    _require_no_hidden_slice(folder, grouped, naming)
     series = [one for slices in grouped.values() for one in _echoes(slices)]
     return FolderContent(
         sorted(series, key=lambda one: (one.slices[0].number.zfill(9), one.slices[0].echo_time)),
@@ -141,53 +151,98 @@ def _require_no_other_class(others: Iterable[OtherObject], grouped: Mapping[str,
             )
 
 
-def _require_no_hidden_slice(grouped: Mapping[str, Sequence[Slice]]) -> None:
+class _Naming:
+    """How slices are named, by which one is recognised that is damaged, packed or not complete.
+
+    Attributes:
+        folders: the folders of the slices.
+        endings: the endings of their names, in lower case.
+    """
+
+    def __init__(self, files: AbstractSet[Path]) -> None:
+        self.folders = {file.parent for file in files}
+        self.endings = {file.suffix.lower() for file in files}
+        self._stems = {(file.parent, _stem(file.name)) for file in files}
+        self._patterns = {(file.parent, _pattern(file.name)) for file in files}
+        self._stem_patterns = {(folder, _pattern(stem)) for folder, stem in self._stems}
+        self._widths = {(folder, _pattern(stem, keep_width=True)) for folder, stem in self._stems}
+        # Names of words, or random ones, tell nothing.
+        self._lawless = {
+            folder
+            for folder in self.folders
+            if sum(place == folder for place, _ in self._patterns)
+            > max(1, sum(one.parent == folder for one in files) / 2)
+        }
+
+    def has(self, folder: Path, name: str) -> bool:
+        """Return whether a slice of this name, further endings left out, is in the folder."""
+        return (folder, _stem(name)) in self._stems
+
+    def is_like(self, folder: Path, name: str) -> bool:
+        """Return whether a name is that of a slice but for its numbers."""
+        return bool(re.search(r"\d", name)) and (folder, _pattern(name)) in self._patterns
+
+    def is_like_with_ending(self, folder: Path, name: str) -> bool:
+        """Return whether a name is that of a slice but for its numbers and for further endings; an archive has as many digits."""
+        stem = _stem(name)
+        if name.endswith(_ARCHIVE_ENDINGS) and (folder, _pattern(stem, keep_width=True)) not in self._widths:
+            return False
+        return bool(re.search(r"\d", stem)) and (folder, _pattern(stem)) in self._stem_patterns
+
+    def could_be(self, folder: Path, name: str) -> bool:
+        """Return whether a name has what those of slices have: no ending or one of theirs."""
+        has_ending = _may_be_slice(Path(name)) or Path(name).suffix.lower() in self.endings
+        return folder in self.folders and name not in _OTHER_NAMES and has_ending
+
+    def is_one_of(self, folder: Path, name: str) -> bool:
+        """Return whether a file without content could be a slice: by its name, also in another folder, or as one of lawless names."""
+        elsewhere = any(pattern == _pattern(name) for _, pattern in self._patterns)
+        return elsewhere or (folder in self._lawless and self.could_be(folder, name))
+
+
+def _require_no_hidden_slice(folder: Path, grouped: Mapping[str, Sequence[Slice]], naming: _Naming) -> None:
     """Reject hidden files that are slices which are missing: by their name, or as DICOM files of a series at a new position.
 
-    macOS writes `._IM0005` beside each file `IM0005` of some file systems; other programs hide what they have not written completely.
+    macOS writes `._IM0005` beside each file `IM0005` of some file systems; other programs hide what they have not written
+    completely, or keep it in a hidden folder.
 
     Raises:
         InputError: names the file.
     """
-    slices = [one for found in grouped.values() for one in found]
-    files = {one.file for one in slices}
-    names = {(file.parent, _without_numbers(file.name)) for file in files}
-    stems = {(file.parent, _stem(file.name)) for file in files}
-    patterns = {(folder, _without_numbers(stem)) for folder, stem in stems}
-    endings = {file.suffix.lower() for file in files}
-    known = {(one.series, one.position) for one in slices}
-    for folder in {file.parent for file in files}:
-        for file in sorted(folder.glob(".*")):
-            name = file.name.lstrip(".").casefold()
+    known = {(one.series, one.position) for found in grouped.values() for one in found}
+    for file in hidden_files_below(folder):
+        name = file.name.casefold()
+        if name.startswith("._"):
             # Of macOS, the file is that without the mark.
-            name = name.removeprefix("_") if file.name.startswith("._") else name
-            if not name or file.is_dir() or (folder, _stem(name)) in stems:
-                continue
-            stem = (folder, _without_numbers(_stem(name)))
-            is_named_like = _may_be_slice(Path(name)) or Path(name).suffix in endings
-            if file.name.startswith("._") and ((folder / file.name[2:]).exists() or not is_named_like):
-                continue
-            like = file.name.startswith("._") or (
-                bool(re.search(r"\d", name)) and ((folder, _without_numbers(name)) in names or stem in patterns)
+            name = name.removeprefix("._")
+            is_lost = not (file.parent / file.name[2:]).exists() and naming.is_one_of(file.parent, name)
+        else:
+            name = name.lstrip(".")
+            is_lost = (
+                naming.is_like(file.parent, name)
+                or naming.is_like_with_ending(file.parent, name)
+                or (file.parent in naming.folders and bool(_INNER_DICOM_ENDING.search(f"{name} ")))
             )
-            if like or _INNER_DICOM_ENDING.search(f"{name} ") or _is_new_slice(file, known):
-                raise InputError(
-                    f"{file}: hidden file like the slices next to it, one of which may be missing; rename it without what its name "
-                    "begins with, copy the slice again, or remove the file if it is no slice"
-                )
+        is_named = is_lost and bool(name) and not name.startswith(".") and not naming.has(file.parent, name)
+        if is_named or _is_new_slice(file, known):
+            raise InputError(
+                f"{file}: hidden file that may be a slice which is missing; rename it without what hides it, copy the slice again, "
+                "or remove the file if it is no slice"
+            )
 
 
 def _is_new_slice(file: Path, known: AbstractSet[tuple[str, tuple[float, ...]]]) -> bool:
     """Return whether a file is a damaged DICOM file, or a slice of a known series at a position where none is."""
     try:
         with file.open("rb") as stream:
-            if not has_preamble(stream.read(132)):
-                return False
+            head = stream.read(132)
+        if not _begins_like_dicom(head):
+            return False
         found = read_slices(file)
     except OSError:
         return False
     except InputError:  # not completely written
-        return True
+        return has_preamble(head)
     series = {one for one, _ in known}
     return isinstance(found, list) and any(
         one.series in series and (one.series, one.position) not in known for one in found
@@ -242,8 +297,8 @@ def _echoes(slices: list[Slice]) -> list[Series]:
     return [Series(one.slices, tuple(other for other in series if other is not one)) for one in series]
 
 
-def _require_no_damaged_slice(no_dicom: list[Path], found: Iterable[list[Slice]]) -> None:
-    """Reject a file that is not DICOM but bears a name like those of the slices in its folder.
+def _require_no_damaged_slice(no_dicom: list[Path], naming: _Naming) -> None:
+    """Reject a file that is not DICOM but bears a name like those of the slices in its folder, or has the content of a lost one.
 
     Such are slices that were damaged, compressed, or not fully downloaded (`IM0005.dcm.gz`, `IM0005.gz`, `IM0005.dcm.part`). A
     file with a further ending may lie next to the slice that it is named after.
@@ -251,44 +306,36 @@ def _require_no_damaged_slice(no_dicom: list[Path], found: Iterable[list[Slice]]
     Raises:
         InputError: names the file.
     """
-    slices = {one.file for group in found for one in group}
-    names = {(file.parent, _without_numbers(file.name)) for file in slices}
-    stems = {(file.parent, _stem(file.name)) for file in slices}
-    patterns = {(folder, _without_numbers(stem)) for folder, stem in stems}
-    folders = {file.parent for file in slices}
-    endings = {file.suffix.lower() for file in slices}
     for file in no_dicom:
-        name, stem = file.name.casefold(), _stem(file.name)
-        like = bool(re.search(r"\d", name)) and (file.parent, _without_numbers(name)) in names
-        if not like and (file.parent, stem) not in stems:
-            if _INNER_DICOM_ENDING.search(name):
-                like = file.parent in folders
-            elif not name.endswith(_DOCUMENT_ENDINGS):
-                like = bool(re.search(r"\d", stem)) and (file.parent, _without_numbers(stem)) in patterns
-                like = like or (file.parent in folders and name not in _OTHER_NAMES and _is_like_content(file, endings))
-        if like:
-            raise InputError(
-                f"{file}: not DICOM, though its name is like those of the slices next to it; copy, fetch or unpack it again, or "
-                "remove it if it is no slice"
-            )
+        name, folder = file.name.casefold(), file.parent
+        is_document = name.endswith(_DOCUMENT_ENDINGS) or name in _OTHER_NAMES
+        is_apart = not naming.has(folder, name)
+        is_packed = folder in naming.folders and bool(_INNER_DICOM_ENDING.search(name))
+        is_named_like = naming.is_like_with_ending(folder, name)
+        if not file.stat().st_size and _may_be_slice(file):
+            problem = "empty file" if naming.is_one_of(folder, name) else ""
+        elif naming.is_like(folder, name) or (is_apart and (is_packed or (not is_document and is_named_like))):
+            problem = "not DICOM, though its name is like those of the slices next to it"
+        elif folder in naming.folders and is_apart and not is_document:
+            problem = _damage(file, naming.could_be(folder, name))
+        else:
+            problem = ""
+        if problem:
+            raise InputError(f"{file}: {problem}; copy, fetch or unpack it again, or remove it if it is no slice")
 
 
-def _is_like_content(file: Path, endings: AbstractSet[str]) -> bool:
-    """Return whether a file that is no DICOM file may have been a slice: bytes, or the page of a server in place of a slice.
-
-    Args:
-        file: a file without the ending of a document.
-        endings: those of the slices in the folder.
-    """
+def _damage(file: Path, has_name_of_slice: bool) -> str:
+    """Return why a file that is no DICOM file may have been a slice: bytes, or what a server sends in place of it; empty if not."""
     with file.open("rb") as stream:
-        head = stream.read(_HEAD)
-    is_page = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{")
-    is_named_like = _may_be_slice(file) or file.suffix.lower() in endings
-    return is_page or (is_named_like and bool(_NO_TEXT.search(head) or re.search(r"\d", file.name)))
+        head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
+    if _PAGE.match(head) or (has_name_of_slice and head.lstrip()[:1] in (b"<", b"{")):
+        return "a page or an answer of a server, which may be in the place of a slice"
+    return "neither DICOM nor text, so it may be a damaged slice" if has_name_of_slice and _NO_TEXT.search(head) else ""
 
 
-def _without_numbers(name: str) -> str:
-    return re.sub(r"\d+", "0", name.casefold())
+def _pattern(name: str, keep_width: bool = False) -> str:
+    """Return a file name in lower case with zeros for its numbers."""
+    return re.sub(r"\d" if keep_width else r"\d+", "0", name.casefold())
 
 
 def _stem(name: str) -> str:
@@ -315,13 +362,13 @@ def mr_headers(folder: Path, fields: Sequence[str]) -> Iterator[dict[str, str]]:
         if not _is_dicom(file):
             continue
         found: dict[str, str] | None = None
-        with without_messages_of_pydicom():
+        with file.open("rb") as stream, without_messages_of_pydicom():
             try:
-                header = pydicom.dcmread(
-                    file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID", "Modality", *fields]
-                )
+                header = read_header(stream, ["SOPClassUID", "Modality", *fields])
                 if is_mr(header):
                     found = {name: text_of(header, name) for name in fields}
+            except UnsupportedError as error:
+                raise InputError(f"{file}: {error}") from None
             except Exception as error:  # pydicom raises whatever damage leads to, and quotes values
                 if _may_be_slice(file):
                     raise InputError(f"{file}: damaged DICOM file ({type(error).__name__}); copy it again") from None
@@ -358,11 +405,15 @@ def _is_dicom(file: Path) -> bool:
         raise InputError(
             f"{file}: {placeholder} instead of the file; fetch its content, or remove it if it is no slice"
         )
-    if not head and _may_be_slice(file):
+    if not head and file.suffix.lower() in _DICOM_ENDINGS:
         raise InputError(f"{file}: empty file; copy it again, or remove it if it is no slice")
-    # Without preamble, a file begins with an element of the file meta information or of group 0008, little endian.
-    if has_preamble(head) or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\0"):
+    if _begins_like_dicom(head):
         return True
     if head and _may_be_slice(file) and (not head.strip(b"\0") or file.suffix.lower() in _DICOM_ENDINGS):
         raise InputError(f"{file}: not DICOM, despite its name; copy it again, or remove it if it is no slice")
     return False
+
+
+def _begins_like_dicom(head: bytes) -> bool:
+    # Without preamble, a file begins with an element of the file meta information or of group 0008, little endian.
+    return has_preamble(head) or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\0")

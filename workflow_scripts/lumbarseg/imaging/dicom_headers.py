@@ -8,15 +8,17 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pydicom
+from pydicom.filereader import data_element_generator
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lumbarseg.errors import InputError
 from lumbarseg.imaging.dicom_series import NO_SPACING, Slice
@@ -42,6 +44,7 @@ _UNIT_TOLERANCE = (
 _LOCALISER = re.compile(r"(?<![a-z])loc(?![a-z])|scout|survey|localizer|localiser")
 _FAT_SUPPRESSED = re.compile(r"stir|spair|dixon|\btirm|fat.?sat|(?<![a-z])fs(?![a-z])")
 
+_DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 _NAME_PART = re.compile(r"[^\s^=,.;_-]+")  # of PatientName, whose separators vary between programs
 
 _OLDEST_REPORTED = 89  # years; higher ages are reported as 90
@@ -59,6 +62,10 @@ class NoHeaderError(InputError):
 
 class HeaderError(ValueError):
     """What is wrong with a header, as a phrase without any of its values."""
+
+
+class UnsupportedError(HeaderError):
+    """What a file has that is not read, although header and pixels may agree: problem and fix, as phrases."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,26 @@ def without_messages_of_pydicom() -> Iterator[None]:
         logger.disabled = was_disabled
 
 
+def read_header(stream: BinaryIO, fields: Iterable[str] | None = None) -> pydicom.Dataset:
+    """Read a header up to its pixels, where the stream then is, with or without the preamble before it.
+
+    Args:
+        stream: a file, at its start.
+        fields: keywords of the fields to read; None for all.
+
+    Raises:
+        UnsupportedError: the file is deflated, so it could be of any size in memory.
+        Exception: whatever pydicom raises of damaged headers.
+    """
+    stream.seek(132 if stream.read(132)[128:] == b"DICM" else 0)
+    for element in data_element_generator(stream, False, True, stop_when=lambda tag, *_: tag.group != 2):
+        if element.tag == 0x00020010 and bytes(element.value or b"").strip(b"\0 ") == _DEFLATED:
+            raise UnsupportedError("the whole file is deflated; export it again without compression")
+    stream.seek(0)
+    wanted = None if fields is None else [*fields]
+    return pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=wanted)
+
+
 def text_of(header: pydicom.Dataset, name: str) -> str:
     """Return a field as text without surrounding blanks; empty if it is missing or cannot be read."""
     try:
@@ -123,10 +150,12 @@ def read_slices(file: Path) -> list[Slice] | OtherObject:
     """
     with file.open("rb") as stream, without_messages_of_pydicom():
         try:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            header = read_header(stream)
             # Converts each value, because damage shows only then.
             if not _sop_class(header) and not text_of(header, "Modality"):
                 raise HeaderError("its header is cut short")
+        except UnsupportedError as error:
+            raise InputError(f"{file}: {error}") from None
         except Exception as error:  # pydicom raises whatever damage leads to
             raise NoHeaderError(f"{file}: damaged DICOM file ({reason_of(error)}); copy it again") from None
         if not is_mr(header):
@@ -134,14 +163,24 @@ def read_slices(file: Path) -> list[Slice] | OtherObject:
         available = max(0, file.stat().st_size - stream.tell() - (8 if header.original_encoding[0] else 12))
         try:
             slices = list(_frames(file, header))
-            needed = bytes_of_pixels(header, len(slices))
         except Exception as error:
             raise InputError(
                 f"{file}: the header lacks what places an MR slice in space ({reason_of(error)}); copy or export it again"
             ) from None
+        try:
+            needed = bytes_of_pixels(header, len(slices))
+        except Exception as error:
+            raise contradiction(file, error) from None
     if available < needed:
         raise InputError(f"{file}: {available} bytes of pixels instead of {needed}; copy it again")
     return slices
+
+
+def contradiction(file: Path, error: Exception) -> InputError:
+    """Return the error of a file whose pixels are not read, for the user."""
+    if isinstance(error, UnsupportedError):
+        return InputError(f"{file}: {error}")
+    return InputError(f"{file}: header and pixels contradict each other ({reason_of(error)}); copy or export it again")
 
 
 def reason_of(error: Exception) -> str:
@@ -162,10 +201,21 @@ def bytes_of_pixels(header: pydicom.Dataset, frames: int) -> int:
     stated = whole_number(header, "NumberOfFrames")
     if text_of(header, "NumberOfFrames") and (stated is None or stated < 1 or stated != frames):
         raise HeaderError("NumberOfFrames is not the number of frames that it describes")
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    if syntax and syntax.is_compressed:
-        return 0 if syntax.is_deflated else 1
+    if is_compressed(header):
+        return 1
     return rows * columns * samples * frames * bits // 8
+
+
+def is_compressed(header: pydicom.Dataset) -> bool:
+    """Return whether the pixels are compressed.
+
+    Raises:
+        UnsupportedError: the transfer syntax is none of the standard, so it is not known.
+    """
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax and (syntax.is_private or not syntax.is_transfer_syntax):
+        raise UnsupportedError("its transfer syntax is unknown; export it again without compression")
+    return bool(syntax and syntax.is_compressed)
 
 
 def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
@@ -206,8 +256,16 @@ def _frames(file: Path, header: pydicom.Dataset) -> Iterator[Slice]:
             pixel_spacing=_pixel_spacing(spacing),
             frame=frame_number,
             instance=whole_number(header, "InstanceNumber"),
+            acquired=whole_number(header, "ImagesInAcquisition"),
+            dimensions=_dimensions(frame),
             demographics=_demographics(header),
         )
+
+
+def _dimensions(frame: pydicom.Dataset) -> tuple[int, ...]:
+    """Return the indices by which a frame is sorted; none if it has none."""
+    values = _find((frame,), pydicom.Dataset(), "FrameContentSequence", *["DimensionIndexValues"] * 2)
+    return () if values is None else tuple(int(value) for value in np.atleast_1d(values))
 
 
 def whole_number(header: pydicom.Dataset, name: str) -> int | None:

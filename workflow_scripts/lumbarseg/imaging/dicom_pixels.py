@@ -1,33 +1,48 @@
-"""The check that the pixels of a DICOM file are those that its header describes.
+"""The pixels of a DICOM file: the check that they are those that its header describes, and the order of frames.
 
 dcm2niix believes the header: with half of the rows it converts the upper half of the image, with eight bits every other byte.
 
 Sources: DICOM PS3.3, C.7.6.3; PS3.5, 8 (pixels), A.4 (compressed frames), G (RLE); ITU-T T.81, T.87 and T.800 (JPEG, JPEG-LS, JPEG 2000).
 """
 
-import math
+import itertools
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
+from pydicom.encaps import encapsulate, generate_frames
 
-from lumbarseg.errors import InputError
 from lumbarseg.imaging.dicom_headers import (
     HeaderError,
+    UnsupportedError,
     bytes_of_pixels,
+    contradiction,
     count_of,
-    reason_of,
+    is_compressed,
+    read_header,
     text_of,
     whole_number,
     without_messages_of_pydicom,
 )
 
-_PIXEL_DATA, _ITEM, _END = (0x7FE0, 0x0010), (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_PIXEL_DATA, _FLOAT_PIXEL_DATA, _ITEM, _END = (0x7FE0, 0x0010), (0x7FE0, 0x0008), (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _RLE = "1.2.840.10008.1.2.5"
-_LARGEST_SCALE = 1e6  # of RescaleSlope and RescaleIntercept
+_MOST_PADDING = 512  # bytes of zeros behind the pixels
+
+# Factors and offsets of pixel values, also those of Philips, and their limits.
+_SLOPES = {
+    0x00281053: "RescaleSlope", 0x00409225: "RealWorldValueSlope", 0x2005100E: "the private scale slope",
+    0x2005140A: "the private rescale slope",
+}  # fmt: skip
+_INTERCEPTS = {
+    0x00281052: "RescaleIntercept", 0x00409224: "RealWorldValueIntercept", 0x2005100D: "the private scale intercept",
+    0x20051409: "the private rescale intercept",
+}  # fmt: skip
+_SMALLEST_SCALE, _LARGEST_SCALE = 1e-6, 1e6
 
 # Markers of a JPEG frame's size, and those without a length behind them.
 _SIZE_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -41,17 +56,61 @@ def require_pixels_as_described(file: Path) -> None:
     values with the sign that the header states.
 
     Raises:
-        InputError: they contradict each other, or compressed frames are cut short.
+        InputError: they contradict each other, compressed frames are cut short, or pixels are colours or inverted.
     """
     with file.open("rb") as stream, without_messages_of_pydicom():
         try:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            header = read_header(stream)
+            _require_grey_values(header)
             _require_numbers(header)
             _require_pixels(header, stream, file)
         except Exception as error:  # pydicom raises whatever damage leads to
-            raise InputError(
-                f"{file}: header and pixels contradict each other ({reason_of(error)}); copy or export it again"
-            ) from None
+            raise contradiction(file, error) from None
+
+
+def write_frames_in_order(file: Path, order: Sequence[int], target: Path) -> None:
+    """Write a multi-frame file with its frames in another order, and sorted by no other index.
+
+    Args:
+        file: the file.
+        order: numbers of its frames, from 0.
+        target: the file to write.
+
+    Raises:
+        InputError: its frames cannot be separated.
+    """
+    with without_messages_of_pydicom():
+        try:
+            data = pydicom.dcmread(file, force=True)
+            frames = data.PerFrameFunctionalGroupsSequence
+            data.PerFrameFunctionalGroupsSequence = [frames[number] for number in order]
+            for number, frame in enumerate(data.PerFrameFunctionalGroupsSequence, 1):
+                frame.FrameContentSequence = [pydicom.Dataset()]
+                frame.FrameContentSequence[0].DimensionIndexValues = [1, number]
+                frame.FrameContentSequence[0].InStackPositionNumber = number
+            pixels = next(data[tag] for tag in (_PIXEL_DATA, _FLOAT_PIXEL_DATA) if tag in data)
+            if is_compressed(data):
+                parts = list(generate_frames(pixels.value, number_of_frames=len(order)))
+                pixels.value = encapsulate([parts[number] for number in order])
+            else:
+                size = bytes_of_pixels(data, len(order)) // len(order)
+                pixels.value = b"".join(pixels.value[number * size :][:size] for number in order)
+            data.pop("ExtendedOffsetTable", None)
+            data.pop("ExtendedOffsetTableLengths", None)
+            data.preamble = bytes(128)
+            data.save_as(target, enforce_file_format=False)
+        except Exception as error:
+            raise contradiction(file, error) from None
+
+
+def _require_grey_values(header: pydicom.Dataset) -> None:
+    colours = text_of(header, "PhotometricInterpretation")
+    if colours == "MONOCHROME1":
+        raise UnsupportedError("the grey values are inverted (MONOCHROME1); export it again as MONOCHROME2")
+    if colours not in ("", "MONOCHROME2"):
+        raise UnsupportedError(
+            "the pixels are not grey values (PhotometricInterpretation is not MONOCHROME2); export the original images"
+        )
 
 
 def _require_numbers(header: pydicom.Dataset) -> None:
@@ -63,45 +122,61 @@ def _require_numbers(header: pydicom.Dataset) -> None:
         value = whole_number(header, name)
         if name in header and (value is None or not low <= value <= high):
             raise HeaderError(f"{name} is not one of {low} to {high}")
-    for name, lowest in (("RescaleSlope", 0.0), ("RescaleIntercept", -_LARGEST_SCALE)):
-        if not (text := text_of(header, name)):
+    is_philips = "PHILIPS" in text_of(header, "Manufacturer").upper()
+    for element in header.iterall():
+        name = _SLOPES.get(element.tag, _INTERCEPTS.get(element.tag))
+        if name is None or (element.tag.is_private and not is_philips):
             continue
-        try:
-            scale = float(text)
-        except ValueError:
-            raise HeaderError(f"{name} is no number") from None
-        if not (math.isfinite(scale) and lowest <= scale <= _LARGEST_SCALE) or (scale == 0 and lowest == 0):
-            raise HeaderError(f"{name} is not {'above 0' if lowest == 0 else 'finite'}")
+        smallest = _SMALLEST_SCALE if element.tag in _SLOPES else -_LARGEST_SCALE
+        value = _number(element.value, name)
+        if value is not None and not smallest <= value <= _LARGEST_SCALE:
+            raise UnsupportedError(f"{name} is not between {smallest:g} and {_LARGEST_SCALE:g}; export it again")
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Return the number of an element, None if it is empty. The value of a private one may be the bytes of a number."""
+    if value is None or value in ("", b""):
+        return None
+    try:
+        return float(struct.unpack("<f", value)[0] if isinstance(value, bytes) and len(value) == 4 else value)
+    except (TypeError, ValueError, OverflowError):
+        raise UnsupportedError(f"{name} is no number; export it again") from None
 
 
 def _require_pixels(header: pydicom.Dataset, stream: BinaryIO, file: Path) -> None:
     rows, columns, bits = (count_of(header, name) for name in ("Rows", "Columns", "BitsAllocated"))
     samples = count_of(header, "SamplesPerPixel") if "SamplesPerPixel" in header else 1
     frames = whole_number(header, "NumberOfFrames") or 1
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    if syntax and syntax.is_deflated:
-        # The header is inflated in memory, so the stream is not where the pixels are.
-        content = pydicom.dcmread(file, force=True)["PixelData"].value
-        length = len(content)
-    else:
-        length = _open_pixel_data(header, stream)
-        content = b""
-    if syntax and syntax.is_compressed and not syntax.is_deflated:
+    length = _open_pixel_data(header, stream)
+    if is_compressed(header):
         if length != _UNDEFINED_LENGTH:
             raise HeaderError("compressed pixels with a length")
+        syntax = str(header.file_meta.TransferSyntaxUID)
         parts = _fragments(stream, file.stat().st_size)
         if len(parts) < frames:
             raise HeaderError(f"{len(parts)} compressed frames instead of {frames}")
-        for offset, size in parts if len(parts) == frames else parts[:1]:
-            stream.seek(offset)
-            _require_frame(stream.read(size), str(syntax), (rows, columns), samples, bits)
+        # A single frame may be in several parts.
+        for group in [[part] for part in parts] if len(parts) == frames else [parts if frames == 1 else parts[:1]]:
+            frame = b"".join(_read_at(stream, *part) for part in group)
+            _require_frame(frame, syntax, (rows, columns), samples, bits)
         return
     needed = bytes_of_pixels(header, frames)
-    # Padding is shorter than a row and than a column.
-    if not needed <= length < needed + max(2, min(rows, columns) * bits // 8):
+    values = np.frombuffer(stream.read(needed), _dtype(header, bits))
+    surplus = length - needed
+    # Padding is shorter than a row and than a column, or of zeros, which are no further rows or columns.
+    is_padding = 0 <= surplus < max(2, min(rows, columns) * bits // 8) or (
+        0 <= surplus <= _MOST_PADDING
+        and not any(stream.read(surplus))
+        and all(surplus % (count * bits // 8) for count in (rows, columns))
+    )
+    if not is_padding:
         raise HeaderError(f"{length} bytes of pixels instead of {needed}")
-    values = np.frombuffer((content or stream.read(needed))[:needed], _dtype(header, bits))
     _require_values(header, values)
+
+
+def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
+    stream.seek(offset)
+    return stream.read(size)
 
 
 def _open_pixel_data(header: pydicom.Dataset, stream: BinaryIO) -> int:
@@ -109,7 +184,7 @@ def _open_pixel_data(header: pydicom.Dataset, stream: BinaryIO) -> int:
     is_implicit, is_little = header.original_encoding
     order = "<" if is_little in (True, None) else ">"
     tag = struct.unpack(f"{order}HH", stream.read(4))
-    if tag != _PIXEL_DATA:
+    if tag not in (_PIXEL_DATA, _FLOAT_PIXEL_DATA):
         raise HeaderError("PixelData is missing")
     if not is_implicit:
         stream.read(4)
@@ -123,11 +198,14 @@ def _dtype(header: pydicom.Dataset, bits: int) -> np.dtype:
 def _require_values(header: pydicom.Dataset, values: np.ndarray) -> None:
     """Require that the bits above those stored repeat the sign, if pixels have one.
 
-    Of pixels without sign, these bits are part of the value for dcm2niix, and a smaller BitsStored is harmless.
+    Of pixels without sign, these bits are part of the value for dcm2niix, and a smaller BitsStored is harmless. Values may also
+    be in the upper bits, above zeros.
     """
-    bits, stored = count_of(header, "BitsAllocated"), whole_number(header, "BitsStored")
+    bits, highest, stored = (whole_number(header, name) for name in ("BitsAllocated", "HighBit", "BitsStored"))
     has_overlay = any((element.tag.group & 0xFF00) == 0x6000 for element in header.elements())
-    if stored is None or stored == bits or has_overlay or whole_number(header, "PixelRepresentation") != 1:
+    if bits is None or stored in (None, bits) or has_overlay or whole_number(header, "PixelRepresentation") != 1:
+        return
+    if highest == bits - 1 and not (values & (1 << bits - stored) - 1).any():
         return
     sign = values >> (stored - 1) & 1
     if count := int(np.count_nonzero(values >> stored != sign * ((1 << bits - stored) - 1))):
@@ -190,18 +268,17 @@ def _require_rle(frame: bytes, pixels: int, planes: int) -> None:
     count, *starts = struct.unpack_from("<16I", frame)
     if count != planes:
         raise HeaderError(f"{count} planes of compressed bytes instead of {planes}")
-    ends = [*starts[1:count], len(frame)]
-    for start, end in zip(starts, ends, strict=False):
-        if (found := _length_of_rle(frame[start:end])) < pixels:
-            raise HeaderError(f"{found} pixels in a compressed plane instead of {pixels}")
-        if found > pixels + 1:
-            raise HeaderError(f"{found} pixels in a compressed plane instead of {pixels}")
+    for start, end in itertools.pairwise([*starts[:count], len(frame)]):
+        found, behind = _decoded_length(frame[start:end], pixels)
+        # A byte more, or zeros, make the length even.
+        if not pixels <= found <= pixels + 1 or behind.strip(b"\0\x80"):
+            raise HeaderError(f"a compressed plane has not the {pixels} pixels of the header")
 
 
-def _length_of_rle(plane: bytes) -> int:
-    """Return the number of bytes that a run-length encoded plane decodes to."""
+def _decoded_length(plane: bytes, most: int) -> tuple[int, bytes]:
+    """Return the number of bytes that a run-length encoded plane decodes to, up to `most`, and what lies behind them."""
     length = place = 0
-    while place < len(plane):
+    while place < len(plane) and length < most:
         run = plane[place]
         if run < 128:
             length += min(run + 1, len(plane) - place - 1)
@@ -210,4 +287,4 @@ def _length_of_rle(plane: bytes) -> int:
             if run > 128 and place + 1 < len(plane):
                 length += 257 - run
             place += 2 if run > 128 else 1
-    return length
+    return length, plane[place:]

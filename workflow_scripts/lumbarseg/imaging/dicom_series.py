@@ -50,6 +50,8 @@ class Slice:
         frame: number of the frame in a multi-frame file, from 0.
         study: its study; never written or shown.
         instance: its number within the series; None if it has none.
+        acquired: number of slices of its acquisition, as the header states it; None if it does not.
+        dimensions: indices by which the frames of a multi-frame file are sorted; none if it has none.
         demographics: age (years, above 89 as 90), sex and weight (kg), as far as the header has plausible values.
     """
 
@@ -71,6 +73,8 @@ class Slice:
     frame: int = 0
     study: str = ""
     instance: int | None = None
+    acquired: int | None = None
+    dimensions: tuple[int, ...] = ()
     demographics: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -170,6 +174,20 @@ class Series:
         """Where each slice lies along the normal of the first one, mm."""
         return np.array([float(np.dot(self._normal, one.position)) for one in self.slices])
 
+    def frames_to_sort(self, file: Path) -> list[int]:
+        """Return the frames of a file by their positions; nothing if its own order, and that of its dimensions, is the same."""
+        frames = [(one, place) for one, place in zip(self.slices, self.places, strict=True) if one.file == file]
+        # Which of the dimensions goes first differs between vendors.
+        orders: list[Any] = [
+            lambda one: (*one.dimensions[::-1], one.frame),
+            lambda one: (*one.dimensions, one.frame),
+        ]
+        for order in orders:
+            steps = np.diff([place for _, place in sorted(frames, key=lambda pair: order(pair[0]))])
+            if not ((steps > 0).all() or (steps < 0).all()):
+                return [one.frame for one, _ in sorted(frames, key=lambda pair: pair[1])]
+        return []
+
     def shares_places(self, other: "Series") -> bool:
         """Return whether a slice of each lies at the same position."""
         return bool(np.abs(self.places[:, None] - self._places_of(other)).min() < _SAME_PLACE)
@@ -185,19 +203,24 @@ class Series:
 
     @property
     def remarks(self) -> list[str]:
-        """What should be checked of the series, as sentences: gaps in the numbers of its slices."""
-        numbers = {one.instance for part in (self, *self.kin) for one in part.slices}
-        if len(numbers) < 2 or None in numbers:
-            return []
-        found = sorted(number for number in numbers if number is not None)
-        gap = found[-1] - found[0] + 1 > len(found)
-        if not gap and found[0] <= 1:
-            return []
-        what = "have gaps" if gap else "do not begin at 1"
-        return [
-            f"series {self.typical.number}: the slice numbers (InstanceNumber) {found[0]} to {found[-1]} of {len(found)} slices "
-            f"{what}; check that no slice is missing"
-        ]
+        """What should be checked of the series, as sentences: numbers of its slices with gaps, or fewer slices than stated."""
+        slices = [one for part in (self, *self.kin) for one in part.slices]
+        found = sorted({one.instance for one in slices if one.instance is not None})
+        unnumbered = sum(one.instance is None for one in slices)
+        stated = max((one.acquired or 0 for one in slices), default=0)
+        numbers = (
+            f"the slice numbers (InstanceNumber) {found[0]} to {found[-1]} of {len(found)} slices" if found else ""
+        )
+        remarks = []
+        if found and found[-1] - found[0] + 1 > len(found) + unnumbered:
+            remarks.append(f"{numbers} have gaps")
+        elif len(found) > 1 and found[0] > 1:
+            remarks.append(f"{numbers} do not begin at 1")
+        elif found and unnumbered:
+            remarks.append(f"{unnumbered} of {len(slices)} slices have no number (InstanceNumber)")
+        if stated > len(slices):
+            remarks.append(f"{len(slices)} slices, where the headers state {stated} (ImagesInAcquisition)")
+        return [f"series {self.typical.number}: {remark}; check that no slice is missing" for remark in remarks]
 
     def require_no_part_in(self, folder: Path, others: Sequence["Series"]) -> None:
         """Require that no other series of the folder continues this stack: such slices have lost their SeriesInstanceUID.

@@ -160,7 +160,7 @@ def read_named_mask(path: str | Path) -> NamedMask | None:
         InputError: the file has names but not one volume of each layer, or its description of labels is damaged.
     """
     path = Path(path)
-    if path.name.endswith(ITK_ENDINGS) and path.is_file():
+    if path.name.lower().endswith(ITK_ENDINGS) and path.is_file():
         fields = header_fields(path)
         is_slicer = path.name.casefold().endswith(_SLICER_ENDINGS) or any(map(_SLICER_FIELD.match, fields))
         is_mitk = fields.get("modality") in _MITK_MODALITIES or f"{_MITK}.labelgroups" in fields
@@ -176,7 +176,7 @@ def read_named_mask(path: str | Path) -> NamedMask | None:
         old = is_mitk and f"{_MITK}.labelgroups" not in fields
         lacking = "names written by MITK before 2023 are not read" if old else "the file has no names of labels"
         return NamedMask(layers, labels, may_be_cropped=is_slicer, lacking="" if labels else lacking)
-    if not path.name.endswith(NIFTI_ENDINGS):
+    if not path.name.lower().endswith(NIFTI_ENDINGS):
         return None
     tables = [_table(text) for text in _nifti_tables(path)]
     if not tables:

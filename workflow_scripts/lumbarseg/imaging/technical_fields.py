@@ -3,18 +3,20 @@
 People and programs type names and ids into any field that takes text, so a code is kept only if it is known. Names as in BIDS 1.10.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import nibabel as nib
+
+# The largest that each may be, in units of BIDS; times may be in ms, which the acquisition criteria report. Dates and ids are larger.
 _NUMBERS = {
-    "MagneticFieldStrength", "ImagingFrequency", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle",
-    "EchoTrainLength", "EchoNumber", "SliceThickness", "SpacingBetweenSlices", "NumberOfAverages", "PixelBandwidth",
-    "PercentPhaseFOV", "PercentSampling", "PhaseEncodingSteps", "AcquisitionMatrixPE", "ReconMatrixPE", "SAR",
-    "ParallelReductionFactorInPlane", "PartialFourier", "EchoSpacing", "NumberOfSlices",
+    "MagneticFieldStrength": 20, "ImagingFrequency": 1000, "RepetitionTime": 20_000, "EchoTime": 1000, "InversionTime": 10_000,
+    "FlipAngle": 360, "EchoTrainLength": 1024, "EchoNumber": 128, "SliceThickness": 500, "SpacingBetweenSlices": 500,
+    "NumberOfAverages": 128, "PixelBandwidth": 10_000, "PercentPhaseFOV": 400, "PercentSampling": 400, "PhaseEncodingSteps": 4096,
+    "AcquisitionMatrixPE": 4096, "ReconMatrixPE": 4096, "SAR": 100, "ParallelReductionFactorInPlane": 64, "PartialFourier": 100,
+    "EchoSpacing": 1000, "NumberOfSlices": 4096,
 }  # fmt: skip
-_LARGEST = 1e5  # no parameter is larger, but dates and ids are
 
 # Defined terms of DICOM PS3.3, C.8.3.1 and C.7.3.1, and the codes that vendors add to them.
 _CODES = {
@@ -34,33 +36,48 @@ _CODES = {
     "ConversionSoftware": {"dcm2niix", "nibabel", "dcm2nii", "dicm2nii", "heudiconv", "mrconvert", "ANTs", "SPM"},
 }  # fmt: skip
 
-# Words of which a field consists, in lower case.
-_WORDS = {
-    "Manufacturer": {
-        "siemens", "healthineers", "healthcare", "ge", "medical", "systems", "philips", "toshiba", "canon", "hitachi", "fujifilm",
-        "hyperfine", "uih", "united", "imaging", "bruker", "esaote", "neusoft", "paramed", "fonar", "samsung", "marconi", "picker",
-        "mec", "corporation", "lumbarseg", "phantom",
-    },
-    "ManufacturersModelName": {
-        "magnetom", "avanto", "avanto_fit", "aera", "skyra", "skyra_fit", "prisma", "prisma_fit", "verio", "espree", "symphony",
-        "symphonytim", "symphonyvision", "sonata", "sonatavision", "harmony", "concerto", "vida", "vida_fit", "sola", "sola_fit", "altea",
-        "lumina", "amira", "sempra", "essenza", "spectra", "trio", "triotim", "allegra", "biograph_mmr", "biograph", "mmr", "cima.x",
-        "free.max", "free.star", "free.xl", "terra", "terra.x", "connectom", "impact", "expert", "vision", "tim", "fit", "signa",
-        "genesis_signa", "hdx", "hdxt", "hde", "hdi", "hd", "excite", "discovery", "mr750", "mr750w", "mr450", "mr450w", "optima",
-        "mr355", "mr360", "mr430s", "architect", "artist", "pioneer", "premier", "voyager", "explorer", "creator", "victor", "hero",
-        "champion", "prime", "brivo", "pet/mr", "mr", "achieva", "ingenia", "intera", "ambition", "elition", "multiva", "panorama",
-        "gyroscan", "nt", "dstream", "prodiva", "ingenuity", "evolution", "x", "s", "cx", "tx", "nova", "dual", "xr", "vantage",
-        "titan", "elan", "galan", "orian", "fortian", "excelart", "atlas", "atlas-x", "opart", "powered", "by", "ppt", "echelon",
-        "oasis", "aperto", "airis", "altaire", "vega", "smart", "elite", "oval", "synergy", "ii", "light", "umr", "swoop", "g-scan",
-        "s-scan", "o-scan", "e-scan", "c-scan", "brio", "open", "hfo", "phantom",
-    },
-    "PulseSequenceType": {
-        "spin", "echo", "turbo", "fast", "gradient", "recalled", "inversion", "recovery", "planar", "spoiled", "steady", "state",
-        "multi", "se", "tse", "fse", "gre", "epi", "ir", "tir", "tirm", "flair", "stir", "space", "cube", "vista", "2d", "3d",
-    },
+# Words of which a field consists, in lower case: those that identify a vendor or a model, and those that may go with them. Words
+# that are also names of people are among the latter.
+_WORDS: dict[str, tuple[set[str], set[str]]] = {
+    "Manufacturer": (
+        {
+            "siemens", "ge", "philips", "toshiba", "canon", "hitachi", "fujifilm", "hyperfine", "uih", "bruker", "esaote", "neusoft",
+            "paramed", "fonar", "samsung", "marconi", "picker", "united", "lumbarseg",
+        },
+        {
+            "healthineers", "healthcare", "medical", "systems", "imaging", "mec", "corporation", "corp", "co", "company", "inc", "ltd",
+            "gmbh", "ag", "bv", "nederland", "international", "solutions", "technologies", "phantom",
+        },
+    ),
+    "ManufacturersModelName": (
+        {
+            "magnetom", "avanto", "aera", "skyra", "prisma", "verio", "espree", "symphony", "symphonytim", "symphonyvision", "sonata",
+            "sonatavision", "harmony", "concerto", "essenza", "trio", "triotim", "biograph", "cima.x", "free.max", "free.star",
+            "free.xl", "terra.x", "connectom", "signa", "genesis", "hdx", "hdxt", "hde", "hdi", "discovery", "mr750", "mr750w",
+            "mr450", "mr450w", "optima", "mr355", "mr360", "mr430s", "brivo", "pet/mr", "achieva", "ingenia", "intera", "multiva",
+            "panorama", "gyroscan", "prodiva", "ingenuity", "vantage", "excelart", "opart", "echelon", "aperto", "airis", "umr",
+            "swoop", "spectra", "sempra", "titan", "fortian", "oasis", "altaire", "ambition", "elition", "g-scan",
+            "s-scan", "o-scan", "e-scan", "c-scan", "phantom",
+        },
+        {
+            "fit", "vida", "sola", "altea", "lumina", "amira", "allegra", "mmr", "terra", "impact", "expert",
+            "vision", "tim", "hd", "excite", "architect", "artist", "pioneer", "premier", "voyager", "explorer", "creator", "victor",
+            "hero", "champion", "prime", "mr", "nt", "dstream", "evolution", "x", "s", "cx", "tx", "nova",
+            "dual", "xr", "elan", "galan", "orian", "atlas", "atlas-x", "powered", "by", "ppt", "vega", "smart", "elite", "oval", "synergy", "ii", "light", "brio", "open", "hfo", "omega", "jupiter", "560", "570", "580",
+            "586", "588", "660", "670", "680", "770", "780", "790", "870", "880", "890",
+        },
+    ),
+    "PulseSequenceType": (
+        {
+            "spin", "echo", "turbo", "fast", "gradient", "recalled", "inversion", "recovery", "planar", "spoiled", "steady", "state",
+            "multi", "se", "tse", "fse", "gre", "epi", "ir", "tir", "tirm", "flair", "stir", "space", "cube", "vista", "2d", "3d",
+        },
+        set(),
+    ),
 }  # fmt: skip
-_FIELD_STRENGTH = re.compile(r"\d(\.\d{1,2})?t?", re.IGNORECASE)
-_VERSION = re.compile(r"v?\d{1,3}(\.\d{1,8}){1,3}([-+. ]?(a|b|rc|dev|post)\d{0,3})?")
+_FIELD_STRENGTH = re.compile(r"[0-9](\.[0-9]{1,2})?t?")
+# The day in the version of dcm2niix; other programs' versions may be dates of any kind.
+_VERSION = re.compile(r"v1\.0\.20[12][0-9][01][0-9][0-3][0-9]")
 
 
 def technical_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +97,7 @@ def technical_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _kept(name: str, value: Any) -> Any:
     if name in _NUMBERS:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return value if is_number and math.isfinite(value) and 0 <= value < _LARGEST else None
+        return value if is_number and 0 <= value <= _NUMBERS[name] else None
     is_known = _judge(name)
     if is_known is None:
         return None
@@ -102,14 +119,18 @@ def _kept(name: str, value: Any) -> Any:
 def _judge(name: str) -> Callable[[str], bool] | None:
     """Return what decides of a code of a field whether it is known; None for other fields."""
     if name == "ConversionSoftwareVersion":
-        return lambda text: bool(_VERSION.fullmatch(text))
+        return lambda text: bool(_VERSION.fullmatch(text)) or text == nib.__version__
     if name in _CODES:
         codes = _CODES[name]
         return lambda text: text in codes
     if name in _WORDS:
-        words = _WORDS[name]
-        return lambda text: (
-            0 < len(text.split()) <= 6
-            and all(word.casefold() in words or _FIELD_STRENGTH.fullmatch(word) for word in text.split())
-        )
+        return lambda text: _is_known_text(text, *_WORDS[name], with_field_strength=name == "ManufacturersModelName")
     return None
+
+
+def _is_known_text(text: str, identifying: set[str], others: set[str], with_field_strength: bool) -> bool:
+    """Return whether a text consists of known words, one of which identifies what it names, and of one field strength at most."""
+    words = re.split(r"[\s_]+", text.casefold())
+    unknown = [word for word in words if word not in identifying | others]
+    is_field_strength = with_field_strength and len(unknown) == 1 and _FIELD_STRENGTH.fullmatch(unknown[0])
+    return len(words) <= 6 and not identifying.isdisjoint(words) and (not unknown or bool(is_field_strength))
