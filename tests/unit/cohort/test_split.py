@@ -131,6 +131,16 @@ def test_read_folds_accepts_numbers_as_patients(tmp_path):
         read_folds(shortened, sessions, 3)
 
 
+@pytest.mark.parametrize("written", ["P0", "Sub-p0", "SUB-P0"])
+def test_read_folds_offers_the_patient_that_the_sheet_writes_in_other_capitals(tmp_path, written):
+    sessions = cohort(10)
+    file = write_folds(tmp_path, [line.replace("p0\t", f"{written}\t") for line in folds_lines(sessions)])
+    with pytest.raises(
+        InputError, match=rf"line 2: patient {written} has no mask .*, or write p0 \(as in the sheet\)$"
+    ):
+        read_folds(file, sessions, 3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +159,8 @@ def test_read_folds_accepts_numbers_as_patients(tmp_path):
             lambda lines: [*lines[1:], lines[0].replace("\t1\t", "\t1\tun")],
             "line 31: subset “un.*” is not one of train",
         ),
+        (lambda lines: [*lines, "\t1\ttrain"], r"line 32: no patient; fill in `participant_id`, or remove the row$"),
+        (lambda lines: [*lines, "sub-\t1\ttrain"], "line 32: no patient; fill in"),
         (lambda lines: [], "no rows below the header"),
         (
             lambda lines: [line.replace("\ttest", "\ttrain") if "\t2\t" in line else line for line in lines],

@@ -257,6 +257,16 @@ def test_dicom_takes_no_system_folder_for_a_patient(tmp_path, name):
     assert rows_of(tmp_path, "dicom") == [("p001", "01", "data/case0", "data/case0", "")]
 
 
+@pytest.mark.parametrize("name", ["a;=1+1", "b, -x", "c;\u00ad@d"])
+def test_write_sheet_rejects_names_that_a_spreadsheet_would_run(tmp_path, name):
+    touch(tmp_path / "data", f"{name}/IM1")
+    with pytest.raises(
+        InputError, match=r"a name that a spreadsheet would run as a formula, .*; rename the folder or file$"
+    ):
+        write_sheet(tmp_path / "sessions.tsv", "dicom", tmp_path / "data")
+    assert not (tmp_path / "sessions.tsv").exists()
+
+
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\x01b", "a ", "a\u00a0"])
 def test_write_sheet_rejects_names_that_a_sheet_cannot_hold(tmp_path, name):
     touch(tmp_path / "data", f"{name}/IM1")
@@ -296,7 +306,7 @@ def test_mids_warns_once_of_t1w_and_t2w_of_unlike_acquisitions(tmp_path, caplog)
 def test_mids_leaves_out_what_is_no_age_sex_or_weight_and_makes_formulas_harmless(tmp_path, caplog):
     touch(tmp_path / "data", "sub-1/anat/sub-1_T2w.nii.gz", "sub-2/anat/sub-2_T2w.nii.gz")
     (tmp_path / "data/participants.tsv").write_text(
-        "participant_id\tage\tsex\tweight\tsite\nsub-1\t-5\tX\t=70\t=HYPERLINK(1)\nsub-2\t89+\tfemale\t70,5\t1.0\n"
+        "participant_id\tage\tsex\tweight\tsite\nsub-1\t-5\tH\t=70\t=HYPERLINK(1)\nsub-2\t89+\tfemale\t70,5\t1.0\n"
     )
     rows_of(tmp_path, "mids")
     sheet = tmp_path / "sessions.tsv"
@@ -307,7 +317,7 @@ def test_mids_leaves_out_what_is_no_age_sex_or_weight_and_makes_formulas_harmles
     ]
     for problem in (
         "age “-5” is not a number of years",
-        "sex “X” is not F, M or O",
+        "sex “H” is not F, M or O",
         "weight “=70” is not a number of kg",
     ):
         assert f"participants.tsv, line 2: {problem}" in caplog.text

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from factories.workflow import ROOT
-from lumbarseg.config.reading import require_unambiguous
+from lumbarseg.config.reading import read_config, require_unambiguous
 from lumbarseg.errors import InputError
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -50,6 +50,14 @@ def refusal(tmp_path):
         (BOMB, "more than 100000 entries, counting what aliases repeat; simplify it"),
         ("a: [1\nb: 2\n", ", line 2: not valid YAML (expected ',' or ']', but got ':'); correct it"),
         ("\ta: 1\n", ", line 1: not valid YAML (found character '\\t' that cannot start any token); correct it"),
+        (f"a: {'9' * 5000}\n", ", line 1: YAML cannot read `" + "9" * 60 + "` as a number or date; correct it, or write it as text in quotes"),
+        (f"a: 1\nb: [0x{'f' * 5000}]\n", ", line 2: YAML cannot read `0xfff"),
+        (f"a: 0{'7' * 9000}\n", ", line 1: YAML cannot read `0777"),
+        (f"a: {'1:' * 3000}1\n", ", line 1: YAML cannot read `1:1:"),
+        ("a: 0x_\n", ", line 1: YAML cannot read `0x_` as"),
+        ("a: 1\nb: 2026-13-45\n", ", line 2: YAML cannot read `2026-13-45` as a number or date"),
+        ("a: 2001-12-14 21:59:43 -99:00\n", ", line 1: YAML cannot read `2001-12-14 21:59:43 -99:00` as"),
+        ("a: {<<: 3}\n", ", line 1: not valid YAML (expected a mapping or list of mappings for merging, but found scalar); correct it"),
         ("a: \x01\n", ": not valid YAML (a control character); remove it"),
         ("study: café\n".encode("latin-1"), ": not UTF-8 text; save it as UTF-8"),
         ("study: a\n".encode("utf-16"), ": not UTF-8 text; save it as UTF-8"),
@@ -62,6 +70,28 @@ def test_require_unambiguous_refuses_what_yaml_reads_otherwise(refusal, content,
 def test_require_unambiguous_refuses_repeated_and_deep_json(refusal):
     assert refusal('{"a": {"b": 1, "b": 2}}', "study.json") == ": the key `b` appears twice; remove one"
     assert refusal('[{"a":' * 30_000, "study.json") == ": nested more than 30 levels deep; simplify it"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 4999])
+def test_require_unambiguous_refuses_json_numbers_that_python_does_not_read(refusal, number):
+    message = refusal(f'{{"training": {{"epochs": {number}}}}}', "study.json")
+    assert message == f": the number {number[:60]}… has 5000 characters; correct it"
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [
+        ('{\n\t"training": {\n\t\t"epochs": 5\n\t}\n}', {"training": {"epochs": 5}}),
+        ("training:\n  epochs: 5\n", {"training": {"epochs": 5}}),
+        ("\ufeff{a: 1}", {"a": 1}),
+        ("", {}),
+        ("{}", {}),
+    ],
+)
+def test_read_config_reads_json_with_tabs_and_yaml(tmp_path, content, read):
+    file = tmp_path / "study.json"
+    file.write_text(content, encoding="utf-8")
+    assert read_config(file) == read
 
 
 def test_require_unambiguous_refuses_a_folder(tmp_path):

@@ -112,7 +112,7 @@ def test_config_rejects_a_mistake_with_file_key_and_remedy_in_one_sentence(refus
     assert refusal(changes) == f"my_study.yaml: {sentence}"
 
 
-CLASS = "text of at most 64 letters, digits, blanks and - _ . ( ) & ' that begins with a letter or digit"
+CLASS = "text of at most 64 letters, digits, blanks and - _ . , / ( ) & ' that begins with a letter or digit"
 
 
 def classes(**changes):
@@ -124,13 +124,37 @@ def classes(**changes):
 @pytest.mark.parametrize(
     "name",
     ["$x_{$", "Vert\n", "a\nb", "=1+1", "-5", "@x", "+x", "Vert ", " Vert", 'a"b', "a\\b", "_x", "a^b", "a\tb", "x" * 65,
-     "a\u200bb", "\u202eabc", "\uff1dx", "a\u2028b", "{a}", "", "a%b", "a,b", "\ufeffa"],
+     "a\u200bb", "\u202eabc", "\uff1dx", "a\u2028b", "{a}", "", "a%b", "a:b", "a+b", "\ufeffa", "\u0301e", "/x", ",x", "‐x", "（x", "x\u3000"],
 )  # fmt: skip
 def test_config_rejects_class_names_that_figures_tables_and_spreadsheets_read_as_more(refusal, name):
     assert refusal(classes(name=name)).startswith(f"my_study.yaml: `classes.1.name` must be {CLASS}, not `")
 
 
-@pytest.mark.parametrize("name", ["Int-Disc", "Wirbelkörper 1", "L1 (upper) & l.'", "脊椎", "x" * 64, "7"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\u00adb", "its character 2 is U+00AD SOFT HYPHEN"), ("a\u061cb", "its character 2 is U+061C ARABIC LETTER MARK"),
+        ("ab\u180e", "its character 3 is U+180E MONGOLIAN VOWEL SEPARATOR"), ("a\u034fb", "its character 2 is U+034F COMBINING GRAPHEME JOINER"),
+        ("\u3164", "its character 1 is U+3164 HANGUL FILLER"), ("a\u115f", "its character 2 is U+115F HANGUL CHOSEONG FILLER"),
+        ("a\ufe0f", "its character 2 is U+FE0F VARIATION SELECTOR-16"), ("a\u2060b", "its character 2 is U+2060 WORD JOINER"),
+        ("a\ue000", "its character 2 is U+E000"), ("\ufdd0", "its character 1 is U+FDD0"), ("a\u0085b", "its character 2 is U+0085"),
+        ("a\u200d", "its character 2 is U+200D ZERO WIDTH JOINER"), ("1\u200c2", "its character 2 is U+200C ZERO WIDTH NON-JOINER"),
+        ("a\u00a0b", "its character 2 is U+00A0 NO-BREAK SPACE"), ("Vert + Disc", "its character 6 is U+002B PLUS SIGN"),
+        ("Fat, -x", "spreadsheets read a part of it as a formula"), ("﹦1", "spreadsheets read a part of it as a formula"),
+        ("x" * 65, "65 characters"),
+    ],
+)  # fmt: skip
+def test_config_says_what_is_wrong_in_a_class_name(refusal, name, reason):
+    assert f" ({reason}); correct it" in refusal(classes(name=name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Int-Disc", "Wirbelkörper 1", "L1 (upper) & l.'", "脊椎", "x" * 64, "7", "L4/L5", "Fat, epidural", "Disque L4’L5", "L4–L5", "L4‑L5",
+        "椎間板（左）", "筋肉\u3000左", "L1～L5", "مهره\u200cها", "क\u094d\u200dष", "मेरुदण्ड", "e\u0301", "l·l", "nan", "NA",
+    ],
+)  # fmt: skip
 def test_config_accepts_class_names_of_letters_and_digits_in_any_language(name):
     assert LabelClass(id=1, name=name, colour="#000000").name == name
 
@@ -140,6 +164,8 @@ def test_config_accepts_class_names_of_letters_and_digits_in_any_language(name):
     [
         (classes(name="Background"), "`classes` has the name Background twice; give each class its own name"),
         (classes(name="background"), "`classes` has the name Background twice; give each class its own name"),
+        (classes(name="Back\u200cground"), "`classes` has the name Background twice; give each class its own name"),
+        (classes(name="Ｂackground"), "`classes` has the name Background twice; give each class its own name"),
         (
             classes(values=[5, 0]),
             "the mask value 0 occurs twice under `classes`; give each value to one class (a class without `values` has its id)",

@@ -1,6 +1,7 @@
 """A study's networks, ensembles and experiments, and the messages about names that are not defined."""
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -51,6 +52,17 @@ def test_study_defaults_are_the_papers():
     for section in StudyConfig.model_fields:
         if section not in ("search", "combine", "tables", "figures"):
             assert getattr(defaults, section) == getattr(paper, section), section
+
+
+def test_study_names_a_json_file_with_tabs_that_is_wrong(tmp_path):
+    file = tmp_path / "study.json"
+    file.write_text('{\n\t"training": {"epochs": 0},\n\t"topologies": {"UMD": {"learning_rate": 0.001}}\n}')
+    config = copy.deepcopy(PAPER)
+    config["topologies"]["UMD"]["learning_rate"] = 0.001
+    assert Study(config, [file]).warnings == []
+    config["training"]["epochs"] = 0
+    with pytest.raises(InputError, match=rf"^{re.escape(str(file))}: `training\.epochs` must be at least 1, not 0"):
+        Study(config, [file])
 
 
 def test_study_reads_config_files_only_for_a_message(tmp_path):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lumbarseg.atomic_io import write_csv
-from lumbarseg.data.csv_tables import read_csv
+from lumbarseg.data.csv_tables import TEXTS, read_csv
 from lumbarseg.errors import InputError
 
 
@@ -20,6 +20,22 @@ def test_read_csv_returns_what_write_csv_wrote(tmp_path, name):
     )
     write_csv(tmp_path / name, table)
     pd.testing.assert_frame_equal(read_csv(tmp_path / name), table)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_read_csv_keeps_names_that_look_like_no_number_or_like_one(tmp_path, name):
+    table = pd.DataFrame({name: ["nan", "NaN", "007", "1e3"], "iou": [0.5, None, 0.25, -1]})
+    write_csv(tmp_path / "table.csv", table)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "table.csv"), table)
+
+
+def test_read_csv_reads_missing_numbers_as_missing(tmp_path):
+    (tmp_path / "table.csv").write_text("class_name,iou,fold\nnan,nan,1\n,,2\n")
+    found = read_csv(tmp_path / "table.csv")
+    assert found["class_name"].isna().tolist() == [False, True]
+    assert found["iou"].dtype == float
+    assert found["iou"].isna().all()
+    assert found["fold"].tolist() == [1, 2]
 
 
 def test_read_csv_rejects_damaged_tables_in_one_sentence(tmp_path):

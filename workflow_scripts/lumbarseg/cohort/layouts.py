@@ -119,6 +119,10 @@ def _require_plain_names(rows: list[Row]) -> None:
                 f"{path!r}: a name with a control character (tab, line break) or a blank at its end, which a sheet cannot hold; "
                 "rename the folder or file"
             )
+        if path != harmless_text(path):
+            raise InputError(
+                f"{path}: a name that a spreadsheet would run as a formula, which a sheet cannot hold; rename the folder or file"
+            )
 
 
 def _report_passed_over(folder: Path, paths: list[Path]) -> None:

@@ -113,10 +113,9 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
                 f"{place}: fold {row.fold} is not one of 1 to {folds}; remove the row or change `split.folds` in the config"
             )
         if row.participant_id not in patients:
-            likely = [one for one in patients if one.lstrip("0") == row.participant_id.lstrip("0")]
-            shortened = f", or write {likely[0]} (spreadsheets drop leading zeros)" if likely else ""
             raise InputError(
-                f"{place}: patient {row.participant_id[:_SHOWN]} has no mask in the sheet of sessions; remove the row{shortened}"
+                f"{place}: patient {row.participant_id[:_SHOWN]} has no mask in the sheet of sessions; remove the row"
+                f"{_meant(row.participant_id, patients)}"
             )
         if key in subsets:
             raise InputError(
@@ -139,6 +138,16 @@ def read_folds(path: str | os.PathLike[str], sessions: Iterable[Session], folds:
         for fold in range(1, folds + 1)
         for patient in sorted(patients)
     ]
+
+
+def _meant(patient: str, patients: Iterable[str]) -> str:
+    """Return the remedy for a patient who differs from one of the sheet in capital letters or leading zeros alone."""
+    folded = patient.casefold().removeprefix("sub-")
+    likely = sorted(one for one in patients if one.casefold().lstrip("0") == folded.lstrip("0"))
+    if not likely:
+        return ""
+    reason = "as in the sheet" if likely[0].casefold() == folded else "spreadsheets drop leading zeros"
+    return f", or write {likely[0]} ({reason})"
 
 
 def changed_folds(path: str | os.PathLike[str], assignments: Iterable[Assignment]) -> list[int]:
@@ -178,4 +187,6 @@ def _assignments(file: Path) -> Iterable[tuple[str, Assignment]]:
                 f"{place}: subset “{row['subset'][:_SHOWN]}” is not one of {', '.join(SUBSETS)}; rename it"
             )
         participant = whole_number_as_text(row["participant_id"].removeprefix("sub-"))
+        if not participant:
+            raise InputError(f"{place}: no patient; fill in `participant_id`, or remove the row")
         yield place, Assignment(participant, int(fold), subset)

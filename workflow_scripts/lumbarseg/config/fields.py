@@ -1,11 +1,15 @@
 """Types of the config's fields: names, ranges and lists with the checks that all sections share, and the base of the sections."""
 
 import re
+import unicodedata
 from collections import Counter
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from lumbarseg.characters import described, is_invisible
+from lumbarseg.spreadsheets import harmless_text
 
 Optimiser = Literal[
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd"
@@ -35,6 +39,43 @@ def _possible_path(path: str) -> str:
     if len(encoded) > 4000 or any(len(name) > 255 for name in encoded.split(b"/")):
         raise PydanticCustomError("path", "is longer than paths can be")
     return path
+
+
+_LONGEST_NAME = 64  # characters of a class name, as of a segment's label in DICOM
+
+# What LaTeX, mathtext, label descriptions and tables read as more than text, and the same in full width, is not in class names.
+_NO_WORDS = r"""!"#$%*+:;<=>?@[\]^`{|}~""" + "！＂＃＄％＊＋：；＜＝＞？＠"
+_SIGNS = "-_.,/()&'"
+_BLANKS = " \u3000"
+_QUOTE_AND_DASHES = "\u2019\u2010\u2011\u2012\u2013\u2014\u2015"
+_JOINERS = "\u200c\u200d"
+
+
+def _class_name(name: str) -> str:
+    wrong = next((at for at in range(len(name)) if not _may_be_in_name(name, at)), None)
+    if wrong is not None:
+        reason = f"its character {wrong + 1} is {described(name[wrong])}"
+    elif not 0 < len(name) <= _LONGEST_NAME:
+        reason = f"{len(name)} characters"
+    elif harmless_text(name) != name:
+        reason = "spreadsheets read a part of it as a formula"
+    else:
+        return name
+    raise PydanticCustomError("class_name", "{reason}", {"reason": reason})
+
+
+def _may_be_in_name(name: str, at: int) -> bool:
+    """Whether a character of a class name may be at its place."""
+    sign, is_end = name[at], at in (0, len(name) - 1)
+    if sign in _JOINERS:  # which Persian, Hindi and others need within words
+        return not is_end and all(unicodedata.category(one)[0] in "LM" for one in (name[at - 1], name[at + 1]))
+    if sign in _BLANKS:
+        return not is_end
+    if at == 0 and (unicodedata.normalize("NFKC", sign)[0] in _SIGNS or unicodedata.category(sign)[0] in "PM"):
+        return False
+    if "\u2000" <= sign <= "\u206f":
+        return sign in _QUOTE_AND_DASHES
+    return not (sign in _NO_WORDS or sign.isspace() or is_invisible(sign))
 
 
 def _name_matching(pattern: str, meaning: str) -> Any:
@@ -71,13 +112,15 @@ TableName = Annotated[
     _name_matching("table_[A-Za-z0-9]+", "like table_A9"),
     Field(json_schema_extra={"pattern": "^table_[A-Za-z0-9]+$"}),
 ]
-# Formulas of spreadsheets, and what LaTeX, mathtext, label descriptions and tables read as more than text, are not in class names.
-_NO_WORDS = r"\x00-\x1f!-%*-,/:-@\[-^`{-\xa0\u2000-\u206f\u3000\ufeff\uff00-\uff0f\uff1a-\uff20"
 ClassName = Annotated[
     str,
-    text_matching(
-        rf"^[^{_NO_WORDS} &'()._-]([^{_NO_WORDS}]{{0,62}}[^{_NO_WORDS} ])?$",
-        "text of at most 64 letters, digits, blanks and - _ . ( ) & ' that begins with a letter or digit",
+    AfterValidator(_class_name),
+    Field(
+        json_schema_extra={
+            "pattern": rf"^[^\x00-\x1f\x7f{re.escape(_NO_WORDS)}]{{1,{_LONGEST_NAME}}}$",
+            "patternErrorMessage": f"text of at most {_LONGEST_NAME} letters, digits, blanks and {' '.join(_SIGNS)} that begins with a "
+            "letter or digit",
+        }
     ),
 ]
 FilePath = Annotated[

@@ -165,7 +165,7 @@ class _Located:
             return f"must have {bound} {limit} {'entry' if limit == 1 else 'entries'}, not {context['actual_length']}; {remedy}"
         if kind in _OUT_OF_BOUNDS:
             return f"must be {_bounds(entry) or expected(entry)}, not {_found(value)}; {remedy}"
-        found = _found(value)
+        found = f"{_found(value)} ({self._error['msg']})" if kind == "class_name" else _found(value)
         if isinstance(value, str) and kind in ("int_type", "float_type"):
             found = f"the text {found}"
             # YAML 1.1 reads 1e-3 as text, the likeliest way to come here

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,6 +26,15 @@ _MOST_ENTRIES = 100_000  # with what aliases repeat; the paper's config has 700
 _SHOWN = 60  # characters of a key or value in a message
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """Read a config file as Snakemake does: JSON, whose tabs are no YAML, or else YAML. An empty one has no keys."""
+    text = file.read_text(encoding="utf-8")
+    try:
+        return json.loads(text) or {}
+    except json.JSONDecodeError:
+        return yaml.safe_load(text) or {}
+
+
 def require_unambiguous(path: str | os.PathLike[str]) -> None:
     """Require a config file that YAML reads as it is written.
 
@@ -33,7 +43,7 @@ def require_unambiguous(path: str | os.PathLike[str]) -> None:
 
     Raises:
         InputError: the file is not UTF-8, no YAML, nested too deeply or repeats itself; a key appears twice, a number is read in
-            base 8 or 60, or a value has a tag of YAML.
+            base 8 or 60 or has more digits than Python reads, a date does not exist, or a value has a tag of YAML.
     """
     file = Path(path)
     try:
@@ -67,15 +77,24 @@ def _is_json(file: Path, text: str) -> bool:
             found[key] = value
         return found
 
+    def number(digits: str) -> int:
+        try:
+            return int(digits)
+        except ValueError as error:
+            raise InputError(
+                f"{file}: the number {digits[:_SHOWN]}… has {len(digits)} characters; correct it"
+            ) from error
+
     try:
-        json.loads(text, object_pairs_hook=unique)
+        json.loads(text, object_pairs_hook=unique, parse_int=number)
     except json.JSONDecodeError:
         return False
     return True
 
 
 def _require_plain_yaml(file: Path, text: str) -> None:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
     for number, (node, level) in enumerate(_nodes(root) if root else ()):
         place = f"{file}, line {node.start_mark.line + 1}"
         if level > _DEEPEST:
@@ -86,12 +105,22 @@ def _require_plain_yaml(file: Path, text: str) -> None:
             raise InputError(f"{place}: a value has the YAML tag `{node.tag[:_SHOWN]}`; write it without a tag")
         if isinstance(node, yaml.MappingNode):
             _require_unique_keys(place, node)
-        elif node.tag in _NUMBERS and _OTHER_BASE.fullmatch(node.value):
+        if not isinstance(node, yaml.ScalarNode):
+            continue
+        try:
+            str(loader.construct_object(node))
+        except (ValueError, OverflowError) as error:
+            raise InputError(
+                f"{place}: YAML cannot read `{node.value[:_SHOWN]}` as a number or date; correct it, or write it as text in quotes"
+            ) from error
+        if node.tag in _NUMBERS and _OTHER_BASE.fullmatch(node.value):
             meant = yaml.safe_load(node.value)
             raise InputError(
                 f"{place}: YAML reads `{node.value[:_SHOWN]}` as {meant}; write {meant}, or the number that is meant without "
                 "leading zeros and colons, or text in quotes"
             )
+    if root:
+        loader.construct_document(root)
 
 
 def _nodes(root: yaml.Node) -> Iterator[tuple[yaml.Node, int]]:

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from lumbarseg.characters import is_invisible
 from lumbarseg.config.messages import explain, similar
+from lumbarseg.config.reading import read_config
 from lumbarseg.config.schema import StudyConfig
 from lumbarseg.config.topology import complete_topology
 from lumbarseg.errors import InputError
@@ -229,7 +230,7 @@ class Study:
         found = []
         merged: dict[str, dict[str, Any]] = {}
         for file in self._files:
-            content = _read(file).get("topologies")
+            content = read_config(file).get("topologies")
             for name, entry in (content if isinstance(content, Mapping) else {}).items():
                 kept = {key: value for key, value in merged.get(name, {}).items() if key not in (entry or {})}
                 if kept:
@@ -255,7 +256,7 @@ class Study:
             return "config"
         found, given = _value(self._given, path)
         for file in reversed(self._files):
-            is_there, value = _value(_read(file), path)
+            is_there, value = _value(read_config(file), path)
             if is_there:
                 changed = found and value != given and not isinstance(value, Mapping)
                 return "--config" if changed else str(file)
@@ -389,7 +390,9 @@ def _some(ids: Sequence[int]) -> str:
 
 
 def _plain_name(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Return what two names that print alike have in common."""
+    visible = "".join(sign for sign in unicodedata.normalize("NFKC", name) if not is_invisible(sign))
+    return " ".join(visible.casefold().split())
 
 
 def _value(content: Any, path: Sequence[str]) -> tuple[bool, Any]:
@@ -402,10 +405,6 @@ def _value(content: Any, path: Sequence[str]) -> tuple[bool, Any]:
         else:
             return False, None
     return True, content
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 
 def _flat(content: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:

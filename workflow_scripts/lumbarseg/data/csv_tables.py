@@ -7,8 +7,10 @@ import pandas as pd
 
 from lumbarseg.errors import InputError
 
-TEXTS = ("participant_id", "session_id", "experiment", "class_name")
-"""Columns that are text even if all their values look like numbers."""
+TEXTS = (
+    "participant_id", "session_id", "experiment", "reference", "model", "topology", "class_name", "worst_class", "drafted_by",
+)  # fmt: skip
+"""Columns of names that users choose: text even if all of them look like numbers, or like no number (`nan`)."""
 
 
 def read_csv(path: str | os.PathLike[str], columns: list[str] | None = None, separator: str = ",") -> pd.DataFrame:
@@ -20,19 +22,20 @@ def read_csv(path: str | os.PathLike[str], columns: list[str] | None = None, sep
         separator: between cells.
 
     Returns:
-        The rows; empty cells are missing values.
+        The rows; missing values are empty cells, and `nan` in other columns than those of `TEXTS`.
 
     Raises:
         InputError: the file is damaged, or has not all of the columns.
     """
     try:
+        names = pd.read_csv(path, sep=separator, nrows=0).columns
         return pd.read_csv(
             path,
             sep=separator,
             usecols=columns,
             dtype=dict.fromkeys(TEXTS, str),
             keep_default_na=False,
-            na_values=["", "nan"],
+            na_values={name: [""] if name in TEXTS else ["", "nan"] for name in names},
         )
     except FileNotFoundError:
         raise

@@ -55,8 +55,6 @@ def _distinct_names(classes: tuple[LabelClass, ...]) -> tuple[LabelClass, ...]:
         raise PydanticCustomError("ids", "must have the ids 0, 1, 2 … in order")
     if len({one.name for one in classes}) < len(classes):
         raise PydanticCustomError("names", "must have a name of its own for each class")
-    if not all(one.name.isprintable() and len(one.name) <= 64 for one in classes):
-        raise PydanticCustomError("names", "must have names of at most 64 letters")
     values = [value for one in classes for value in ((one.id,) if one.values is None else one.values)]
     if len(set(values)) < len(values):
         raise PydanticCustomError("values", "must have mask values of its own for each class")

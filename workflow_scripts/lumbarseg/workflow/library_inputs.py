@@ -15,6 +15,7 @@ INFRASTRUCTURE = (
     "lumbarseg",
     "lumbarseg.errors",
     "lumbarseg.atomic_io",
+    "lumbarseg.characters",
     "lumbarseg.process_identity",
     "lumbarseg.spreadsheets",
     "lumbarseg.temporary_files",

@@ -44,7 +44,7 @@ _HEIGHT, _SMALL_HEIGHT, _KERNEL_HEIGHT, _PITCH = 0.44, 0.17, 0.3, 1.0
 )
 def figure_network(topology: str, blocks: Path) -> Figure:
     """Draw a network."""
-    rows = pd.read_csv(blocks, keep_default_na=False)
+    rows = pd.read_csv(blocks, keep_default_na=False, dtype={"topology": str})
     return network_diagram(rows[rows["topology"] == topology])
 
 
