@@ -55,5 +55,7 @@ if __name__ == "__main__":
     pytest.main([f"--rootdir={HOME}", "-q", *files], plugins=[outcomes])
     print("| kind | tried | passed |\n|---|---|---|")
     for kind, names in chosen.items():
-        print(f"| {kind} | {sum(outcomes.tried[one] for one in names)} | {sum(outcomes.passed[one] for one in names)} |")
+        print(
+            f"| {kind} | {sum(outcomes.tried[one] for one in names)} | {sum(outcomes.passed[one] for one in names)} |"
+        )
     print(f"| all | {outcomes.tried.total()} | {outcomes.passed.total()} |")
