@@ -162,9 +162,9 @@ class Segmenter:
         found = Segmentation(np.empty(shape, np.uint8), {name: np.empty(shape, np.uint8) for name in MEASURES})
         pixel_size = self.bundle.manifest.get("pixel_size")
         given = resample_slices(channels, spacing, pixel_size) if pixel_size else channels
-        patches = self.bundle.manifest["patches"]
-        tiling = Tiling(*given.shape[1:3], patches["patch_size"], patches["stride"])
-        blocks = self._predictor.row_blocks_of(CutPatches(given, tiling), len(given), tiling)
+        patches, (slices, rows, columns) = self.bundle.manifest["patches"], given.shape[:3]
+        tiling = Tiling(rows, columns, patches["patch_size"], patches["stride"])
+        blocks = self._predictor.row_blocks_of(CutPatches(given, tiling), slices, tiling)
         if pixel_size:
             blocks = resample_scores(blocks, shape[1:], [model.name for model in self._ensemble.models])
         for block in blocks:
