@@ -144,7 +144,7 @@ def _mids(folder: Path, masks: Path | None) -> _Found:
     masks_inside = masks if masks and masks != folder and masks.is_relative_to(folder) else None
     for path in dict.fromkeys([*files_below(folder), *(files_below(masks) if masks else [])]):
         stem, name = _stem(path), _IMAGE.match(path.name)
-        is_mask = bool(_MASKS.search(stem)) or path.name.lower().endswith(_SLICER_ENDINGS)
+        is_mask = bool(_MASKS.search(stem)) or path.name.endswith(_SLICER_ENDINGS)
         apart = not path.is_relative_to(folder) or bool(masks_inside and path.is_relative_to(masks_inside))
         derived = apart or path.relative_to(folder).parts[0] == "derivatives"
         is_image = not is_mask and not derived and stem.endswith(("_T2w", "_T1w"))
@@ -320,6 +320,6 @@ def _is_hidden(path: Path) -> bool:
 def _stem(path: Path) -> str:
     """Return a file name without its image ending; empty if it has none."""
     for ending in sorted((*NIFTI_ENDINGS, *ITK_ENDINGS, *_SLICER_ENDINGS), key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
+        if path.name.endswith(ending):
+            return path.name.removesuffix(ending)
     return ""

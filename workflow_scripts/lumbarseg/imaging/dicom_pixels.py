@@ -124,13 +124,14 @@ def _require_numbers(header: pydicom.Dataset) -> None:
             raise HeaderError(f"{name} is not one of {low} to {high}")
     is_philips = "PHILIPS" in text_of(header, "Manufacturer").upper()
     for element in header.iterall():
-        name = _SLOPES.get(element.tag, _INTERCEPTS.get(element.tag))
-        if name is None or (element.tag.is_private and not is_philips):
+        names, smallest = (_SLOPES, _SMALLEST_SCALE) if element.tag in _SLOPES else (_INTERCEPTS, -_LARGEST_SCALE)
+        if element.tag not in names or (element.tag.is_private and not is_philips):
             continue
-        smallest = _SMALLEST_SCALE if element.tag in _SLOPES else -_LARGEST_SCALE
-        value = _number(element.value, name)
-        if value is not None and not smallest <= value <= _LARGEST_SCALE:
-            raise UnsupportedError(f"{name} is not between {smallest:g} and {_LARGEST_SCALE:g}; export it again")
+        factor = _number(element.value, names[element.tag])
+        if factor is not None and not smallest <= factor <= _LARGEST_SCALE:
+            raise UnsupportedError(
+                f"{names[element.tag]} is not between {smallest:g} and {_LARGEST_SCALE:g}; export it again"
+            )
 
 
 def _number(value: Any, name: str) -> float | None:
