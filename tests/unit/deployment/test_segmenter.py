@@ -129,7 +129,7 @@ def write_session(folder, codes, seed=0):
         aligned[contrast], sidecars[contrast] = folder / f"{contrast}.nii.gz", folder / f"{contrast}.json"
         nib.save(volume(from_sagittal_view(view, affine), affine), aligned[contrast])
         write_json(sidecars[contrast], {"EchoTime": 0.1})
-    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0, "remarks": []}
+    report = {"fell_back_to_header": False, "reason": None, "unusual": False, "shift_length_mm": 1.0, "seconds": 2.5}
     write_json(folder / "registration.json", report)
     return SessionImages(aligned, sidecars, folder / "registration.json")
 
@@ -154,6 +154,8 @@ def test_segment_session_places_labels_on_the_image_in_every_orientation(segment
     )
     assert record == read_json(tmp_path / "record.json")
     assert record["experiment"] == "E2+Geo+TH"
+    assert record["registration"]["shift_length_mm"] == 1.0
+    assert "seconds" not in record["registration"]  # a clock in a result
 
 
 def test_segment_session_flags_foreign_and_badly_registered_sessions(segmenter, tmp_path, monkeypatch):

@@ -311,7 +311,8 @@ def describe_session(
             {"name": one.name, "value": one.value, "low": one.low, "high": one.high} for one in outside
         ],
         "session_profile": values,
-        "registration": registration,
+        # Without its time, so that the same result has the same bytes.
+        "registration": registration and {key: value for key, value in registration.items() if key != "seconds"},
         "mean_entropy": round(_nats(found.uncertainty["entropy"][foreground], manifest), 4)
         if foreground.any()
         else None,

@@ -159,7 +159,7 @@ def _weights_of(file: Path, kinds: Mapping[str, str]) -> Iterator[tuple[str, lis
                 numbers[kind] += 1
                 arrays = [stored[f"{place}/{number}"][()] for number in range(len(stored[place]))]
                 if not all(np.isfinite(array).all() for array in arrays):
-                    raise ValueError("weights that are not finite")
+                    raise ValueError("some are not finite")
                 yield name, arrays
 
 
