@@ -26,6 +26,6 @@ with job(snakemake.log[0]):
         history_file=Path(snakemake.output.history),
         network_file=Path(snakemake.output.network),
         metadata=network_metadata(settings["topology"], 1, contrasts, params.classes),
-        start=Path(given.start) if given.start else None,
+        start=Path(given.start[0]) if given.start else None,
         threads=snakemake.threads,
     )
