@@ -2,6 +2,7 @@
 
 python benchmarks/segmentation.py engines U1          # one patch with Keras, XLA, bfloat16, ONNX Runtime, OpenVINO
 python benchmarks/segmentation.py session UMD 2       # slices of 512 x 512 with a bundle of this model; a session is extrapolated
+python benchmarks/segmentation.py starter             # a patient with the starter networks, from DICOM to page
 python benchmarks/segmentation.py labels BUNDLE T2W T1W   # labels in bfloat16 and in float32, trained networks
 
 `engines` needs the packages of benchmarks/requirements.txt. Networks are untrained, m = 64, 256 x 256 x 2, 12 classes; two threads.
@@ -10,6 +11,8 @@ python benchmarks/segmentation.py labels BUNDLE T2W T1W   # labels in bfloat16 a
 import json
 import os
 import resource
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +34,9 @@ from lumbarseg.imaging.normalisation import zscore
 from lumbarseg.models.build import build_network, multiply_accumulates, with_head_input
 from lumbarseg.models.ensemble import build_meta_learner
 from lumbarseg.models.metadata import network_metadata, save_network
+from lumbarseg.phantom.patients import draw_patient
+from lumbarseg.phantom.series import write_series
+from lumbarseg.phantom.spine import build_spine
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
@@ -145,10 +151,10 @@ def session(name, slices):
         "labelling": "TH", "fold": 1, "classes": CONFIG["classes"], "background": 0, "channels": ["T2w", "T1w"], "registration": {},
         "normalisation": {"scope": "volume"}, "patches": {"patch_size": SIDE, "stride": STRIDE},
         "topologies": {topology: CONFIG["topologies"][topology] for topology in members}, "ranges": {},
-        "patients": {"train": 0, "validation": 0, "test": 0}, "versions": {"keras": keras.__version__, "tensorflow": "any"},
+        "patients": {"train": 1, "validation": 0, "test": 0}, "versions": {"keras": keras.__version__, "tensorflow": "any"},
         "training": {"base_filters": WIDTH, "batch_size": 20}, "stacking": {"channels": 64}, "test_iou": {},
         "thresholds": dict.fromkeys(names, 0.05), "epochs": dict.fromkeys(members, epoch),
-        "validation": {"iou": dict.fromkeys(names), "mean_by_fold": {}, "models": {name: None}, "number_of_models": 1},
+        "validation": {"iou": dict.fromkeys(names), "mean_by_fold": {"1": None}, "models": {name: None}, "number_of_models": 1},
     }  # fmt: skip
     operations, files = 0, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -221,6 +227,37 @@ def labels(bundle, t2w, t1w):
     )
 
 
+def starter():
+    """Time `lumbarseg segment` without a bundle on a phantom patient of 12 slices, after a run that does not count."""
+    patient = draw_patient(1, "phantom01", 1, (SLICE,), (SLICES, SLICES))
+    spine = build_spine(patient.body)
+    with tempfile.TemporaryDirectory() as folder:
+        series = {contrast: Path(folder, contrast) for contrast in ("T2w", "T1w")}
+        for contrast, place in series.items():
+            write_series(place, patient, spine, contrast)
+        for contrasts in (["T2w"], ["T2w", "T1w"]):
+            command = [
+                sys.executable,
+                "-m",
+                "lumbarseg",
+                "segment",
+                "--overwrite",
+                "--output",
+                str(Path(folder, "out")),
+            ]
+            for contrast in contrasts:
+                command += [f"--{contrast.lower()}", str(series[contrast])]
+            seconds = []
+            for _ in range(4):
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                seconds.append(time.perf_counter() - started)
+            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+            print(
+                f"{' and '.join(contrasts)}: {statistics.median(seconds[1:]):.1f} s (median of three), at most {memory} MiB"
+            )
+
+
 if __name__ == "__main__":
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -228,4 +265,4 @@ if __name__ == "__main__":
     if part == "session":
         session(given[0], int(given[1]))
     else:
-        {"engines": engines, "labels": labels}[part](*given)
+        {"engines": engines, "labels": labels, "starter": starter}[part](*given)
