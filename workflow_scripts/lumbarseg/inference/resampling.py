@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -63,5 +64,7 @@ def _zoomed(image: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.floa
     """Resample (rows, columns, n) to other rows and columns, the outer edges of the pixels kept."""
     if image.shape[:2] == tuple(shape):
         return image
-    factors = (shape[0] / image.shape[0], shape[1] / image.shape[1], 1.0)
-    return np.asarray(ndimage.zoom(image, factors, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
+    resized = keras.ops.image.resize(
+        image, tuple(shape), interpolation="bilinear", antialias=False, data_format="channels_last"
+    )
+    return np.asarray(keras.ops.convert_to_numpy(resized), np.float32)
