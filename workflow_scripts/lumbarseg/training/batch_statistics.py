@@ -14,7 +14,7 @@ import tensorflow as tf
 from lumbarseg.data.dataset import PatchSource
 from lumbarseg.training.task import TrainTask
 
-MOST_PATCHES = 256
+MOST_PATCHES = 64
 """Patches that the statistics are averaged over, if there are so many: evenly spaced in the training set."""
 
 
