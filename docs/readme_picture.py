@@ -57,12 +57,12 @@ def segmentation_figure(results: Path, classes: LabelTable) -> Figure:
     experiment = best_experiment(results / "metrics", classes)
     fold, participant, session = median_session(results / "metrics", experiment, classes)
     name, folder = f"sub-{participant}_ses-{session}", f"sub-{participant}/ses-{session}"
-    paths = {
-        "T2w": results / f"nifti/{folder}/anat/{name}_T2w.nii.gz",
-        "Ground truth": results / f"nifti/{folder}/anat/{name}_dseg.nii.gz",
-        f"Prediction ({experiment})": results / f"masks/{experiment}/fold-{fold}/{name}_dseg.nii.gz",
+    images = {
+        "T2w": (results / f"nifti/{folder}/anat/{name}_T2w.nii.gz", "convert"),
+        "Ground truth": (results / f"nifti/{folder}/anat/{name}_dseg.nii.gz", "convert"),
+        f"Prediction ({experiment})": (results / f"masks/{experiment}/fold-{fold}/{name}_dseg.nii.gz", "reconstruct"),
     }
-    views = {title: read_view(path) for title, path in paths.items()}
+    views = {title: read_view(path, stage) for title, (path, stage) in images.items()}
     t2w, spacing = views["T2w"]
     middle = len(t2w) // 2
     legend = (legend_rows(classes.foreground_ids, LEGEND_COLUMNS) + 0.8) * LINE * 1.25
