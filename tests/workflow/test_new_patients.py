@@ -99,7 +99,7 @@ def test_segment_of_a_session_without_any_class_or_dicomseg_ends_with_status_0_a
         dataset = pydicom.dcmread(path)
         del dataset.FrameOfReferenceUID
         dataset.save_as(path)
-    thresholds = {"Background": 0.05, "Int-Disc": 1.1, "Spinal-Cavity": 1.1}  # which no score reaches
+    thresholds = {"Background": 0.05, "Int-Disc": 1.0, "Spinal-Cavity": 1.0}  # which no score reaches
     small_bundle(workflow, NETWORK, name="nothing.zip", channels=("T2w",), thresholds=thresholds)
     (workflow / "new/one.tsv").write_text(f"{HEADER}\ngood\t01\t2/T2w\t\t\n")
     run = segment(workflow, "new/one.tsv", "nothing.zip")
