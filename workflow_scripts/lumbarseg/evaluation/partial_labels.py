@@ -34,7 +34,8 @@ def merge_scores(scores: NDArray[np.float32], unlabelled: Sequence[int], backgro
 
     Args:
         scores: (…, classes) float32, 0 … 1.
-        unlabelled, background: as for `merge_labels`.
+        unlabelled: as for `merge_labels`.
+        background: as for `merge_labels`.
 
     Returns:
         (…, classes) float32, 0 for unlabelled classes; the same array if masks are complete.

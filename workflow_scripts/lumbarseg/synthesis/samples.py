@@ -41,7 +41,8 @@ def draw_sample(
     """Make a sample of a stored slice.
 
     Args:
-        stem, index: of the slice, see `tissue_slices.read_slice`.
+        stem: of the phantom, see `tissue_slices.read_slice`.
+        index: of its slice.
         shape: of the sample.
         strength: 0 (the phantom as it is) … 1 (fully randomised).
         generator: source of random numbers.
@@ -77,9 +78,12 @@ def draw_image(
     """Make an image of a stored slice where it lies, for tests.
 
     Args:
-        stem, index, strength, generator: as for `draw_sample`.
+        stem: as for `draw_sample`.
+        index: as for `draw_sample`.
         contrasts: T2w and T1w, or T2w.
         pixel_mm: pixel size of the stored slice (mm).
+        strength: as for `draw_sample`.
+        generator: as for `draw_sample`.
 
     Returns:
         Images (rows, columns, contrasts) float32, z-scores, and labels (rows, columns) uint8, 0 … 11.
